@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The values that every part of sluice speaks in: addresses, prefixes, port ranges, wire
+// integers and the key that a rule is matched against.
+//
+// An Address is always 128 bits, in host order; an IPv4 address is held in its mapped form
+// (::ffff:a.b.c.d, RFC 4291 section 2.5.5.2), so one table and one comparison serve both
+// families.  A Prefix counts its length from the top of those 128 bits: 10.0.0.0/8 is
+// ::ffff:10.0.0.0/104.  Everything here is a plain value; any thread may use it.
+#ifndef SLUICE_CLASSIFIER_TYPES_H_
+#define SLUICE_CLASSIFIER_TYPES_H_
+
+#include <bit>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+// Integers as they stand on the wire.  They have no arithmetic: convert first.
+struct Be16 {
+  uint16_t wire = 0;
+  static constexpr Be16 of(uint16_t host) { return {__builtin_bswap16(host)}; }
+  constexpr uint16_t host() const { return __builtin_bswap16(wire); }
+  friend constexpr bool operator==(Be16, Be16) = default;
+};
+struct Be32 {
+  uint32_t wire = 0;
+  static constexpr Be32 of(uint32_t host) { return {__builtin_bswap32(host)}; }
+  constexpr uint32_t host() const { return __builtin_bswap32(wire); }
+  friend constexpr bool operator==(Be32, Be32) = default;
+};
+static_assert(std::endian::native == std::endian::little);
+
+// An IPv4 address in host order: 10.0.0.1 is 0x0a000001.
+struct Ip4 {
+  uint32_t value = 0;
+  friend constexpr auto operator<=>(Ip4, Ip4) = default;
+};
+
+struct Address {
+  uint64_t hi = 0;
+  uint64_t lo = 0;
+  static constexpr uint64_t kMapped = 0xffff00000000u;
+
+  static constexpr Address of(Ip4 ip) { return {0, kMapped | ip.value}; }
+  constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
+  // REQUIRES: is_v4().
+  constexpr Ip4 v4() const { return {static_cast<uint32_t>(lo)}; }
+  friend constexpr auto operator<=>(const Address&, const Address&) = default;
+};
+
+struct Prefix {
+  Address base;         // host bits are zero
+  uint8_t length = 128;  // 0..128, counted on the 128-bit form
+
+  // Clears the host bits of `address`.
+  static Prefix of(Address address, unsigned length);
+  bool is_v4() const { return base.is_v4() && length >= 96; }
+  bool contains(const Address& a) const;
+  Address last() const;  // the highest address inside
+  // Length as people write it: 0..32 for IPv4, 0..128 for IPv6.
+  unsigned written_length() const { return is_v4() ? length - 96u : length; }
+  friend auto operator<=>(const Prefix&, const Prefix&) = default;
+};
+
+// Strict text forms: dotted quad without leading zeros, RFC 4291 for IPv6; nothing around them.
+std::optional<Address> parse_address(std::string_view text);
+// "10.0.0.0/8", or a bare address (its full length).  Host bits are cleared, as Calico does.
+std::optional<Prefix> parse_prefix(std::string_view text);
+std::string to_string(const Address& address);
+std::string to_string(Ip4 address);
+std::string to_string(const Prefix& prefix);
+
+// IP protocol numbers that mean something to sluice.
+namespace proto {
+inline constexpr uint8_t kIcmp = 1, kIpip = 4, kTcp = 6, kUdp = 17, kIp6 = 41, kGre = 47,
+                         kIcmp6 = 58, kSctp = 132, kUdpLite = 136;
+constexpr bool has_ports(uint8_t p) { return p == kTcp || p == kUdp || p == kSctp; }
+constexpr bool is_icmp(uint8_t p) { return p == kIcmp || p == kIcmp6; }
+}  // namespace proto
+
+struct PortRange {
+  uint16_t low = 0;  // inclusive, host order
+  uint16_t high = 0;
+  constexpr bool contains(uint16_t p) const { return low <= p && p <= high; }
+  friend constexpr auto operator<=>(PortRange, PortRange) = default;
+};
+
+// What rules are matched against: a packet's headers after parsing (and, later, after DNAT).
+// For ICMP `dst_port` holds type << 8 | code and `src_port` is 0; for protocols without ports
+// both are 0.
+struct FlowKey {
+  Address src;
+  Address dst;
+  uint16_t src_port = 0;
+  uint16_t dst_port = 0;
+  uint8_t protocol = 0;
+  uint8_t icmp_type() const { return static_cast<uint8_t>(dst_port >> 8); }
+  uint8_t icmp_code() const { return static_cast<uint8_t>(dst_port); }
+  friend bool operator==(const FlowKey&, const FlowKey&) = default;
+};
+
+struct MacAddress {
+  uint8_t bytes[6] = {};
+  constexpr bool is_zero() const {
+    return (bytes[0] | bytes[1] | bytes[2] | bytes[3] | bytes[4] | bytes[5]) == 0;
+  }
+  constexpr bool is_multicast() const { return (bytes[0] & 1) != 0; }
+  friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+};
+std::optional<MacAddress> parse_mac(std::string_view text);
+std::string to_string(const MacAddress& mac);
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_TYPES_H_

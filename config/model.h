@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+// The typed model: what the user's files say, in Calico's and Kubernetes' words, before any
+// policy meaning is applied.  No defaults that Calico applies later are applied here, except
+// where a comment says so.
+//
+// Written by config/load, read by control; plain values, no sharing.  Every resource and every
+// text that is parsed later (selectors) knows where it stands, so that a later error can name
+// file:line:column.
+#ifndef SLUICE_CONFIG_MODEL_H_
+#define SLUICE_CONFIG_MODEL_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "classifier/rule.h"
+#include "classifier/types.h"
+
+namespace sluice::config {
+
+struct Where {
+  uint32_t file = 0;  // index into Model::files
+  int line = 0;       // 1-based; 0: no place is known
+  int column = 0;     // 1-based
+};
+
+struct Text {  // a string that is parsed later, and its place
+  std::string value;
+  Where where;
+  bool empty() const { return value.empty(); }
+};
+
+using Labels = std::map<std::string, std::string>;
+
+struct Meta {
+  std::string kind;  // as written: "NetworkPolicy", "Pod", ...
+  std::string namespace_name;
+  std::string name;
+  Labels labels;
+  Labels annotations;
+  Where where;
+};
+
+// ---- rules, Calico v3 -------------------------------------------------------------------
+
+struct Protocol {
+  uint8_t number = 0;
+  bool by_name = false;  // "ICMP" and "ICMPv6" by name imply an IP version, 1 and 58 do not
+};
+
+// A port as a rule names it: a range, or the name of an endpoint's port.
+using RulePort = std::variant<PortRange, std::string>;
+
+struct ServiceAccountMatch {
+  std::vector<std::string> names;
+  Text selector;
+};
+
+struct ServiceMatch {
+  std::string name;
+  std::string namespace_name;
+};
+
+struct EntityRule {
+  std::vector<Prefix> nets;
+  std::vector<Prefix> not_nets;
+  Text selector;
+  Text not_selector;
+  Text namespace_selector;
+  std::optional<ServiceAccountMatch> service_accounts;
+  std::optional<ServiceMatch> services;
+  std::vector<RulePort> ports;
+  std::vector<RulePort> not_ports;
+};
+
+struct Rule {
+  Action action = Action::deny;
+  std::optional<int> ip_version;  // 4 or 6
+  std::optional<Protocol> protocol;
+  std::optional<Protocol> not_protocol;
+  std::optional<IcmpMatch> icmp;
+  std::optional<IcmpMatch> not_icmp;
+  EntityRule source;
+  EntityRule destination;
+  bool http = false;  // has an http match
+  Labels annotations;
+  Where where;
+};
+
+// ---- resources --------------------------------------------------------------------------
+
+struct Policy {  // projectcalico.org/v3 NetworkPolicy and GlobalNetworkPolicy
+  Meta meta;
+  bool global = false;
+  std::string tier = "default";  // "" is already replaced
+  std::optional<double> order;
+  Text selector;
+  Text namespace_selector;        // global only
+  Text service_account_selector;
+  std::vector<Rule> ingress;
+  std::vector<Rule> egress;
+  bool types_given = false;       // `types` present and not empty
+  bool type_ingress = false;
+  bool type_egress = false;
+  bool do_not_track = false;
+  bool pre_dnat = false;
+  bool apply_on_forward = false;
+};
+
+struct LabelRequirement {
+  enum class Operator { in, not_in, exists, does_not_exist };
+  std::string key;
+  Operator op = Operator::exists;
+  std::vector<std::string> values;
+};
+struct LabelSelector {  // Kubernetes; empty selects everything
+  Labels match_labels;
+  std::vector<LabelRequirement> match_expressions;
+};
+
+struct KubernetesPeer {
+  std::optional<LabelSelector> pod_selector;
+  std::optional<LabelSelector> namespace_selector;
+  std::optional<Prefix> ip_block;
+  std::vector<Prefix> except;
+};
+struct KubernetesPort {
+  std::optional<std::string> protocol;        // "TCP", "UDP", "SCTP"
+  std::optional<std::variant<uint16_t, std::string>> port;
+  std::optional<uint16_t> end_port;
+};
+struct KubernetesRule {
+  std::vector<KubernetesPeer> peers;  // `from` or `to`
+  std::vector<KubernetesPort> ports;
+  Where where;
+};
+struct KubernetesPolicy {  // networking.k8s.io/v1 NetworkPolicy
+  Meta meta;
+  LabelSelector pod_selector;
+  bool types_given = false;
+  bool type_ingress = false;
+  bool type_egress = false;
+  std::vector<KubernetesRule> ingress;
+  std::vector<KubernetesRule> egress;
+};
+
+struct Profile {
+  Meta meta;
+  Labels labels_to_apply;
+  std::vector<Rule> ingress;
+  std::vector<Rule> egress;
+};
+
+struct NetworkSet {  // and GlobalNetworkSet
+  Meta meta;
+  bool global = false;
+  std::vector<Prefix> nets;
+};
+
+struct NamedPort {
+  std::string name;
+  uint8_t protocol = 6;
+  uint16_t port = 0;
+};
+
+struct WorkloadEndpoint {
+  Meta meta;
+  std::string node;
+  std::string orchestrator;
+  std::string workload;
+  std::string pod;
+  std::string endpoint;
+  std::string interface_name;
+  std::vector<Prefix> ip_networks;
+  std::vector<std::string> profiles;
+  std::optional<MacAddress> mac;
+  std::vector<NamedPort> ports;
+  std::string service_account;  // spec.serviceAccountName
+  std::vector<Prefix> allowed_source_prefixes;
+};
+
+struct Pod {
+  Meta meta;
+  std::string node;
+  bool host_network = false;
+  std::string service_account;  // spec.serviceAccountName
+  std::string phase;
+  bool deleting = false;        // metadata.deletionTimestamp
+  std::vector<Address> pod_ips;  // status.podIPs, else status.podIP
+  std::vector<NamedPort> ports;  // containers, then initContainers
+};
+
+struct Namespace {
+  Meta meta;
+};
+struct ServiceAccount {
+  Meta meta;
+};
+
+enum class EncapMode : uint8_t { never, always, cross_subnet };
+struct IpPool {
+  Meta meta;
+  Prefix cidr;
+  EncapMode ipip = EncapMode::never;
+  EncapMode vxlan = EncapMode::never;
+  bool nat_outgoing = false;
+  bool disabled = false;
+};
+
+struct Node {  // projectcalico.org/v3 Node
+  Meta meta;
+  std::optional<Prefix> address;        // spec.bgp.ipv4Address: "192.168.100.111/24", see host
+  std::optional<Ip4> address_host;      // its host part, unmasked
+  std::optional<Ip4> tunnel_address;    // spec.bgp.ipv4IPIPTunnelAddr
+};
+
+struct Block {  // BlockAffinity, or IPAMBlock's spec.affinity "host:<node>"
+  Meta meta;
+  Prefix cidr;
+  std::string node;
+  bool deleted = false;
+};
+
+// ---- settings: sluice.yaml ---------------------------------------------------------------
+
+enum class Ipv4Options : uint8_t { drop, allow };
+enum class ChecksumMode : uint8_t { control, full, off };
+enum class TcpLoose : uint8_t { grace, on, off };
+enum class OnExit : uint8_t { drop, kernel };
+
+struct StaticRoute {
+  Prefix block;
+  Ip4 node;
+  bool tunnel = true;  // mode: ipip | direct
+  Where where;
+};
+
+struct Uplink {
+  std::string interface;  // exactly one of interface and device is set
+  std::string device;
+  struct InterfaceAddress {
+    Ip4 address;
+    uint8_t length = 32;  // 0..32
+  };
+  std::vector<InterfaceAddress> addresses;
+  std::optional<Ip4> gateway;
+  std::optional<MacAddress> mac;
+  std::map<Ip4, MacAddress> neighbours;
+  Where where;
+};
+
+struct Settings {
+  std::string node;
+  std::vector<std::string> resources;  // as written, relative to the settings file
+  Uplink uplink;
+  std::optional<Ip4> tunnel_address;
+  std::vector<StaticRoute> routes;
+  struct {
+    std::vector<unsigned> cores = {0};
+    bool poll = false;  // idle: poll, else adaptive
+  } workers;
+  struct {
+    uint32_t max = 1000000;
+    bool calico_bpf_timeouts = false;
+    bool recheck = false;             // onPolicyChange: recheck
+    double endpoint_share = 0.5;      // endpointShare
+  } connections;
+  struct {
+    bool ip6 = true;
+    TcpLoose tcp_loose = TcpLoose::grace;
+    bool tcp_liberal = false;
+    Ipv4Options ip_options = Ipv4Options::drop;
+    ChecksumMode l4_checksum = ChecksumMode::control;
+    bool uplink_ip6_punt = true;      // uplinkIp6: punt, else drop
+    bool transit_allow = false;       // transit: allow, else deny
+    OnExit on_exit = OnExit::drop;
+    bool tun_from_workload = false;   // tunFromWorkload: allow
+    bool punt_unknown_l2 = false;     // puntUnknownL2
+  } path;
+  struct {
+    bool http_l4 = false;             // httpRules: l4, else refuse
+    uint64_t memory = 1u << 30;       // bytes
+  } policy;
+  struct {
+    std::string socket = "/run/sluice/control.sock";
+    std::string metrics = "127.0.0.1:9091";
+    std::string state = "/run/sluice";  // pins and state
+  } control;
+};
+
+struct Model {
+  std::vector<std::string> files;  // names for Where::file, as a user would type them
+  Settings settings;
+  std::vector<Policy> policies;
+  std::vector<KubernetesPolicy> kubernetes_policies;
+  std::vector<Profile> profiles;
+  std::vector<NetworkSet> network_sets;
+  std::vector<WorkloadEndpoint> workload_endpoints;
+  std::vector<Pod> pods;
+  std::vector<Namespace> namespaces;
+  std::vector<ServiceAccount> service_accounts;
+  std::vector<IpPool> ip_pools;
+  std::vector<Node> nodes;
+  std::vector<Block> blocks;
+  size_t services = 0;  // v1 Service objects seen: not applied yet, a warning says so
+};
+
+}  // namespace sluice::config
+
+#endif  // SLUICE_CONFIG_MODEL_H_

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the model to rules: which endpoints are ours, which policies select them, in which order,
+// and what every selector, named port and service set holds.
+//
+// The policy half of control: pure, no DPDK, no I/O; used alike by sluiced, `check` and
+// `explain`.  One call sees one Model and is all-or-nothing: with errors in `findings` the
+// result must not be published.  Cost: linear in endpoints + policies + set members, times the
+// selectors that an endpoint's labels can satisfy.
+//
+// Source: Calico semantics, sections 1 to 4.
+#ifndef SLUICE_CONTROL_COMPILE_H_
+#define SLUICE_CONTROL_COMPILE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "classifier/rule.h"
+#include "config/findings.h"
+#include "config/model.h"
+#include "control/rule_names.h"
+
+namespace sluice::control {
+
+enum class Direction : uint8_t { ingress, egress };
+
+// What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.
+struct ListName {
+  std::string kind;            // NetworkPolicy, GlobalNetworkPolicy, KubernetesNetworkPolicy, Profile
+  std::string namespace_name;  // "" for global
+  std::string name;
+  std::string tier;            // __PROFILE__ for profiles
+  Direction direction = Direction::ingress;
+  config::Where where;
+};
+
+// One local workload, as policy sees it.
+struct LocalEndpoint {
+  std::string namespace_name;
+  std::string name;            // the pod's name, or the WorkloadEndpoint's where it names no pod
+  std::string interface_name;  // host side of the veth
+  std::vector<Address> addresses;
+  std::vector<Prefix> allowed_sources;
+  std::optional<MacAddress> mac;
+  config::Labels labels;       // effective: own, then inherited from profiles
+  std::vector<std::string> profiles;
+  ProgramId ingress = kNoProgram;
+  ProgramId egress = kNoProgram;
+  config::Where where;
+};
+
+struct CompiledPolicy {
+  std::shared_ptr<const RuleSet> rules;
+  std::vector<ListName> lists;              // by ListId
+  std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
+  std::vector<LocalEndpoint> endpoints;     // of settings.node, sorted by interface name
+  size_t policies = 0;                      // policies that select a local endpoint
+};
+
+// `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.
+// Problems (selectors that do not parse, overlapping pod addresses, unknown profiles as
+// warnings, ...) go to `findings`.
+CompiledPolicy compile(const config::Model& model, RuleNames& counters,
+                       config::Findings& findings);
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_COMPILE_H_

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decisions about a packet that the published tables alone answer: may it have this source,
+// where does it go, whose policies judge it.  Shared by the pipeline and by `explain`, so the
+// two cannot differ.  Pure functions over a Generation; no DPDK.
+//
+// Source: reliability rules sections 5 (points 6 and 7) and 6.
+#ifndef SLUICE_FASTPATH_DECIDE_H_
+#define SLUICE_FASTPATH_DECIDE_H_
+
+#include "classifier/verdict.h"
+#include "fastpath/tables.h"
+
+namespace sluice {
+
+// May a packet from `origin` claim the source `src`?  none, or rpf_workload, rpf_uplink,
+// rpf_tunnel, endpoint_down (a pod port without an endpoint), tun_src (unknown outer source).
+DropReason check_source(const Generation& g, Origin origin, Ip4 src);
+
+// Where a packet goes and which policies judge it.
+struct Way {
+  DropReason reason = DropReason::none;  // rt_no_route, rt_blackhole, rt_transit, tun_dst, ...
+  RouteId route = 0;
+  EndpointId source = kNoEndpoint;       // its egress judges; none when it came from elsewhere
+  EndpointId destination = kNoEndpoint;  // its ingress judges; none when it leaves by the uplink,
+                                         // and none when the host itself sends (never policed)
+};
+Way decide_way(const Generation& g, Origin origin, Ip4 dst);
+
+// Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
+bool is_tunnel(uint8_t protocol, uint16_t dst_port);
+
+// The checks that a packet's header fields alone decide, without bytes or state: ip4_land,
+// icmp_type, l4_port_zero, or none.  TCP means a SYN.
+DropReason check_fields(const FlowKey& key);
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_DECIDE_H_
