@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPIP (RFC 2003): strip and add the outer IPv4 header, and fragment what is too big for the
+// tunnel.  ECN by RFC 6040.  Worker-local; whether a tunnel is allowed is decided elsewhere.
+// Source: reliability rules, section 5.
+#ifndef SLUICE_FASTPATH_IPIP_H_
+#define SLUICE_FASTPATH_IPIP_H_
+
+#include "fastpath/packet.h"
+
+namespace sluice {
+
+// `outer` is the parsed outer header (protocol 4, checked).  On success the outer header's
+// bytes are gone from the frame (the Ethernet header moved up), `inner` holds the inner L3 and
+// L4 parts, and the inner ECN is combined (checksum updated).  Reasons: tun_fragment, the ip4_*
+// and L4 reasons for the inner packet, tun_nested, tun_ecn.
+DropReason decapsulate(rte_mbuf* frame, const Parsed& outer, bool allow_options,
+                       Parsed& inner) noexcept;
+
+// Puts an outer header in front of the IPv4 packet at p.l3_offset, moving the Ethernet header
+// (whose addresses the caller writes).  TTL 64, DSCP and ECN copied, DF set, `id` as given.
+// Adjusts p.l3_offset and p.l4_offset by 20.  False when the headroom does not hold it.
+bool encapsulate(rte_mbuf* frame, Parsed& p, Ip4 src, Ip4 dst, uint16_t id) noexcept;
+
+// Splits the IPv4 packet (DF clear) into fragments of at most `mtu` bytes each, as new frames
+// from `pool` with room for an outer header; each has an Ethernet header to be filled.
+// Returns how many were written to `out` (at most `max`), 0 when it cannot be done (no buffer,
+// or more than `max`); the input frame is untouched and still the caller's.
+unsigned fragment_ip4(const rte_mbuf* frame, const Parsed& p, uint16_t mtu, rte_mempool* pool,
+                      rte_mbuf** out, unsigned max) noexcept;
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_IPIP_H_

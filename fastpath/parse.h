@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frame bytes to Parsed, or a drop reason.  The only code that casts frame bytes.
+//
+// Each function proves that the bytes are there, inside the frame and inside the IP total
+// length, before it reads them.  Checks run in the order of the reliability rules, sections 1
+// and 2; the first that fails names the reason.  Worker-local, no state.
+#ifndef SLUICE_FASTPATH_PARSE_H_
+#define SLUICE_FASTPATH_PARSE_H_
+
+#include "fastpath/packet.h"
+
+namespace sluice {
+
+struct ArpPacket {
+  uint16_t operation = 0;  // 1 request, 2 reply
+  MacAddress sender_mac;
+  Ip4 sender;
+  MacAddress target_mac;
+  Ip4 target;
+};
+
+struct L2Options {
+  MacAddress own;        // the port's own address
+  uint16_t mtu = 1500;
+  // Replay also takes the capture's own unicast destination.
+  bool any_unicast = false;
+};
+
+enum class L2Kind : uint8_t { ip4, arp, ip6, unknown };
+struct L2 {
+  DropReason reason = DropReason::none;  // l2_* (l2_ethertype only with kind unknown)
+  L2Kind kind = L2Kind::ip4;
+};
+// Ethernet header: length, addresses, ethertype.
+L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept;
+
+// A whole ARP packet after the Ethernet header; arp_invalid unless all of section 2 holds.
+DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept;
+
+struct L3Options {
+  bool allow_options = false;
+  bool tunnelled = false;  // inner header: its total length may not pass the outer payload
+};
+// The IPv4 header at `offset`, with at most `available` bytes behind it (frame or outer
+// payload).  Fills the L3 part of `out`, trims padding of the frame when it is the outermost
+// header.  Broadcast and multicast destinations give ip4_dst.
+DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
+                     const L3Options& options, Parsed& out) noexcept;
+
+// The L4 header behind it: ports, flags, ICMP type, quote.  Later fragments have none.
+DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept;
+
+// Finishes an L4 checksum that the sending kernel left at its pseudo-header sum (TCP, UDP);
+// anything else is left as it is.  Reads only the first bytes unless it hits.
+void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept;
+
+// True if the L4 checksum is right (or absent: UDP 0, fragments, other protocols).
+bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept;
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_PARSE_H_

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last touches on a packet that leaves: TTL with incremental checksum (RFC 1624), Ethernet
+// header; and the packets that sluice makes itself: ARP and ICMP errors.  Worker-local.
+#ifndef SLUICE_FASTPATH_REWRITE_H_
+#define SLUICE_FASTPATH_REWRITE_H_
+
+#include <span>
+
+#include "fastpath/packet.h"
+#include "fastpath/parse.h"
+
+namespace sluice {
+
+// The ones' complement sum of RFC 1071 over `bytes`, added to `initial`, not yet folded.
+uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept;
+// Folded and complemented, as it stands in a header (wire order).
+Be16 checksum_fold(uint64_t sum) noexcept;
+
+// REQUIRES: the header at p.l3_offset is there and its TTL is above 1.
+void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept;
+
+// Writes the Ethernet header in front of the outermost IPv4 header.
+void write_ether(rte_mbuf* frame, MacAddress src, MacAddress dst, uint16_t type) noexcept;
+
+// Makes a whole ARP frame in an empty mbuf.
+void make_arp(rte_mbuf* out, const ArpPacket& arp, MacAddress frame_dst) noexcept;
+
+// Makes an ICMP error about the packet in `offender` (frame starts at its Ethernet header, IPv4
+// at p.l3_offset) in the empty mbuf `out`: IPv4 + ICMP + quoted header and at least 8 bytes,
+// at most 576 in all; Ethernet header left to the caller.  `mtu` only counts for 3/4.
+void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, Ip4 src,
+                     uint8_t type, uint8_t code, uint16_t mtu, uint16_t id) noexcept;
+
+// May an ICMP error answer this packet at all (RFC 1122 3.2.2, RFC 1812 4.3.2.7)?
+bool may_answer_with_icmp(const Parsed& p) noexcept;
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_REWRITE_H_
