@@ -63,7 +63,7 @@ struct Tuple4 {
 // The innermost IPv4 packet of a frame, after decapsulation.
 struct Parsed {
   Tuple4 tuple;
-  uint16_t l3_offset = 0;     // of the IPv4 header, from the start of the frame
+  uint16_t l3_offset = 0;  // of the IPv4 header, from the start of the frame
   uint16_t l4_offset = 0;
   uint16_t total_length = 0;  // of the IPv4 packet
   uint8_t tos = 0;
@@ -78,12 +78,11 @@ struct Parsed {
   uint32_t tcp_seq = 0;
   uint32_t tcp_ack = 0;
   uint16_t tcp_window = 0;
-  uint16_t payload = 0;         // L4 payload bytes
-  Tuple4 quoted;                // of an ICMP error: the tuple of the packet it complains about
+  uint16_t payload = 0;  // L4 payload bytes
+  Tuple4 quoted;         // of an ICMP error: the tuple of the packet it complains about
   FlowKey flow_key() const {
     const bool icmp = tuple.protocol == proto::kIcmp;
-    return {Address::of(tuple.src), Address::of(tuple.dst),
-            icmp ? uint16_t{0} : tuple.src_port,
+    return {Address::of(tuple.src), Address::of(tuple.dst), icmp ? uint16_t{0} : tuple.src_port,
             icmp ? static_cast<uint16_t>(icmp_type << 8 | icmp_code) : tuple.dst_port,
             tuple.protocol};
   }
@@ -92,13 +91,13 @@ struct Parsed {
 // Travels in the mbuf's private area.
 struct PacketMeta {
   enum class Stage : uint8_t { received, judged_egress, ready };
-  Origin origin;               // where it came from
-  PortId in_port = kNoPort;    // who counts its fate
-  PortId out_port = kNoPort;   // for Stage::ready: the frame is complete, transmit it there
+  Origin origin;              // where it came from
+  PortId in_port = kNoPort;   // who counts its fate
+  PortId out_port = kNoPort;  // for Stage::ready: the frame is complete, transmit it there
   Stage stage = Stage::received;
-  Fate fate = Fate::forwarded; // for Stage::ready: what counts when it is sent
-  uint32_t index = 0;          // replay: the frame's number on its port
-  uint32_t neighbour = 0;      // hold queue: slot it waits for
+  Fate fate = Fate::forwarded;  // for Stage::ready: what counts when it is sent
+  uint32_t index = 0;           // replay: the frame's number on its port
+  uint32_t neighbour = 0;       // hold queue: slot it waits for
 };
 static_assert(sizeof(PacketMeta) <= kPrivateBytes);
 

@@ -91,7 +91,8 @@ struct PathOptions {
   bool verify_l4_control = true;  // l4Checksum: control or full
   bool transit = false;
   bool recheck = false;           // connections.onPolicyChange: recheck
-  bool tcp_loose = true;
+  bool tcp_loose = true;          // mid-stream pickup: tcpLoose on or grace
+  bool tcp_grace = true;          // only for kLooseGrace after the start
   bool punt_unknown_l2 = false;
 };
 

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/forward.h"
+
+#include <rte_mbuf.h>
+
+#include "fastpath/ipip.h"
+#include "fastpath/rewrite.h"
+
+namespace sluice {
+namespace {
+constexpr uint8_t kUnreachable = 3, kTooBig = 4, kTimeExceeded = 11;
+constexpr unsigned kMaxPieces = 64;
+}  // namespace
+
+uint16_t Forward::mtu(const Route& route) const noexcept {
+  const View& view = out_.view();
+  const RouteTable& table = *view.generation->routes;
+  switch (route.kind) {
+    case RouteKind::endpoint: {
+      const Port* port = view.ports[view.generation->endpoints[route.endpoint].port];
+      return port == nullptr ? table.uplink_mtu : port->info().mtu;
+    }
+    case RouteKind::tunnel:
+      return static_cast<uint16_t>(table.uplink_mtu - kIp4Bytes);
+    case RouteKind::gateway:
+    case RouteKind::connected:
+      return table.uplink_mtu;
+    case RouteKind::local:
+    case RouteKind::blackhole:
+      break;
+  }
+  return UINT16_MAX;  // the kernel's own port takes what came in
+}
+
+DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& route,
+                         bool from_host) noexcept {
+  if (p.ttl <= 1 && route.kind != RouteKind::local && !from_host) {
+    if (p.ttl == 1) {
+      complain(frame, p, kTimeExceeded, 0, 0);
+    }
+    return DropReason::ip4_ttl;
+  }
+  const uint16_t limit = mtu(route);
+  if (p.total_length > limit && p.dont_fragment) {
+    complain(frame, p, kUnreachable, kTooBig, limit);
+    return DropReason::mtu_exceeded;
+  }
+  return DropReason::none;
+}
+
+void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_host) noexcept {
+  if (route.kind == RouteKind::local) {
+    out_.send(frame, kHostPort, p.tuple.dst, out_.view().host_mac, Fate::punted);
+    return;
+  }
+  if (!from_host) {
+    decrement_ttl(frame, p);
+  }
+  if (p.total_length > mtu(route)) {
+    send_fragments(frame, p, route);
+    return;
+  }
+  emit(frame, p, route, Fate::forwarded);
+}
+
+void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) noexcept {
+  const Generation& g = *out_.view().generation;
+  switch (route.kind) {
+    case RouteKind::endpoint: {
+      const Endpoint& to = g.endpoints[route.endpoint];
+      if (to.port == kNoPort) {
+        out_.drop(frame, DropReason::port_down);
+        return;
+      }
+      out_.send(frame, to.port, p.tuple.dst, to.mac, fate);
+      return;
+    }
+    case RouteKind::tunnel:
+      if (!encapsulate(frame, p, g.routes->outer_source, route.next_hop, next_id_++)) {
+        out_.drop(frame, DropReason::sys_bug);
+        return;
+      }
+      out_.send(frame, kUplinkPort, route.neighbour, {}, fate);
+      return;
+    case RouteKind::gateway:
+      out_.send(frame, kUplinkPort, route.next_hop, {}, fate);
+      return;
+    case RouteKind::connected:
+      out_.send(frame, kUplinkPort, p.tuple.dst, {}, fate);
+      return;
+    case RouteKind::local:
+    case RouteKind::blackhole:
+      break;
+  }
+  out_.drop(frame, DropReason::sys_bug);
+}
+
+void Forward::send_fragments(rte_mbuf* frame, const Parsed& p, const Route& route) noexcept {
+  std::array<rte_mbuf*, kMaxPieces> pieces;
+  const unsigned n = fragment_ip4(frame, p, mtu(route), frame->pool, pieces.data(), kMaxPieces);
+  if (n == 0) {
+    out_.drop(frame, DropReason::res_mbuf);
+    return;
+  }
+  // The first piece carries the frame's fate; the others are of our own making.
+  for (unsigned i = 0; i < n; ++i) {
+    meta(pieces[i]) = i == 0 ? meta(frame) : PacketMeta{};
+    Parsed piece = p;
+    piece.l3_offset = kEtherBytes;
+    piece.total_length = static_cast<uint16_t>(pieces[i]->pkt_len - kEtherBytes);
+    emit(pieces[i], piece, route, Fate::forwarded);
+  }
+  rte_pktmbuf_free(frame);
+}
+
+void Forward::complain(const rte_mbuf* frame, const Parsed& p, uint8_t type, uint8_t code,
+                       uint16_t mtu) noexcept {
+  const Generation& g = *out_.view().generation;
+  const RouteId back = g.routes->lpm.find(p.tuple.src);
+  if (!may_answer_with_icmp(p) || back == Lpm4::kNone) {
+    return;
+  }
+  // A token bucket told as time: the credit lies at most kErrorBurst in the past.
+  const Nanos now = out_.now();
+  const Nanos floor = now > kErrorBurst ? now - kErrorBurst : 0;
+  error_credit_at_ = error_credit_at_ < floor ? floor : error_credit_at_;
+  if (error_credit_at_ + kErrorEvery > now) {
+    out_.counters().icmp_suppressed.add(1);
+    return;
+  }
+  rte_mbuf* error = out_.allocate();
+  if (error == nullptr) {
+    return;
+  }
+  error_credit_at_ += kErrorEvery;
+  make_icmp_error(error, frame, p, g.routes->outer_source, type, code, mtu, next_id_++);
+  Parsed made;
+  made.tuple = {g.routes->outer_source, p.tuple.src, 0, 0, proto::kIcmp};
+  made.l3_offset = kEtherBytes;
+  made.l4_offset = kEtherBytes + kIp4Bytes;
+  made.total_length = static_cast<uint16_t>(error->pkt_len - kEtherBytes);
+  const Route& route = g.routes->routes[back];
+  if (route.kind == RouteKind::local) {
+    out_.send(error, kHostPort, p.tuple.src, out_.view().host_mac, Fate::forwarded);
+    return;
+  }
+  emit(error, made, route, Fate::forwarded);
+}
+
+}  // namespace sluice

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The L2 addresses of next hops: (port, IPv4 address) -> MAC, one table for all workers.
+//
+// Any worker adds a key (compare-and-swap on an empty slot); the MAC is written by control for
+// a kernel uplink (from netlink) and by the worker that hears ARP elsewhere, each as one atomic
+// word.  Keys are never removed: at most kCapacity, then find() says kNone.  Readers never
+// wait.  A slot is good for the life of the table.
+#ifndef SLUICE_FASTPATH_NEIGHBOURS_H_
+#define SLUICE_FASTPATH_NEIGHBOURS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "classifier/types.h"
+#include "fastpath/tables.h"
+
+namespace sluice {
+
+class Neighbours {
+ public:
+  static constexpr uint32_t kCapacity = 1u << 15;
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  Neighbours() : slots_(std::make_unique<Slot[]>(kCapacity)) {}
+
+  // The slot of the key, added if it is new; kNone when the neighbourhood of its hash is full.
+  uint32_t find(PortId port, Ip4 address) noexcept;
+  // True and the MAC when it is known.
+  bool mac(uint32_t slot, MacAddress& out) const noexcept {
+    const uint64_t word = slots_[slot].mac.load(std::memory_order_acquire);
+    __builtin_memcpy(out.bytes, &word, sizeof(out.bytes));
+    return (word & kKnown) != 0;
+  }
+  void learn(uint32_t slot, const MacAddress& mac) noexcept;
+  void forget(uint32_t slot) noexcept;
+
+  // A packet waits for this one: whoever resolves on its port shall ask.
+  void want(uint32_t slot) noexcept {
+    slots_[slot].wanted.store(true, std::memory_order_release);
+  }
+  // Every key that is wanted on `port` and still unknown; clears the wish.
+  void take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit);
+  Ip4 address(uint32_t slot) const noexcept {
+    return {static_cast<uint32_t>(slots_[slot].key.load(std::memory_order_relaxed))};
+  }
+  PortId port(uint32_t slot) const noexcept {
+    return static_cast<PortId>(slots_[slot].key.load(std::memory_order_relaxed) >> 32);
+  }
+
+ private:
+  static constexpr uint64_t kKnown = uint64_t{1} << 48;
+  static constexpr uint64_t kUsed = uint64_t{1} << 63;
+  static constexpr uint32_t kProbes = 64;
+  struct Slot {
+    std::atomic<uint64_t> key{0};  // kUsed | port << 32 | address
+    std::atomic<uint64_t> mac{0};  // kKnown | 6 bytes
+    std::atomic<bool> wanted{false};
+  };
+  std::unique_ptr<Slot[]> slots_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_NEIGHBOURS_H_

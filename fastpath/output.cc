@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/output.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include "fastpath/rewrite.h"
+
+namespace sluice {
+
+PacketMeta& meta(rte_mbuf* frame) noexcept {
+  return *static_cast<PacketMeta*>(rte_mbuf_to_priv(frame));
+}
+
+rte_mbuf* Output::allocate() noexcept {
+  rte_mbuf* frame = rte_pktmbuf_alloc(pool_);
+  if (frame != nullptr) {
+    meta(frame) = PacketMeta{};
+  }
+  return frame;
+}
+
+void Output::count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept {
+  const PacketMeta& m = meta(frame);
+  if (m.in_port == kNoPort) {
+    return;
+  }
+  counters_.port(m.in_port).fates[static_cast<size_t>(fate)].add(1);
+  if (fate == Fate::dropped) {
+    counters_.drops[static_cast<size_t>(reason)].add(1);
+  }
+  if (fate_log_ != nullptr) {
+    fate_log_->push_back({m.in_port, m.index, fate, reason});
+  }
+}
+
+void Output::drop(rte_mbuf* frame, DropReason reason) noexcept {
+  count(frame, Fate::dropped, reason);
+  rte_pktmbuf_free(frame);
+}
+
+void Output::consume(rte_mbuf* frame) noexcept {
+  count(frame, Fate::consumed, DropReason::none);
+  rte_pktmbuf_free(frame);
+}
+
+void Output::send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac,
+                  Fate fate) noexcept {
+  Port* out = view_->ports[port];
+  if (out == nullptr) {
+    drop(frame, DropReason::port_down);
+    return;
+  }
+  MacAddress dst = mac;
+  if (dst.is_zero()) {
+    const uint32_t slot = neighbours_.find(port, next);
+    if (slot == Neighbours::kNone) {
+      drop(frame, DropReason::neigh_unresolved);
+      return;
+    }
+    if (!neighbours_.mac(slot, dst)) {
+      hold(frame, port, slot, fate);
+      return;
+    }
+  }
+  write_ether(frame, out->info().mac, dst, kTypeIp4);
+  send_ready(frame, port, fate);
+}
+
+void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
+  PacketMeta& m = meta(frame);
+  m.fate = fate;
+  m.out_port = port;
+  if (view_->owner[port] != worker_) {
+    m.stage = PacketMeta::Stage::ready;
+    hand_over(frame, view_->owner[port]);
+    return;
+  }
+  Batch& batch = batches_[port];
+  if (batch.count == 0) {
+    dirty_[dirty_count_++] = port;
+  }
+  batch.frames[batch.count++] = frame;
+  if (batch.count == kMaxBurst) {
+    flush_port(port);
+  }
+}
+
+void Output::hand_over(rte_mbuf* frame, uint8_t worker) noexcept {
+  if (worker >= rings_.size() || rings_[worker] == nullptr) {
+    drop(frame, DropReason::sys_bug);
+    return;
+  }
+  if (rte_ring_sp_enqueue(rings_[worker], frame) != 0) {
+    drop(frame, DropReason::res_tx);
+    return;
+  }
+  wakes_ |= uint64_t{1} << worker;
+}
+
+void Output::flush_port(PortId port) noexcept {
+  Batch& batch = batches_[port];
+  const unsigned total = batch.count;
+  batch.count = 0;
+  Port* out = view_->ports[port];
+  if (out == nullptr || !out->up()) {
+    for (unsigned i = 0; i < total; ++i) {
+      drop(batch.frames[i], DropReason::port_down);
+    }
+    return;
+  }
+  // The port frees what it takes, so what must be known afterwards is read before.
+  std::array<PacketMeta, kMaxBurst> metas;
+  std::array<uint32_t, kMaxBurst> lengths;
+  for (unsigned i = 0; i < total; ++i) {
+    metas[i] = meta(batch.frames[i]);
+    lengths[i] = batch.frames[i]->pkt_len;
+  }
+  const std::span<rte_mbuf*> all(batch.frames.data(), total);
+  unsigned sent = out->transmit(all);
+  if (sent < total) {
+    sent += out->transmit(all.subspan(sent));
+  }
+  PortCounters& tx = counters_.port(port);
+  uint64_t bytes = 0;
+  for (unsigned i = 0; i < sent; ++i) {
+    bytes += lengths[i];
+    const PacketMeta& m = metas[i];
+    if (m.in_port == kNoPort) {
+      tx.originated.add(1);
+      continue;
+    }
+    counters_.port(m.in_port).fates[static_cast<size_t>(m.fate)].add(1);
+    if (fate_log_ != nullptr) {
+      fate_log_->push_back({m.in_port, m.index, m.fate, DropReason::none});
+    }
+  }
+  tx.tx_packets.add(sent);
+  tx.tx_bytes.add(bytes);
+  for (unsigned i = sent; i < total; ++i) {
+    drop(batch.frames[i], DropReason::res_tx);
+  }
+}
+
+void Output::flush() noexcept {
+  for (unsigned i = 0; i < dirty_count_; ++i) {
+    if (batches_[dirty_[i]].count > 0) {
+      flush_port(dirty_[i]);
+    }
+  }
+  dirty_count_ = 0;
+}
+
+void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept {
+  unsigned same = 0;
+  for (unsigned i = 0; i < held_count_; ++i) {
+    same += held_[i].slot == slot ? 1 : 0;
+  }
+  if (same >= kHeldPerNeighbour || held_count_ == kMaxHeld) {
+    drop(frame, DropReason::neigh_unresolved);
+    return;
+  }
+  PacketMeta& m = meta(frame);
+  m.fate = fate;
+  m.out_port = port;
+  held_[held_count_++] = {frame, slot, now_ + kHoldFor, now_ + kAskAgain};
+  if (m.in_port != kNoPort) {
+    counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(1);
+  }
+  if (same == 0) {
+    ask(slot);
+  }
+}
+
+// ARP is ours where nobody else speaks it; otherwise control has the kernel resolve.
+void Output::ask(uint32_t slot) noexcept {
+  const PortId port = neighbours_.port(slot);
+  const Port* out = port < view_->ports.size() ? view_->ports[port] : nullptr;
+  if (out == nullptr || !out->info().own_neighbours) {
+    neighbours_.want(slot);
+    return;
+  }
+  rte_mbuf* frame = allocate();
+  if (frame == nullptr) {
+    return;
+  }
+  ArpPacket request;
+  request.operation = 1;
+  request.sender_mac = out->info().mac;
+  // Pods know their gateway as 169.254.1.1 (Calico); on the uplink we are the node.
+  request.sender =
+      port == kUplinkPort ? view_->generation->routes->outer_source : Ip4{0xa9fe0101};
+  request.target = neighbours_.address(slot);
+  make_arp(frame, request, MacAddress{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}});
+  send_ready(frame, port, Fate::forwarded);
+}
+
+void Output::release_held() noexcept {
+  unsigned kept = 0;
+  const unsigned before = held_count_;
+  for (unsigned i = 0; i < before; ++i) {
+    Held h = held_[i];
+    MacAddress mac;
+    const bool known = neighbours_.mac(h.slot, mac);
+    if (!known && now_ < h.until) {
+      if (now_ >= h.ask_at) {
+        h.ask_at = now_ + kAskAgain;
+        ask(h.slot);
+      }
+      held_[kept++] = h;
+      continue;
+    }
+    const PacketMeta& m = meta(h.frame);
+    if (m.in_port != kNoPort) {
+      counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(~uint64_t{0});
+    }
+    if (!known) {
+      drop(h.frame, DropReason::neigh_unresolved);
+    } else {
+      send(h.frame, m.out_port, neighbours_.address(h.slot), mac, m.fate);
+    }
+  }
+  held_count_ = kept;
+}
+
+void Output::free_held() noexcept {
+  for (unsigned i = 0; i < held_count_; ++i) {
+    if (fate_log_ != nullptr && meta(held_[i].frame).in_port != kNoPort) {
+      const PacketMeta& m = meta(held_[i].frame);
+      fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
+    }
+    rte_pktmbuf_free(held_[i].frame);
+  }
+  held_count_ = 0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way out of one worker: a batch of frames per port, frames that wait for a neighbour, and
+// rings to other workers.  Every fate is counted here, once, when it is final.
+//
+// Owned by one worker.  Bounds: kMaxBurst frames per port batch (then it is sent), 3 frames per
+// neighbour and kMaxHeld in all (then neigh_unresolved), ring size for hand-over (then res_tx).
+// Held frames wait at most one second.
+#ifndef SLUICE_FASTPATH_OUTPUT_H_
+#define SLUICE_FASTPATH_OUTPUT_H_
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "fastpath/conntrack.h"
+#include "fastpath/counters.h"
+#include "fastpath/neighbours.h"
+#include "fastpath/packet.h"
+#include "fastpath/port.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct rte_ring;
+
+namespace sluice {
+
+PacketMeta& meta(rte_mbuf* frame) noexcept;
+
+// Everything a worker sees, behind one pointer: the tables and the ports.  Replaced whole.
+struct View {
+  uint64_t serial = 0;  // differs from every other View's
+  std::shared_ptr<const Generation> generation;
+  std::vector<Port*> ports;    // by PortId; null: no such port
+  std::vector<uint8_t> owner;  // by PortId: the worker that polls it and sends on it
+  MacAddress host_mac;         // the kernel's end of the host port
+};
+
+struct FateRecord {
+  PortId port;
+  uint32_t index;
+  Fate fate;
+  DropReason reason;
+};
+
+class Output {
+ public:
+  Output(uint8_t worker, Counters& counters, Neighbours& neighbours, rte_mempool* pool)
+      : worker_(worker),
+        counters_(counters),
+        neighbours_(neighbours),
+        pool_(pool),
+        batches_(std::make_unique<Batch[]>(kMaxPorts)) {}
+
+  // A ring to worker `to`, which takes what we hand over.  Before the first frame.
+  void connect(uint8_t to, rte_ring* ring) {
+    rings_.resize(std::max<size_t>(rings_.size(), to + size_t{1}));
+    rings_[to] = ring;
+  }
+  void record_fates(std::vector<FateRecord>* log) { fate_log_ = log; }
+  void begin(const View& view, Nanos now) noexcept {
+    view_ = &view;
+    now_ = now;
+  }
+
+  // The frame is whole but for its Ethernet addresses; `port` sends it to `next`, whose MAC is
+  // looked up, or to `mac` if that is not zero.  `fate` counts for meta(frame).in_port when it
+  // has gone; kNoPort there means a frame of our own making.
+  void send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac, Fate fate) noexcept;
+  // The frame has its Ethernet header: ARP answers, frames handed over ready.
+  void send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept;
+  // To another worker, which goes on with it as meta(frame).stage says.
+  void hand_over(rte_mbuf* frame, uint8_t worker) noexcept;
+
+  void drop(rte_mbuf* frame, DropReason reason) noexcept;
+  void consume(rte_mbuf* frame) noexcept;
+
+  // Sends every batch; once per burst.
+  void flush() noexcept;
+  // Sends what now has its neighbour, drops what waited too long, asks for the rest again.
+  void release_held() noexcept;
+  // Drops what still waits.  At the end of a replay it stays held: count nothing, free all.
+  void free_held() noexcept;
+
+  rte_mbuf* allocate() noexcept;  // null when the pool is empty; in_port is kNoPort
+  Neighbours& neighbours() { return neighbours_; }
+  Counters& counters() { return counters_; }
+  const View& view() const { return *view_; }
+  Nanos now() const { return now_; }
+  // Workers that frames were handed to since the last call; bit per worker.
+  uint64_t take_wakes() {
+    const uint64_t wakes = wakes_;
+    wakes_ = 0;
+    return wakes;
+  }
+
+ private:
+  static constexpr unsigned kMaxHeld = 1024;
+  static constexpr unsigned kHeldPerNeighbour = 3;
+  static constexpr Nanos kHoldFor = 1000000000;
+  static constexpr Nanos kAskAgain = 250000000;
+  struct Batch {
+    uint16_t count = 0;
+    std::array<rte_mbuf*, kMaxBurst> frames;
+  };
+  struct Held {
+    rte_mbuf* frame;
+    uint32_t slot;
+    Nanos until;
+    Nanos ask_at;
+  };
+
+  void flush_port(PortId port) noexcept;
+  void hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept;
+  void ask(uint32_t slot) noexcept;
+  void count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept;
+
+  uint8_t worker_;
+  Counters& counters_;
+  Neighbours& neighbours_;
+  rte_mempool* pool_;
+  const View* view_ = nullptr;
+  Nanos now_ = 0;
+  uint64_t wakes_ = 0;
+  std::vector<rte_ring*> rings_;
+  std::vector<FateRecord>* fate_log_ = nullptr;
+  std::unique_ptr<Batch[]> batches_;
+  unsigned dirty_count_ = 0;
+  std::array<PortId, kMaxPorts> dirty_;
+  unsigned held_count_ = 0;
+  std::array<Held, kMaxHeld> held_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_OUTPUT_H_

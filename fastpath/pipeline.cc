@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/pipeline.h"
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "fastpath/arp.h"
+#include "fastpath/ipip.h"
+#include "fastpath/parse.h"
+
+namespace sluice {
+namespace {
+
+constexpr Nanos kLooseGrace = 120u * Nanos{1000000000};
+constexpr uint32_t kExpirePerTick = 2048;
+
+bool opens_or_closes(const Parsed& p) {
+  return p.tuple.protocol == proto::kIcmp ||
+         (p.tuple.protocol == proto::kTcp &&
+          (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) != 0);
+}
+
+}  // namespace
+
+void Pipeline::begin(const View& view, Nanos now) noexcept {
+  g_ = view.generation.get();
+  now_ = now;
+  started_ = started_ == 0 ? now : started_;
+  out_.begin(view, now);
+}
+
+bool Pipeline::owns(EndpointId id) const noexcept {
+  return id != kNoEndpoint && g_->endpoints[id].worker == options_.worker;
+}
+
+// ---- what the bytes say ------------------------------------------------------------------
+
+void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
+  const Port& from = *out_.view().ports[port];
+  const L2Options l2{from.info().mac, from.info().mtu, options_.any_unicast};
+  Burst& b = burst_;
+  b.count = 0;
+  uint64_t bytes = 0;
+  for (rte_mbuf* frame : frames) {
+    rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
+  }
+  for (rte_mbuf* frame : frames) {
+    bytes += frame->pkt_len;
+    PacketMeta& m = meta(frame);
+    m.origin = {port, {}};
+    m.in_port = port;
+    m.stage = PacketMeta::Stage::received;
+    const L2 l2_result = parse_l2(frame, l2);
+    DropReason reason = l2_result.reason;
+    if (reason == DropReason::none && l2_result.kind == L2Kind::arp) {
+      handle_arp(out_, frame, port);
+      continue;
+    }
+    if (reason == DropReason::none && l2_result.kind == L2Kind::ip6) {
+      reason = DropReason::ip6_disabled;
+    }
+    const unsigned i = b.count;
+    if (reason == DropReason::none) {
+      reason = open(frame, from, b.parsed[i], m.origin);
+    }
+    if (reason != DropReason::none) {
+      out_.drop(frame, reason);
+      continue;
+    }
+    b.frames[i] = frame;
+    b.origins[i] = m.origin;
+    b.count = i + 1;
+  }
+  PortCounters& rx = out_.counters().port(port);
+  rx.rx_packets.add(frames.size());
+  rx.rx_bytes.add(bytes);
+  track(b);
+  out_.flush();
+}
+
+void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
+  Burst& b = burst_;
+  b.count = 0;
+  for (rte_mbuf* frame : frames) {
+    PacketMeta& m = meta(frame);
+    if (m.stage == PacketMeta::Stage::ready) {
+      out_.send_ready(frame, m.out_port, m.fate);
+      continue;
+    }
+    // The other worker proved and, if need be, unwrapped it: only what it read is read again.
+    Parsed& p = b.parsed[b.count];
+    p = Parsed{};
+    const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
+    DropReason reason =
+        parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
+    if (reason == DropReason::none) {
+      reason = open_l4(frame, false, p, m.origin);
+    }
+    if (reason != DropReason::none) {
+      out_.drop(frame, reason);
+      continue;
+    }
+    b.frames[b.count] = frame;
+    b.origins[b.count] = m.origin;
+    ++b.count;
+  }
+  track(b);
+  out_.flush();
+}
+
+// Bytes to Parsed: the outermost IPv4 header, the tunnel if it is one for us, then L4.
+DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
+                          Origin& origin) noexcept {
+  p = Parsed{};
+  const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
+  const DropReason reason =
+      parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  const RouteTable& routes = *g_->routes;
+  if (origin.port == kUplinkPort && p.tuple.protocol == proto::kIpip &&
+      routes.own.contains(p.tuple.dst.value)) {
+    const Parsed outer = p;
+    return open_tunnel(frame, outer, p, origin);
+  }
+  if (routes.broadcasts.contains(p.tuple.dst.value)) {
+    return DropReason::ip4_dst;
+  }
+  return open_l4(frame, port.info().unfinished_checksums, p, origin);
+}
+
+DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
+                                 Origin& origin) noexcept {
+  if (outer.fragment) {
+    return DropReason::tun_fragment;
+  }
+  if (!g_->routes->peers.contains(outer.tuple.src.value)) {
+    return DropReason::tun_src;
+  }
+  origin.outer_source = outer.tuple.src;
+  p = Parsed{};
+  const DropReason reason = decapsulate(frame, outer, g_->options.ip_options, p);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  if (p.fragment) {
+    return open_l4(frame, false, p, origin);
+  }
+  finish_checksum(frame, p);
+  return DropReason::none;
+}
+
+DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
+                             Origin origin) noexcept {
+  const DropReason reason = parse_l4(frame, p);
+  if (reason != DropReason::none) {
+    // The source check comes first in the order of checks; it is only done when it matters.
+    const DropReason source = check_source(*g_, origin, p.tuple.src);
+    return source == DropReason::none ? reason : source;
+  }
+  if (p.fragment) {
+    const uint16_t id =
+        rte_pktmbuf_mtod_offset(frame, const Ip4Header*, p.l3_offset)->id.host();
+    if (!p.later_fragment) {
+      fragments_.remember(p, id, origin.port, now_);
+    } else if (!fragments_.complete(p, id, origin.port, now_)) {
+      return DropReason::frag_no_head;
+    }
+    return DropReason::none;
+  }
+  if (unfinished) {
+    finish_checksum(frame, p);
+  }
+  return DropReason::none;
+}
+
+// ---- what is known of the flow -----------------------------------------------------------
+
+void Pipeline::track(Burst& b) noexcept {
+  std::array<Tuple4, kMaxBurst> tuples;
+  std::array<ConnId, kMaxBurst> ids;
+  std::array<Side, kMaxBurst> sides;
+  unsigned n = 0;
+  for (unsigned i = 0; i < b.count; ++i) {
+    if (options_.workers > 1 && hand_over_early(b.frames[i], b.parsed[i], b.origins[i])) {
+      continue;
+    }
+    b.live[n] = static_cast<uint8_t>(i);
+    tuples[n] = b.parsed[i].icmp_error ? b.parsed[i].quoted : b.parsed[i].tuple;
+    ++n;
+  }
+  connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n});
+  opened_ = 0;
+  for (unsigned k = 0; k < n; ++k) {
+    const unsigned i = b.live[k];
+    if (ids[k] == kNoConn && opened_ > 0) {
+      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1});
+    }
+    // An entry found for the burst may have been recycled by an earlier packet of it.
+    if (ids[k] != kNoConn && opened_ > 0) {
+      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1});
+    }
+    if (b.parsed[i].icmp_error) {
+      on_error(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
+    } else if (ids[k] != kNoConn) {
+      on_hit(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
+    } else {
+      on_miss(b.frames[i], b.parsed[i], b.origins[i]);
+    }
+  }
+}
+
+// A frame for another worker's pod goes there at once, unless its sender is ours to judge.
+bool Pipeline::hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept {
+  if (meta(frame).stage == PacketMeta::Stage::judged_egress ||
+      owns(g_->endpoint_at(origin.port))) {
+    return false;
+  }
+  const RouteId route = g_->routes->lpm.find(p.tuple.dst);
+  if (route == Lpm4::kNone || g_->routes->routes[route].kind != RouteKind::endpoint) {
+    return false;
+  }
+  const uint8_t owner = g_->endpoints[g_->routes->routes[route].endpoint].worker;
+  if (owner == options_.worker) {
+    return false;
+  }
+  meta(frame).origin = origin;
+  out_.hand_over(frame, owner);
+  return true;
+}
+
+// Sends the packet on: to the worker that owns the destination if that is another, else out.
+void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcept {
+  const Route& route = g_->routes->routes[id];
+  if (options_.workers > 1 && route.kind == RouteKind::endpoint && !owns(route.endpoint)) {
+    PacketMeta& m = meta(frame);
+    m.origin = origin;
+    m.stage = PacketMeta::Stage::judged_egress;
+    out_.hand_over(frame, g_->endpoints[route.endpoint].worker);
+    return;
+  }
+  forward_.send(frame, p, route, origin.port == kHostPort);
+}
+
+void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
+                      Side side) noexcept {
+  Connection& c = connections_.at(id);
+  if (c.origin[side] != origin || c.route_version != g_->routes->version) {
+    const DropReason reason = refresh(c, side, p, origin);
+    if (reason != DropReason::none) {
+      out_.drop(frame, reason);
+      return;
+    }
+  }
+  const RouteId route = c.route[side];
+  DropReason reason =
+      forward_.fits(frame, p, g_->routes->routes[route], origin.port == kHostPort);
+  if (reason == DropReason::none && connections_.reopens(c, side, p)) {
+    fold(c, 0, 0);
+    connections_.erase(id);
+    on_miss(frame, p, origin);
+    return;
+  }
+  const bool verify =
+      g_->options.verify_l4_all || (g_->options.verify_l4_control && opens_or_closes(p));
+  if (reason == DropReason::none && verify && !l4_checksum_ok(frame, p)) {
+    reason = DropReason::l4_checksum;
+  }
+  const bool syn =
+      p.tuple.protocol == proto::kTcp && (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn;
+  const auto generation = static_cast<uint32_t>(g_->number);
+  const bool recheck = g_->options.recheck && c.generation != generation;
+  if (reason == DropReason::none && side == kOriginal && (syn || recheck)) {
+    const Judged verdict = judge(p, c.source, c.destination);
+    reason = verdict.reason;
+    if (recheck && reason != DropReason::none) {
+      fold(c, 0, 0);
+      connections_.erase(id);
+      reason = DropReason::policy_recheck;
+    } else if (reason == DropReason::none) {
+      c.generation = generation;
+    }
+  }
+  if (reason == DropReason::none) {
+    reason = connections_.update(id, side, p, now_);
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return;
+  }
+  go(frame, p, route, origin);
+}
+
+// The side's way is new, or the route table has changed: check the source and route again.
+DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p,
+                             Origin origin) noexcept {
+  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  const Way way = decide_way(*g_, origin, p.tuple.dst);
+  if (way.reason != DropReason::none) {
+    return way.reason;
+  }
+  if (c.route_version != g_->routes->version) {
+    c.origin = {};
+    c.route_version = g_->routes->version;
+  }
+  c.origin[side] = origin;
+  c.route[side] = way.route;
+  return DropReason::none;
+}
+
+// An ICMP error about a packet that travelled on side `quoted` of the connection.
+void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
+                        Side quoted) noexcept {
+  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  Way way;
+  if (reason == DropReason::none) {
+    way = decide_way(*g_, origin, p.tuple.dst);
+    reason = way.reason;
+  }
+  if (reason == DropReason::none) {
+    reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
+  }
+  if (reason == DropReason::none && id == kNoConn) {
+    reason = DropReason::icmp_unrelated;
+  }
+  if (reason == DropReason::none) {
+    // The error comes from where the quoted packet went, if that is known yet.
+    const Side back = quoted == kOriginal ? kReply : kOriginal;
+    const Origin& seen = connections_.at(id).origin[back];
+    if (seen.port != kNoPort && seen.port != origin.port) {
+      reason = DropReason::icmp_quote_mismatch;
+    }
+  }
+  if (reason == DropReason::none && g_->options.verify_l4_control &&
+      !l4_checksum_ok(frame, p)) {
+    reason = DropReason::l4_checksum;
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return;
+  }
+  go(frame, p, way.route, origin);
+}
+
+// ---- the first packet of a flow ----------------------------------------------------------
+
+// What the packet alone says about whether it may open a connection.
+DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
+                                   Origin origin) noexcept {
+  const EndpointId source = g_->endpoint_at(origin.port);
+  if (source != kNoEndpoint && !g_->endpoints[source].allow_tunnels &&
+      is_tunnel(p.tuple.protocol, p.tuple.dst_port)) {
+    return DropReason::tun_from_workload;
+  }
+  if (p.tuple.protocol == proto::kIcmp && (p.icmp_type == 0 || p.icmp_type == 14)) {
+    return DropReason::icmp_unsolicited;
+  }
+  if (p.tuple.protocol == proto::kTcp && !p.later_fragment) {
+    const PathOptions& o = g_->options;
+    const bool loose = o.tcp_loose && (!o.tcp_grace || now_ < started_ + kLooseGrace);
+    const DropReason reason = ConnTable::may_open(p, loose);
+    if (reason != DropReason::none) {
+      return reason;
+    }
+  }
+  if ((g_->options.verify_l4_all || g_->options.verify_l4_control) &&
+      !l4_checksum_ok(frame, p)) {
+    return DropReason::l4_checksum;
+  }
+  return DropReason::none;
+}
+
+void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
+  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  Way way;
+  if (reason == DropReason::none) {
+    way = decide_way(*g_, origin, p.tuple.dst);
+    reason = way.reason;
+  }
+  if (reason == DropReason::none) {
+    reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
+  }
+  if (reason == DropReason::none) {
+    reason = check_opening(frame, p, origin);
+  }
+  Judged verdict;
+  if (reason == DropReason::none) {
+    verdict = judge(p, way.source, way.destination);
+    reason = verdict.reason;
+  }
+  ConnTable::Created made;
+  if (reason == DropReason::none) {
+    made = connections_.create(p.tuple, now_);
+    reason = made.reason;
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return;
+  }
+  ++opened_;
+  out_.counters().connections_opened.add(1);
+  Connection& c = connections_.at(made.id);
+  c.source = way.source;
+  c.destination = way.destination;
+  c.egress_rule = verdict.egress;
+  c.ingress_rule = verdict.ingress;
+  c.generation = static_cast<uint32_t>(g_->number);
+  c.route_version = g_->routes->version;
+  c.origin[kOriginal] = origin;
+  c.route[kOriginal] = way.route;
+  reason = connections_.update(made.id, kOriginal, p, now_);
+  if (reason != DropReason::none) {
+    connections_.erase(made.id);
+    out_.drop(frame, reason);
+    return;
+  }
+  go(frame, p, way.route, origin);
+}
+
+// Runs the programs of the endpoints that are ours: egress of the source first, then ingress of
+// the destination; both must allow.
+Pipeline::Judged Pipeline::judge(const Parsed& p, EndpointId source,
+                                 EndpointId destination) noexcept {
+  Judged out;
+  const FlowKey key = p.flow_key();
+  if (owns(source)) {
+    const Endpoint& e = g_->endpoints[source];
+    if (!e.ready) {
+      out.reason = DropReason::policy_not_ready;
+      return out;
+    }
+    if (!ask(e.egress, key, p.total_length, out.egress)) {
+      out.reason = DropReason::policy_deny_egress;
+      return out;
+    }
+  }
+  if (owns(destination)) {
+    const Endpoint& e = g_->endpoints[destination];
+    if (!e.ready) {
+      out.reason = DropReason::policy_not_ready;
+      return out;
+    }
+    if (!ask(e.ingress, key, p.total_length, out.ingress)) {
+      out.reason = DropReason::policy_deny_ingress;
+    }
+  }
+  return out;
+}
+
+bool Pipeline::ask(ProgramId program, const FlowKey& key, uint32_t bytes,
+                   CounterSlot& rule) noexcept {
+  Verdict verdict;
+  g_->matcher->classify({&key, 1}, {&program, 1}, {&verdict, 1});
+  Counters& counters = out_.counters();
+  const bool allow = verdict.kind == Verdict::Kind::allow;
+  if (verdict.passed_or_logged) {
+    g_->matcher->walk(key, program, [&](const Step& step) {
+      if (step.counter != kNoCounter && step.counter != verdict.counter) {
+        counters.rule(step.counter).judged.add(1);
+      }
+    });
+  }
+  rule = verdict.counter;
+  if (rule != kNoCounter) {
+    RuleCounters& c = counters.rule(rule);
+    c.judged.add(1);
+    if (!allow) {
+      c.packets.add(1);
+      c.bytes.add(bytes);
+    }
+  }
+  return allow;
+}
+
+// ---- between bursts ----------------------------------------------------------------------
+
+// Credits the rules that admitted a connection with what it carried since the last time.
+void Pipeline::fold(const Connection& c, uint64_t packets, uint64_t bytes) noexcept {
+  const uint64_t new_packets = c.packets[kOriginal] + c.packets[kReply] - packets;
+  const uint64_t new_bytes = c.bytes[kOriginal] + c.bytes[kReply] - bytes;
+  for (const CounterSlot slot : {c.egress_rule, c.ingress_rule}) {
+    if (slot != kNoCounter) {
+      out_.counters().rule(slot).packets.add(new_packets);
+      out_.counters().rule(slot).bytes.add(new_bytes);
+    }
+  }
+}
+
+void Pipeline::tick() noexcept {
+  out_.release_held();
+  connections_.expire(now_, kExpirePerTick, [this](const Connection& c) { fold(c, 0, 0); });
+  out_.flush();
+}
+
+}  // namespace sluice

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// A packet's way through one worker, as bursts: validate, decapsulate, look up, judge, forward.
+//
+// Owned by one worker, which calls begin() once per turn and then any number of bursts.  A
+// frame ends here in exactly one fate (see Output), or goes to another worker's ring with its
+// PacketMeta saying how far it came.  A worker judges only endpoints it owns: the source's
+// egress on the source's worker, the destination's ingress on the destination's, each with an
+// entry of its own when the two differ.
+// No allocation, lock, system call or clock read in here.
+#ifndef SLUICE_FASTPATH_PIPELINE_H_
+#define SLUICE_FASTPATH_PIPELINE_H_
+
+#include <array>
+#include <span>
+
+#include "fastpath/conntrack.h"
+#include "fastpath/decide.h"
+#include "fastpath/forward.h"
+#include "fastpath/fragments.h"
+#include "fastpath/output.h"
+
+namespace sluice {
+
+class Pipeline {
+ public:
+  struct Options {
+    uint8_t worker = 0;
+    uint8_t workers = 1;
+    uint16_t first_id = 0;     // IP identification of our own packets starts here
+    bool any_unicast = false;  // replay: take frames for the capture's own unicast addresses
+  };
+  Pipeline(const Options& options, ConnTable& connections, Output& output)
+      : options_(options),
+        connections_(connections),
+        out_(output),
+        forward_(output, options.first_id) {}
+
+  // The tables, ports and time of what follows.  `view` must live until the next begin().
+  void begin(const View& view, Nanos now) noexcept;
+  // Frames as `port` received them.  REQUIRES: frames.size() <= kMaxBurst.
+  void receive(std::span<rte_mbuf*> frames, PortId port) noexcept;
+  // Frames that another worker handed over.
+  void resume(std::span<rte_mbuf*> frames) noexcept;
+  // Expiry and waiting frames; often, it bounds its own work.
+  void tick() noexcept;
+
+ private:
+  // The burst under way; `live` are the indices still in it, in order.
+  struct Burst {
+    std::array<rte_mbuf*, kMaxBurst> frames;
+    std::array<Parsed, kMaxBurst> parsed;
+    std::array<Origin, kMaxBurst> origins;
+    std::array<uint8_t, kMaxBurst> live;
+    unsigned count = 0;
+  };
+  // How one packet stands towards its connection.
+  struct Judged {
+    DropReason reason = DropReason::none;
+    CounterSlot egress = kNoCounter;
+    CounterSlot ingress = kNoCounter;
+  };
+
+  DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
+  DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
+                         Origin& origin) noexcept;
+  DropReason open_l4(rte_mbuf* frame, bool unfinished, Parsed& p, Origin origin) noexcept;
+  void track(Burst& b) noexcept;
+  bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
+  void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
+  void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
+  void on_miss(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
+  DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
+  DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin) noexcept;
+  Judged judge(const Parsed& p, EndpointId source, EndpointId destination) noexcept;
+  bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;
+  void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
+  bool owns(EndpointId id) const noexcept;
+  void fold(const Connection& c, uint64_t packets, uint64_t bytes) noexcept;
+
+  Options options_;
+  ConnTable& connections_;
+  Output& out_;
+  Forward forward_;
+  Fragments fragments_;
+  const Generation* g_ = nullptr;
+  Nanos now_ = 0;
+  Nanos started_ = 0;
+  uint32_t opened_ = 0;  // entries created in this burst: later misses of it look again
+  Burst burst_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_PIPELINE_H_

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/worker.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+
+#include <pthread.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+#include <rte_ring.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace sluice {
+namespace {
+constexpr unsigned kRingSize = 4096;
+}
+
+Nanos monotonic_now() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<Nanos>(t.tv_sec) * 1000000000u + static_cast<Nanos>(t.tv_nsec);
+}
+
+Worker::Worker(const Options& options, Published& published, Neighbours& neighbours,
+               rte_mempool* pool)
+    : options_(options),
+      published_(published),
+      counters_(options.rule_counters),
+      connections_(options.connections),
+      output_(options.id, counters_, neighbours, pool),
+      pipeline_({options.id, options.count, options.first_id, false}, connections_, output_) {}
+
+Result<std::unique_ptr<Worker>> Worker::create(const Options& options, Published& published,
+                                               Neighbours& neighbours, rte_mempool* pool) {
+  std::unique_ptr<Worker> w(new Worker(options, published, neighbours, pool));
+  w->epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  w->event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (w->epoll_ < 0 || w->event_ < 0) {
+    return Error{std::string("worker: cannot make its epoll set: ") + std::strerror(errno)};
+  }
+  return w;
+}
+
+Worker::~Worker() {
+  stop();
+  for (rte_ring* ring : inboxes_) {
+    rte_ring_free(ring);
+  }
+  if (epoll_ >= 0) {
+    close(epoll_);
+  }
+  if (event_ >= 0) {
+    close(event_);
+  }
+}
+
+Status Worker::connect(std::vector<std::unique_ptr<Worker>>& workers) {
+  for (auto& to : workers) {
+    for (auto& from : workers) {
+      from->peers_.resize(workers.size());
+      from->peers_[to->options_.id] = to.get();
+      if (to == from) {
+        continue;
+      }
+      const std::string name =
+          "sluice_" + std::to_string(from->options_.id) + "_" + std::to_string(to->options_.id);
+      rte_ring* ring = rte_ring_create(name.c_str(), kRingSize, SOCKET_ID_ANY,
+                                       RING_F_SP_ENQ | RING_F_SC_DEQ);
+      if (ring == nullptr) {
+        return Error{"no memory for the ring " + name};
+      }
+      to->inboxes_.push_back(ring);
+      from->output_.connect(to->options_.id, ring);
+    }
+  }
+  return Ok{};
+}
+
+Status Worker::start() {
+  stop_ = false;
+  thread_ = std::thread([this] { run(); });
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(options_.core, &cpus);
+  const int error = pthread_setaffinity_np(thread_.native_handle(), sizeof(cpus), &cpus);
+  if (error != 0) {
+    stop();
+    return Error{"workers.cores: cannot pin a worker to core " + std::to_string(options_.core) +
+                     ": " + std::strerror(error),
+                 "`nproc` and `taskset -p 1` show which cores there are"};
+  }
+  const std::string name = "sluice-w" + std::to_string(options_.id);
+  pthread_setname_np(thread_.native_handle(), name.c_str());
+  return Ok{};
+}
+
+void Worker::stop() {
+  stop_ = true;
+  wake();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void Worker::wake() noexcept {
+  if (event_ >= 0) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = write(event_, &one, sizeof(one));
+  }
+}
+
+bool Worker::call(const std::function<void(const ConnTable&)>& task) {
+  task_.store(&task, std::memory_order_release);
+  wake();
+  for (int i = 0; i < 20000; ++i) {
+    if (task_.load(std::memory_order_acquire) == nullptr) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  // Take it back, unless the worker is in it just now: then it must end first.
+  const std::function<void(const ConnTable&)>* mine = &task;
+  if (task_.compare_exchange_strong(mine, nullptr)) {
+    return false;
+  }
+  while (task_.load(std::memory_order_acquire) != nullptr) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  return true;
+}
+
+void Worker::answer_call() noexcept {
+  static const std::function<void(const ConnTable&)> running;
+  const auto* task = task_.load(std::memory_order_acquire);
+  if (task == nullptr || !task_.compare_exchange_strong(task, &running)) {
+    return;
+  }
+  (*task)(connections_);
+  task_.store(nullptr, std::memory_order_release);
+}
+
+// A new view: list the ports that are ours and wait on their descriptors from now on.
+void Worker::adopt(const View& view) noexcept {
+  seen_ = view.serial;
+  mine_.clear();
+  sleepable_ = true;
+  close(epoll_);
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
+  for (size_t id = 0; id < view.ports.size(); ++id) {
+    if (view.ports[id] == nullptr || view.owner[id] != options_.id) {
+      continue;
+    }
+    mine_.push_back(static_cast<PortId>(id));
+    const int fd = view.ports[id]->wait_fd();
+    sleepable_ = sleepable_ && fd >= 0;
+    if (fd >= 0) {
+      epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+    }
+  }
+}
+
+unsigned Worker::turn(const View& view, Nanos now) noexcept {
+  std::array<rte_mbuf*, kMaxBurst> frames;
+  unsigned found = 0;
+  pipeline_.begin(view, now);
+  for (const PortId id : mine_) {
+    const unsigned n = view.ports[id]->receive(frames);
+    if (n > 0) {
+      pipeline_.receive({frames.data(), n}, id);
+      found += n;
+    }
+  }
+  for (rte_ring* ring : inboxes_) {
+    const unsigned n = rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(frames.data()),
+                                                 kMaxBurst, nullptr);
+    if (n > 0) {
+      pipeline_.resume({frames.data(), n});
+      found += n;
+    }
+  }
+  for (uint64_t wakes = output_.take_wakes(); wakes != 0; wakes &= wakes - 1) {
+    Worker* peer = peers_[static_cast<size_t>(__builtin_ctzll(wakes))];
+    if (peer->asleep_.load(std::memory_order_seq_cst)) {
+      peer->wake();
+    }
+  }
+  return found;
+}
+
+void Worker::run() noexcept {
+  rte_thread_register();
+  published_.enter(options_.id);
+  unsigned idle = 0;
+  Nanos ticked = 0;
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const View* view = published_.view();
+    if (view != nullptr && view->serial != seen_) {
+      adopt(*view);
+    }
+    unsigned found = 0;
+    if (view != nullptr) {
+      const Nanos now = monotonic_now();
+      found = turn(*view, now);
+      if (now - ticked >= kTickEvery) {
+        pipeline_.tick();
+        ticked = now;
+        connection_count_.store(connections_.size(), std::memory_order_relaxed);
+      }
+    }
+    answer_call();
+    turns_.add(1);
+    busy_turns_.add(found > 0 ? 1 : 0);
+    published_.quiescent(options_.id);
+    idle = found > 0 ? 0 : idle + 1;
+    if (idle > kIdleTurns && !options_.poll) {
+      sleep();
+      idle = kIdleTurns / 2;
+    } else if (found == 0) {
+      rte_pause();
+    }
+  }
+  published_.leave(options_.id);
+  rte_thread_unregister();
+}
+
+void Worker::sleep() noexcept {
+  published_.offline(options_.id);
+  if (!sleepable_) {
+    // A polled device cannot wake us: 200 µs is the price of idling on one.
+    const timespec nap{0, 200000};
+    nanosleep(&nap, nullptr);
+    published_.online(options_.id);
+    return;
+  }
+  asleep_.store(true, std::memory_order_seq_cst);
+  bool empty = task_.load() == nullptr && !stop_.load();
+  for (rte_ring* ring : inboxes_) {
+    empty = empty && rte_ring_empty(ring) != 0;
+  }
+  if (empty) {
+    std::array<epoll_event, 16> events;
+    epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), kSleepMs);
+    uint64_t ignored = 0;
+    [[maybe_unused]] const ssize_t n = read(event_, &ignored, sizeof(ignored));
+  }
+  asleep_.store(false, std::memory_order_relaxed);
+  published_.online(options_.id);
+}
+
+}  // namespace sluice

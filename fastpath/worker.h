@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pinned thread: polls its ports and its ring, runs the pipeline, sleeps when idle.
+//
+// Control creates, starts and stops it; between start and stop its connection table and
+// pipeline belong to the thread, and control reaches them only through call().  Under `poll` it
+// spins; under adaptive idling it sleeps in epoll after kIdleTurns empty turns, offline for
+// RCU, and wakes by a frame, a hand-over, a call or kSleepMs.
+#ifndef SLUICE_FASTPATH_WORKER_H_
+#define SLUICE_FASTPATH_WORKER_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "classifier/result.h"
+#include "fastpath/conntrack.h"
+#include "fastpath/output.h"
+#include "fastpath/pipeline.h"
+#include "fastpath/published.h"
+
+struct rte_ring;
+
+namespace sluice {
+
+class Worker {
+ public:
+  struct Options {
+    uint8_t id = 0;
+    uint8_t count = 1;  // workers in all
+    unsigned core = 0;
+    bool poll = false;  // else adaptive
+    uint16_t first_id = 0;
+    CounterSlot rule_counters = 0;
+    ConnTable::Options connections;
+  };
+
+  static Result<std::unique_ptr<Worker>> create(const Options& options, Published& published,
+                                                Neighbours& neighbours, rte_mempool* pool);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Gives every pair of workers their rings.  Before any start().
+  static Status connect(std::vector<std::unique_ptr<Worker>>& workers);
+
+  Status start();
+  void stop();  // returns when the thread has ended; twice is fine
+
+  // Runs `task` on the worker between two bursts and waits for it.  False when the worker did
+  // not take it within two seconds.
+  bool call(const std::function<void(const ConnTable&)>& task);
+  void wake() noexcept;
+
+  const Counters& counters() const { return counters_; }
+  const Options& options() const { return options_; }
+  uint64_t turns() const { return turns_.get(); }            // polls of all ports
+  uint64_t busy_turns() const { return busy_turns_.get(); }  // of which found frames
+  uint32_t connections() const { return connection_count_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr unsigned kIdleTurns = 2000;
+  static constexpr int kSleepMs = 10;
+  static constexpr Nanos kTickEvery = 1000000;
+
+  Worker(const Options& options, Published& published, Neighbours& neighbours,
+         rte_mempool* pool);
+  void run() noexcept;
+  void adopt(const View& view) noexcept;
+  unsigned turn(const View& view, Nanos now) noexcept;
+  void answer_call() noexcept;
+  void sleep() noexcept;
+
+  Options options_;
+  Published& published_;
+  Counters counters_;
+  ConnTable connections_;
+  Output output_;
+  Pipeline pipeline_;
+  std::vector<rte_ring*> inboxes_;  // from each other worker, owned by us
+  std::vector<Worker*> peers_;      // by worker id
+  uint64_t seen_ = 0;               // serial of the View whose ports `mine_` lists
+  std::vector<PortId> mine_;
+  bool sleepable_ = true;  // every port of ours can wake us
+  int epoll_ = -1;
+  int event_ = -1;
+  std::atomic<bool> asleep_{false};
+  std::atomic<bool> stop_{false};
+  std::atomic<const std::function<void(const ConnTable&)>*> task_{nullptr};
+  std::atomic<uint32_t> connection_count_{0};
+  Counter turns_;
+  Counter busy_turns_;
+  std::thread thread_;
+};
+
+// Nanoseconds of CLOCK_MONOTONIC.
+Nanos monotonic_now() noexcept;
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_WORKER_H_
