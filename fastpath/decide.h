@@ -13,24 +13,36 @@
 namespace sluice {
 
 // May a packet from `origin` claim the source `src`?  none, or rpf_workload, rpf_uplink,
-// rpf_tunnel, endpoint_down (a pod port without an endpoint), tun_src (unknown outer source).
+// rpf_tunnel, endpoint_down (a pod port without an endpoint), tun_src (unknown outer source),
+// ip4_src (a broadcast address of the uplink).
+//
+//   a pod port:           the endpoint's own addresses and what it was allowed besides
+//   the uplink, plain:    all but the node itself, our blocks, and what must come tunnelled
+//   the uplink, tunnelled: what we would send back to that very peer through the tunnel
+//   the host port:        all but local pods; the node's own, and what its kernel forwards
 DropReason check_source(const Generation& g, Origin origin, Ip4 src);
 
 // Where a packet goes and which policies judge it.
 struct Way {
   DropReason reason = DropReason::none;  // rt_no_route, rt_blackhole, rt_transit, tun_dst, ...
   RouteId route = 0;
-  EndpointId source = kNoEndpoint;       // its egress judges; none when it came from elsewhere
-  EndpointId destination = kNoEndpoint;  // its ingress judges; none when it leaves by the uplink,
-                                         // and none when the host itself sends (never policed)
+  EndpointId source = kNoEndpoint;  // its egress judges; none when it came from elsewhere
+  EndpointId destination =
+      kNoEndpoint;  // its ingress judges; none when it leaves by the uplink,
+                    // and none when the host itself sends (never policed)
 };
+// A packet never leaves by the port it came by: that is rt_no_route for pods and the host, and
+// rt_transit for the uplink, unless `transit` is on and the two differ in encapsulation.  A
+// tunnelled packet for anything but a local pod or the node is tun_dst.
+// REQUIRES: check_source() said none for `origin`.
 Way decide_way(const Generation& g, Origin origin, Ip4 dst);
 
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
 bool is_tunnel(uint8_t protocol, uint16_t dst_port);
 
-// The checks that a packet's header fields alone decide, without bytes or state: ip4_land,
-// icmp_type, l4_port_zero, or none.  TCP means a SYN.
+// The checks that a packet's header fields alone decide, without bytes or state: ip6_disabled
+// (the path forwards IPv4 only), ip4_src, ip4_dst, ip4_land, icmp_type, l4_port_zero, or none.
+// TCP means a SYN.
 DropReason check_fields(const FlowKey& key);
 
 }  // namespace sluice

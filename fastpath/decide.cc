@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/decide.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+const Route* route_of(const RouteTable& table, Ip4 address) {
+  const RouteId id = table.lpm.find(address);
+  return id == Lpm4::kNone ? nullptr : &table.routes[id];
+}
+
+DropReason check_workload_source(const Generation& g, PortId port, Ip4 src) {
+  const EndpointId id = g.endpoint_at(port);
+  if (id == kNoEndpoint) {
+    return DropReason::endpoint_down;
+  }
+  const Endpoint& e = g.endpoints[id];
+  const bool own = std::find(e.addresses.begin(), e.addresses.end(), src) != e.addresses.end();
+  const bool allowed =
+      own || std::any_of(e.allowed_sources.begin(), e.allowed_sources.end(),
+                         [src](const Prefix& p) { return p.contains(Address::of(src)); });
+  return allowed ? DropReason::none : DropReason::rpf_workload;
+}
+
+DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, Ip4 src) {
+  if (!table.peers.contains(outer.value)) {
+    return DropReason::tun_src;
+  }
+  if (src == outer) {
+    return DropReason::none;
+  }
+  const Route* back = route_of(table, src);
+  const bool same_way =
+      back != nullptr && back->kind == RouteKind::tunnel && back->next_hop == outer;
+  return same_way ? DropReason::none : DropReason::rpf_tunnel;
+}
+
+DropReason check_plain_source(const Generation& g, Ip4 src) {
+  if (g.by_address.contains(src.value) || g.routes->own.contains(src.value)) {
+    return DropReason::rpf_uplink;
+  }
+  const Route* back = route_of(*g.routes, src);
+  if (back == nullptr) {
+    return DropReason::none;  // loose: no route back is no proof of a lie
+  }
+  const bool plain = back->kind == RouteKind::gateway || back->kind == RouteKind::connected;
+  return plain ? DropReason::none : DropReason::rpf_uplink;
+}
+
+// May a packet from the uplink take `route`?
+DropReason check_from_uplink(const Generation& g, Origin origin, const Route* route) {
+  const bool ends_here = route != nullptr && (route->kind == RouteKind::endpoint ||
+                                              route->kind == RouteKind::local);
+  if (ends_here) {
+    return DropReason::none;
+  }
+  if (origin.outer_source.value != 0) {
+    return DropReason::tun_dst;
+  }
+  if (route == nullptr) {
+    return DropReason::rt_no_route;
+  }
+  if (route->kind == RouteKind::blackhole) {
+    return DropReason::rt_blackhole;
+  }
+  // Plain in and plain out would leave as it came, whatever the setting.
+  const bool leaves_changed = route->kind == RouteKind::tunnel;
+  return g.options.transit && leaves_changed ? DropReason::none : DropReason::rt_transit;
+}
+
+DropReason check_from_inside(const Generation& g, Origin origin, const Route* route) {
+  if (route == nullptr) {
+    return DropReason::rt_no_route;
+  }
+  switch (route->kind) {
+    case RouteKind::blackhole:
+      return DropReason::rt_blackhole;
+    case RouteKind::local:
+      return origin.port == kHostPort ? DropReason::rt_no_route : DropReason::none;
+    case RouteKind::endpoint:
+      return g.endpoints[route->endpoint].port == origin.port ? DropReason::rt_no_route
+                                                              : DropReason::none;
+    case RouteKind::tunnel:
+    case RouteKind::gateway:
+    case RouteKind::connected:
+      break;
+  }
+  return DropReason::none;
+}
+
+// 0/8, 127/8: never on a wire, in either direction.
+bool is_unroutable(Ip4 address) {
+  const uint32_t top = address.value >> 24;
+  return top == 0 || top == 127;
+}
+
+}  // namespace
+
+DropReason check_source(const Generation& g, Origin origin, Ip4 src) {
+  if (g.routes->broadcasts.contains(src.value)) {
+    return DropReason::ip4_src;
+  }
+  switch (origin.port) {
+    case kUplinkPort:
+      return origin.outer_source.value != 0
+                 ? check_tunnel_source(*g.routes, origin.outer_source, src)
+                 : check_plain_source(g, src);
+    case kHostPort:
+      return g.by_address.contains(src.value) ? DropReason::rpf_uplink : DropReason::none;
+    default:
+      return check_workload_source(g, origin.port, src);
+  }
+}
+
+Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
+  Way way;
+  if (g.routes->broadcasts.contains(dst.value)) {
+    way.reason = DropReason::ip4_dst;
+    return way;
+  }
+  if (origin.port >= kFirstPodPort) {
+    way.source = g.endpoint_at(origin.port);
+    if (way.source == kNoEndpoint) {
+      way.reason = DropReason::endpoint_down;
+      return way;
+    }
+  }
+  const RouteId id = g.routes->lpm.find(dst);
+  const Route* route = id == Lpm4::kNone ? nullptr : &g.routes->routes[id];
+  way.reason = origin.port == kUplinkPort ? check_from_uplink(g, origin, route)
+                                          : check_from_inside(g, origin, route);
+  if (way.reason != DropReason::none) {
+    return way;
+  }
+  way.route = id;
+  if (route->kind == RouteKind::endpoint) {
+    if (g.endpoints[route->endpoint].port == kNoPort) {
+      way.reason = DropReason::endpoint_down;
+    } else if (origin.port != kHostPort) {
+      way.destination = route->endpoint;
+    }
+  }
+  return way;
+}
+
+bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
+  constexpr uint16_t kVxlan = 4789;
+  return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||
+         (protocol == proto::kUdp && dst_port == kVxlan);
+}
+
+DropReason check_fields(const FlowKey& key) {
+  if (!key.src.is_v4() || !key.dst.is_v4()) {
+    return DropReason::ip6_disabled;
+  }
+  constexpr uint32_t kMulticast = 0xe0000000;
+  if (is_unroutable(key.src.v4()) || key.src.v4().value >= kMulticast) {
+    return DropReason::ip4_src;
+  }
+  if (is_unroutable(key.dst.v4()) || key.dst.v4().value >= kMulticast) {
+    return DropReason::ip4_dst;
+  }
+  if (key.src == key.dst) {
+    return DropReason::ip4_land;
+  }
+  const bool both_needed = key.protocol == proto::kTcp || key.protocol == proto::kSctp;
+  if (both_needed && (key.src_port == 0 || key.dst_port == 0)) {
+    return DropReason::l4_port_zero;
+  }
+  if (key.protocol == proto::kUdp && key.dst_port == 0) {
+    return DropReason::l4_port_zero;
+  }
+  if (key.protocol == proto::kIcmp) {
+    switch (key.icmp_type()) {
+      case 0:
+      case 3:
+      case 8:
+      case 11:
+      case 12:
+      case 13:
+      case 14:
+        return DropReason::none;
+      default:
+        return DropReason::icmp_type;
+    }
+  }
+  return DropReason::none;
+}
+
+}  // namespace sluice
