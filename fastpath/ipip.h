@@ -10,15 +10,16 @@
 namespace sluice {
 
 // `outer` is the parsed outer header (protocol 4, checked).  On success the outer header's
-// bytes are gone from the frame (the Ethernet header moved up), `inner` holds the inner L3 and
-// L4 parts, and the inner ECN is combined (checksum updated).  Reasons: tun_fragment, the ip4_*
-// and L4 reasons for the inner packet, tun_nested, tun_ecn.
+// bytes are gone from the frame and what padded the inner packet; 14 bytes of any content are
+// left before it for the Ethernet header, which is written last.  `inner` holds the inner L3
+// and L4 parts, and the inner ECN is combined (checksum updated).  Reasons: tun_fragment, the
+// ip4_* and L4 reasons for the inner packet, tun_nested, tun_ecn.
 DropReason decapsulate(rte_mbuf* frame, const Parsed& outer, bool allow_options,
                        Parsed& inner) noexcept;
 
-// Puts an outer header in front of the IPv4 packet at p.l3_offset, moving the Ethernet header
-// (whose addresses the caller writes).  TTL 64, DSCP and ECN copied, DF set, `id` as given.
-// Adjusts p.l3_offset and p.l4_offset by 20.  False when the headroom does not hold it.
+// Puts an outer header in front of the IPv4 packet at p.l3_offset (14) and room for an Ethernet
+// header before that, which the caller writes.  TTL 64, DSCP and ECN copied, DF set, `id` as
+// given. Adjusts p.l3_offset and p.l4_offset by 20.  False when the headroom does not hold it.
 bool encapsulate(rte_mbuf* frame, Parsed& p, Ip4 src, Ip4 dst, uint16_t id) noexcept;
 
 // Splits the IPv4 packet (DF clear) into fragments of at most `mtu` bytes each, as new frames

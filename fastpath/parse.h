@@ -20,7 +20,7 @@ struct ArpPacket {
 };
 
 struct L2Options {
-  MacAddress own;        // the port's own address
+  MacAddress own;  // the port's own address
   uint16_t mtu = 1500;
   // Replay also takes the capture's own unicast destination.
   bool any_unicast = false;
@@ -31,7 +31,8 @@ struct L2 {
   DropReason reason = DropReason::none;  // l2_* (l2_ethertype only with kind unknown)
   L2Kind kind = L2Kind::ip4;
 };
-// Ethernet header: length, addresses, ethertype.
+// Ethernet header: length, addresses, ethertype.  A frame of several segments is made one;
+// everything below, and ipip and rewrite, take frames of one segment.
 L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept;
 
 // A whole ARP packet after the Ethernet header; arp_invalid unless all of section 2 holds.
@@ -47,7 +48,8 @@ struct L3Options {
 DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
                      const L3Options& options, Parsed& out) noexcept;
 
-// The L4 header behind it: ports, flags, ICMP type, quote.  Later fragments have none.
+// The L4 header behind it: ports, flags, ICMP type, quote.  Later fragments have none.  What a
+// fragment alone gives away is judged first: frag_tiny, frag_len, frag_oversize.
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept;
 
 // Finishes an L4 checksum that the sending kernel left at its pseudo-header sum (TCP, UDP);

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/parse.h"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+
+#include <rte_mbuf.h>
+
+#include "fastpath/rewrite.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kIcmpBytes = 8, kUdpBytes = 8, kSctpBytes = 12, kTcpBytes = 20;
+constexpr uint8_t kUnreachable = 3, kTooBig = 4, kExceeded = 11, kBadParameter = 12;
+constexpr uint16_t kLowestMtu = 68;
+
+struct ArpWire {
+  Be16 hardware;
+  Be16 protocol;
+  uint8_t hardware_bytes;
+  uint8_t protocol_bytes;
+  Be16 operation;
+  MacAddress sender_mac;
+  uint8_t sender[4];
+  MacAddress target_mac;
+  uint8_t target[4];
+};
+static_assert(sizeof(ArpWire) == 28);
+
+struct TcpWire {
+  Be16 src;
+  Be16 dst;
+  Be32 seq;
+  Be32 ack;
+  uint8_t offset;  // in the upper half, counted in words
+  uint8_t flags;
+  Be16 window;
+  Be16 checksum;
+  Be16 urgent;
+};
+static_assert(sizeof(TcpWire) == kTcpBytes);
+
+struct UdpWire {
+  Be16 src;
+  Be16 dst;
+  Be16 length;
+  Be16 checksum;
+};
+static_assert(sizeof(UdpWire) == kUdpBytes);
+
+struct IcmpWire {
+  uint8_t type;
+  uint8_t code;
+  Be16 checksum;
+  Be16 id;   // of a query or its reply
+  Be16 mtu;  // of the next hop, in 3/4
+};
+static_assert(sizeof(IcmpWire) == kIcmpBytes);
+
+// Headers stand at odd addresses in a frame: they are copied, which costs the same loads.
+template <typename T>
+T read(const rte_mbuf* frame, uint32_t offset) {
+  T value;
+  std::memcpy(&value, rte_pktmbuf_mtod_offset(frame, const uint8_t*, offset), sizeof value);
+  return value;
+}
+
+Ip4 ip4_of(const uint8_t (&bytes)[4]) {
+  Be32 wire;
+  std::memcpy(&wire, bytes, sizeof wire);
+  return {wire.host()};
+}
+
+// 0/8, 127/8, multicast, class E and limited broadcast: neither a source nor a destination.
+bool is_unusable(Ip4 ip) {
+  const uint32_t top = ip.value >> 24;
+  return top == 0 || top == 127 || top >= 224;
+}
+
+// A well-formed option list without a source route.
+bool options_harmless(const uint8_t* list, uint32_t bytes) {
+  constexpr uint8_t kEnd = 0, kNop = 1, kLooseRoute = 131, kStrictRoute = 137;
+  for (uint32_t i = 0; i < bytes;) {
+    const uint8_t type = list[i];
+    if (type == kEnd) {
+      return true;
+    }
+    if (type == kNop) {
+      ++i;
+      continue;
+    }
+    if (type == kLooseRoute || type == kStrictRoute || bytes - i < 2 || list[i + 1] < 2 ||
+        list[i + 1] > bytes - i) {
+      return false;
+    }
+    i += list[i + 1];
+  }
+  return true;
+}
+
+// Sum of a header of `words` 32-bit words; unfolded.
+uint64_t sum_words(const uint8_t* bytes, uint32_t words) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < words; ++i) {
+    uint32_t word;
+    std::memcpy(&word, bytes + size_t{4} * i, sizeof word);
+    sum += word;
+  }
+  return sum;
+}
+
+constexpr uint64_t flag_set(std::initializer_list<unsigned> flags) {
+  uint64_t set = 0;
+  for (const unsigned f : flags) {
+    set |= uint64_t{1} << f;
+  }
+  return set;
+}
+
+// Combinations of SYN, FIN, RST, ACK and URG that mean something.
+constexpr unsigned kJudgedFlags = tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck | tcp::kUrg;
+constexpr uint64_t kGoodFlags =
+    flag_set({tcp::kSyn, tcp::kSyn | tcp::kUrg, tcp::kSyn | tcp::kAck, tcp::kRst,
+              tcp::kRst | tcp::kAck, tcp::kFin | tcp::kAck, tcp::kFin | tcp::kAck | tcp::kUrg,
+              tcp::kAck, tcp::kAck | tcp::kUrg});
+
+bool is_icmp_query(uint8_t type) {
+  return type == 8 || type == 13 || type == 0 || type == 14;
+}
+bool is_icmp_error(uint8_t type) {
+  return type == kUnreachable || type == kExceeded || type == kBadParameter;
+}
+
+uint16_t l4_bytes(const Parsed& p) {
+  return static_cast<uint16_t>(p.total_length - (p.l4_offset - p.l3_offset));
+}
+
+// A first fragment must hold the whole L4 header, or its flow could not be told.
+DropReason too_short(const Parsed& p) {
+  return p.fragment ? DropReason::frag_tiny : DropReason::l4_truncated;
+}
+
+DropReason parse_tcp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
+  if (bytes < kTcpBytes) {
+    return too_short(out);
+  }
+  const auto h = read<TcpWire>(frame, out.l4_offset);
+  const uint32_t header = 4u * (h.offset >> 4);
+  if (header < kTcpBytes) {
+    return DropReason::tcp_offset;
+  }
+  if (header > bytes) {
+    return out.fragment ? DropReason::frag_tiny : DropReason::tcp_offset;
+  }
+  if ((kGoodFlags >> (h.flags & kJudgedFlags) & 1) == 0) {
+    return DropReason::tcp_flags;
+  }
+  out.tuple.src_port = h.src.host();
+  out.tuple.dst_port = h.dst.host();
+  if (out.tuple.src_port == 0 || out.tuple.dst_port == 0) {
+    return DropReason::l4_port_zero;
+  }
+  out.tcp_flags = h.flags;
+  out.tcp_seq = h.seq.host();
+  out.tcp_ack = h.ack.host();
+  out.tcp_window = h.window.host();
+  out.payload = static_cast<uint16_t>(bytes - header);
+  return DropReason::none;
+}
+
+DropReason parse_udp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
+  if (bytes < kUdpBytes) {
+    return too_short(out);
+  }
+  const auto h = read<UdpWire>(frame, out.l4_offset);
+  out.tuple.src_port = h.src.host();
+  out.tuple.dst_port = h.dst.host();
+  if (out.tuple.dst_port == 0) {
+    return DropReason::l4_port_zero;
+  }
+  // The length is the whole datagram's, of which a first fragment holds only a part.
+  const uint32_t length = h.length.host();
+  if (length < kUdpBytes || (length > bytes && !out.fragment)) {
+    return DropReason::udp_len;
+  }
+  out.payload = static_cast<uint16_t>(std::min(length, bytes) - kUdpBytes);
+  return DropReason::none;
+}
+
+DropReason parse_sctp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
+  if (bytes < kSctpBytes) {
+    return too_short(out);
+  }
+  out.tuple.src_port = read<Be16>(frame, out.l4_offset).host();
+  out.tuple.dst_port = read<Be16>(frame, out.l4_offset + 2u).host();
+  if (out.tuple.src_port == 0 || out.tuple.dst_port == 0) {
+    return DropReason::l4_port_zero;
+  }
+  out.payload = static_cast<uint16_t>(bytes - kSctpBytes);
+  return DropReason::none;
+}
+
+// The tuple of the packet that an ICMP error quotes, from the `bytes` behind the ICMP header.
+DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, Tuple4& out) {
+  constexpr uint32_t kEnoughL4 = 8;  // holds the ports of every protocol that has them
+  if (bytes < kIp4Bytes + kEnoughL4) {
+    return DropReason::icmp_quote;
+  }
+  const auto h = read<Ip4Header>(frame, offset);
+  const uint32_t header = 4u * (h.version_ihl & 0xf);
+  if (h.version_ihl >> 4 != 4 || header < kIp4Bytes || header + kEnoughL4 > bytes ||
+      (h.fragment.host() & Ip4Header::kOffset) != 0) {
+    return DropReason::icmp_quote;
+  }
+  out = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
+  if (h.protocol == proto::kIcmp) {
+    const auto icmp = read<IcmpWire>(frame, offset + header);
+    if (!is_icmp_query(icmp.type)) {
+      return DropReason::icmp_quote;
+    }
+    out.src_port = out.dst_port = icmp.id.host();
+  } else if (proto::has_ports(h.protocol)) {
+    out.src_port = read<Be16>(frame, offset + header).host();
+    out.dst_port = read<Be16>(frame, offset + header + 2).host();
+  }
+  return DropReason::none;
+}
+
+DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
+  if (bytes < kIcmpBytes) {
+    return too_short(out);
+  }
+  const auto h = read<IcmpWire>(frame, out.l4_offset);
+  out.icmp_type = h.type;
+  out.icmp_code = h.code;
+  out.payload = static_cast<uint16_t>(bytes - kIcmpBytes);
+  if (is_icmp_query(h.type)) {
+    out.tuple.src_port = out.tuple.dst_port = h.id.host();
+    return DropReason::none;
+  }
+  if (!is_icmp_error(h.type)) {
+    return DropReason::icmp_type;
+  }
+  out.icmp_error = true;
+  const DropReason reason =
+      parse_quote(frame, out.l4_offset + kIcmpBytes, bytes - kIcmpBytes, out.quoted);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  const uint16_t mtu = h.mtu.host();
+  const bool bad_mtu =
+      h.type == kUnreachable && h.code == kTooBig && mtu != 0 && mtu < kLowestMtu;
+  return bad_mtu || out.tuple.dst != out.quoted.src ? DropReason::icmp_quote_mismatch
+                                                    : DropReason::none;
+}
+
+// What a fragment says of itself, whatever the others of its datagram say.
+DropReason check_fragment(const rte_mbuf* frame, uint32_t bytes, const Parsed& p) {
+  const uint16_t field = read<Ip4Header>(frame, p.l3_offset).fragment.host();
+  const uint32_t offset = 8u * (field & Ip4Header::kOffset);
+  if (p.tuple.protocol == proto::kTcp && offset == 8) {
+    return DropReason::frag_tiny;  // would write over the flags of the first
+  }
+  if (bytes == 0 || ((field & Ip4Header::kMf) != 0 && bytes % 8 != 0)) {
+    return DropReason::frag_len;
+  }
+  return offset + p.total_length > UINT16_MAX ? DropReason::frag_oversize : DropReason::none;
+}
+
+// Where the checksum of a TCP or UDP header stands, and how many bytes it covers.
+struct L4Sum {
+  uint32_t field;
+  uint32_t bytes;
+  uint64_t pseudo;  // sum of the pseudo-header, wire order, unfolded
+};
+// REQUIRES: TCP or UDP, not a fragment, parsed.
+L4Sum l4_sum(const rte_mbuf* frame, const Parsed& p) {
+  const bool udp = p.tuple.protocol == proto::kUdp;
+  L4Sum s;
+  s.field = p.l4_offset + (udp ? 6u : 16u);
+  s.bytes = udp ? read<UdpWire>(frame, p.l4_offset).length.host() : l4_bytes(p);
+  s.pseudo = uint64_t{Be32::of(p.tuple.src.value).wire} + Be32::of(p.tuple.dst.value).wire +
+             Be16::of(p.tuple.protocol).wire + Be16::of(static_cast<uint16_t>(s.bytes)).wire;
+  return s;
+}
+
+std::span<const uint8_t> l4_span(const rte_mbuf* frame, const Parsed& p, uint32_t bytes) {
+  return {rte_pktmbuf_mtod_offset(frame, const uint8_t*, p.l4_offset), bytes};
+}
+
+}  // namespace
+
+L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
+  const uint32_t length = frame->pkt_len;
+  if (length < kEtherBytes) {
+    return {DropReason::l2_runt, L2Kind::unknown};
+  }
+  if (length > uint32_t{options.mtu} + kEtherBytes) {
+    return {DropReason::l2_oversize, L2Kind::unknown};
+  }
+  if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
+    return {DropReason::l2_runt, L2Kind::unknown};
+  }
+  const auto h = read<EtherHeader>(frame, 0);
+  const uint16_t type = h.type.host();
+  const bool accepted =
+      h.dst.is_multicast() ? type == kTypeArp : options.any_unicast || h.dst == options.own;
+  if (!accepted) {
+    return {DropReason::l2_bad_dst, L2Kind::unknown};
+  }
+  if (h.src.is_multicast() || h.src.is_zero() || h.src == options.own) {
+    return {DropReason::l2_bad_src, L2Kind::unknown};
+  }
+  switch (type) {
+    case kTypeIp4:
+      return {DropReason::none, L2Kind::ip4};
+    case kTypeArp:
+      return {DropReason::none, L2Kind::arp};
+    case kTypeIp6:
+      return {DropReason::none, L2Kind::ip6};
+    case 0x8100:
+    case 0x88a8:
+    case 0x9100:
+      return {DropReason::l2_vlan, L2Kind::unknown};
+    default:
+      return {DropReason::l2_ethertype, L2Kind::unknown};
+  }
+}
+
+DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept {
+  if (frame->data_len < kEtherBytes + sizeof(ArpWire)) {
+    return DropReason::arp_invalid;
+  }
+  const auto h = read<ArpWire>(frame, kEtherBytes);
+  const auto ether = read<EtherHeader>(frame, 0);
+  const uint16_t operation = h.operation.host();
+  if (h.hardware.host() != 1 || h.protocol.host() != kTypeIp4 || h.hardware_bytes != 6 ||
+      h.protocol_bytes != 4 || (operation != 1 && operation != 2) ||
+      h.sender_mac != ether.src || h.sender_mac.is_multicast() || h.sender_mac.is_zero()) {
+    return DropReason::arp_invalid;
+  }
+  out = {operation, h.sender_mac, ip4_of(h.sender), h.target_mac, ip4_of(h.target)};
+  return DropReason::none;
+}
+
+DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
+                     const L3Options& options, Parsed& out) noexcept {
+  const uint32_t behind = frame->data_len > offset ? uint32_t{frame->data_len} - offset : 0u;
+  const uint32_t bytes = std::min<uint32_t>(available, behind);
+  if (bytes < kIp4Bytes) {
+    return DropReason::ip4_truncated;
+  }
+  const auto h = read<Ip4Header>(frame, offset);
+  // Before the header's length is believed: only version 4 has one.
+  if (h.version_ihl >> 4 != 4) {
+    return DropReason::ip4_version;
+  }
+  const uint32_t header = 4u * (h.version_ihl & 0xf);
+  if (header < kIp4Bytes) {
+    return DropReason::ip4_ihl;
+  }
+  if (header > bytes) {
+    return DropReason::ip4_truncated;
+  }
+  const uint16_t total = h.total_length.host();
+  if (total < header || total > bytes) {
+    return DropReason::ip4_total_len;
+  }
+  if (!options.tunnelled && behind > total) {
+    rte_pktmbuf_trim(frame, static_cast<uint16_t>(behind - total));
+  }
+  const uint8_t* start = rte_pktmbuf_mtod_offset(frame, const uint8_t*, offset);
+  if (checksum_fold(sum_words(start, header / 4)).wire != 0) {
+    return DropReason::ip4_checksum;
+  }
+  if (header > kIp4Bytes &&
+      (!options.allow_options || !options_harmless(start + kIp4Bytes, header - kIp4Bytes))) {
+    return DropReason::ip4_options;
+  }
+  out.tuple = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
+  if (is_unusable(out.tuple.src)) {
+    return DropReason::ip4_src;
+  }
+  if (is_unusable(out.tuple.dst)) {
+    return DropReason::ip4_dst;
+  }
+  if (out.tuple.src == out.tuple.dst) {
+    return DropReason::ip4_land;
+  }
+  const uint16_t fragment = h.fragment.host();
+  out.l3_offset = offset;
+  out.l4_offset = static_cast<uint16_t>(offset + header);
+  out.total_length = total;
+  out.tos = h.tos;
+  out.ttl = h.ttl;
+  out.dont_fragment = (fragment & Ip4Header::kDf) != 0;
+  out.fragment = (fragment & (Ip4Header::kMf | Ip4Header::kOffset)) != 0;
+  out.later_fragment = (fragment & Ip4Header::kOffset) != 0;
+  return DropReason::none;
+}
+
+DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
+  const uint32_t bytes = l4_bytes(out);
+  if (out.fragment) {
+    const DropReason reason = check_fragment(frame, bytes, out);
+    if (reason != DropReason::none || out.later_fragment) {
+      return reason;
+    }
+  }
+  switch (out.tuple.protocol) {
+    case proto::kTcp:
+      return parse_tcp(frame, bytes, out);
+    case proto::kUdp:
+      return parse_udp(frame, bytes, out);
+    case proto::kIcmp:
+      return parse_icmp(frame, bytes, out);
+    case proto::kSctp:
+      return parse_sctp(frame, bytes, out);
+    default:
+      out.payload = static_cast<uint16_t>(bytes);
+      return DropReason::none;
+  }
+}
+
+void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
+  if (p.fragment || (p.tuple.protocol != proto::kTcp && p.tuple.protocol != proto::kUdp)) {
+    return;
+  }
+  const L4Sum s = l4_sum(frame, p);
+  const auto unfinished = static_cast<uint16_t>(~checksum_fold(s.pseudo).wire);
+  if (read<Be16>(frame, s.field).wire != unfinished) {
+    return;
+  }
+  // The field already holds the pseudo-header's share of the sum.
+  Be16 sum = checksum_fold(checksum_add(l4_span(frame, p, s.bytes), 0));
+  if (p.tuple.protocol == proto::kUdp && sum.wire == 0) {
+    sum.wire = 0xffff;
+  }
+  std::memcpy(rte_pktmbuf_mtod_offset(frame, uint8_t*, s.field), &sum, sizeof sum);
+}
+
+bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept {
+  if (p.fragment) {
+    return true;
+  }
+  if (p.tuple.protocol == proto::kIcmp) {
+    return checksum_fold(checksum_add(l4_span(frame, p, l4_bytes(p)), 0)).wire == 0;
+  }
+  if (p.tuple.protocol != proto::kTcp && p.tuple.protocol != proto::kUdp) {
+    return true;
+  }
+  const L4Sum s = l4_sum(frame, p);
+  if (p.tuple.protocol == proto::kUdp && read<Be16>(frame, s.field).wire == 0) {
+    return true;
+  }
+  return checksum_fold(checksum_add(l4_span(frame, p, s.bytes), s.pseudo)).wire == 0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/rewrite.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include <rte_mbuf.h>
+
+namespace sluice {
+namespace {
+
+constexpr uint16_t kIcmpBytes = 8;
+constexpr uint16_t kErrorBytes = 576;  // of the whole IPv4 packet, RFC 1812 4.3.2.3
+constexpr uint8_t kOwnTtl = 64;
+
+template <typename T>
+void put(uint8_t* at, const T& value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+bool is_unicast(Ip4 ip) {
+  return ip.value >> 24 != 0 && ip.value >> 28 < 0xe;
+}
+
+}  // namespace
+
+uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept {
+  // Halves of 64-bit words, each into a sum of its own: no carry to wait for, and no overflow
+  // below 2^34 bytes.
+  const uint8_t* at = bytes.data();
+  size_t left = bytes.size();
+  uint64_t low = initial;
+  uint64_t high = 0;
+  for (; left >= 8; left -= 8, at += 8) {
+    uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    low += static_cast<uint32_t>(word);
+    high += word >> 32;
+  }
+  uint64_t last = 0;  // an odd byte counts as if a zero followed
+  std::memcpy(&last, at, left);
+  return low + high + static_cast<uint32_t>(last) + (last >> 32);
+}
+
+Be16 checksum_fold(uint64_t sum) noexcept {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return {static_cast<uint16_t>(~sum)};
+}
+
+void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept {
+  uint8_t* header = rte_pktmbuf_mtod_offset(frame, uint8_t*, p.l3_offset);
+  uint8_t& ttl = header[offsetof(Ip4Header, ttl)];
+  uint8_t* field = header + offsetof(Ip4Header, checksum);
+  Be16 old;
+  std::memcpy(&old, field, sizeof old);
+  // The word of the TTL loses 0x0100, so its complement gains as much (RFC 1624, equation 3).
+  const uint32_t sum = uint32_t{old.host()} + 0x0100;
+  ttl = static_cast<uint8_t>(ttl - 1);
+  put(field, Be16::of(static_cast<uint16_t>(sum + (sum >= 0xffff))));
+}
+
+void write_ether(rte_mbuf* frame, MacAddress src, MacAddress dst, uint16_t type) noexcept {
+  put(rte_pktmbuf_mtod(frame, uint8_t*), EtherHeader{dst, src, Be16::of(type)});
+}
+
+void make_arp(rte_mbuf* out, const ArpPacket& arp, MacAddress frame_dst) noexcept {
+  constexpr uint16_t kBytes = 28;
+  uint8_t* at = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(out, kEtherBytes + kBytes));
+  if (at == nullptr) {
+    return;
+  }
+  put(at, EtherHeader{frame_dst, arp.sender_mac, Be16::of(kTypeArp)});
+  at += kEtherBytes;
+  constexpr uint8_t kEthernetIp4[6] = {0, 1, 8, 0, 6, 4};
+  put(at, kEthernetIp4);
+  put(at + 6, Be16::of(arp.operation));
+  put(at + 8, arp.sender_mac);
+  put(at + 14, Be32::of(arp.sender.value));
+  put(at + 18, arp.target_mac);
+  put(at + 24, Be32::of(arp.target.value));
+}
+
+void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, Ip4 src,
+                     uint8_t type, uint8_t code, uint16_t mtu, uint16_t id) noexcept {
+  constexpr uint16_t kHeaders = kIp4Bytes + kIcmpBytes;
+  const uint16_t quote = std::min<uint16_t>(p.total_length, kErrorBytes - kHeaders);
+  const auto total = static_cast<uint16_t>(kHeaders + quote);
+  if (offender->data_len < p.l3_offset + quote) {
+    return;
+  }
+  uint8_t* at = reinterpret_cast<uint8_t*>(
+      rte_pktmbuf_append(out, static_cast<uint16_t>(kEtherBytes + total)));
+  if (at == nullptr) {
+    return;
+  }
+  std::memset(at, 0, kEtherBytes);
+  uint8_t* ip = at + kEtherBytes;
+  uint8_t* icmp = ip + kIp4Bytes;
+  std::memcpy(icmp + kIcmpBytes, rte_pktmbuf_mtod_offset(offender, const uint8_t*, p.l3_offset),
+              quote);
+  Ip4Header h{0x45,
+              0,
+              Be16::of(total),
+              Be16::of(id),
+              {},
+              kOwnTtl,
+              proto::kIcmp,
+              {},
+              Be32::of(src.value),
+              Be32::of(p.tuple.src.value)};
+  put(ip, h);
+  put(ip + offsetof(Ip4Header, checksum), checksum_fold(checksum_add({ip, kIp4Bytes}, 0)));
+
+  constexpr uint8_t kUnreachable = 3, kTooBig = 4;
+  const uint8_t start[4] = {type, code, 0, 0};
+  put(icmp, start);
+  const bool tells_mtu = type == kUnreachable && code == kTooBig;
+  put(icmp + 4, Be32::of(tells_mtu ? mtu : 0u));
+  const size_t icmp_bytes = size_t{kIcmpBytes} + quote;
+  put(icmp + 2, checksum_fold(checksum_add({icmp, icmp_bytes}, 0)));
+}
+
+bool may_answer_with_icmp(const Parsed& p) noexcept {
+  return !p.icmp_error && !p.later_fragment && is_unicast(p.tuple.src) &&
+         is_unicast(p.tuple.dst);
+}
+
+}  // namespace sluice
