@@ -14,6 +14,7 @@
 #define SLUICE_FASTPATH_CONNTRACK_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,31 +36,36 @@ enum Side : uint8_t { kOriginal = 0, kReply = 1 };
 
 // All that an established packet needs; the first cache line is what every packet touches.
 struct alignas(64) Connection {
-  Tuple4 tuple;                       // as the initiator sent it
+  Tuple4 tuple;  // as the initiator sent it
   TcpState tcp = TcpState::none;
   uint8_t replied : 1 = 0;
   uint8_t assured : 1 = 0;
   uint8_t live : 1 = 0;
   uint8_t midflow : 1 = 0;            // picked up in mid-stream
+  uint8_t simultaneous : 1 = 0;       // TCP: both sides sent a SYN first
+  uint8_t syn_passed : 1 = 0;         // TCP: the initiator's last packet was a SYN out of turn
   uint32_t route_version = 0;         // both routes below are good for this table version
   std::array<RouteId, 2> route = {};  // by side: where packets of that side go
-  std::array<Origin, 2> origin = {};  // by side: where they come from; port kNoPort: unknown yet
+  std::array<Origin, 2> origin =
+      {};  // by side: where they come from; port kNoPort: unknown yet
   Nanos deadline = 0;
-  // second line
   Nanos created = 0;
+  // second line
   std::array<uint64_t, 2> packets = {};
   std::array<uint64_t, 2> bytes = {};  // of IPv4 packets
   EndpointId source = kNoEndpoint;
   EndpointId destination = kNoEndpoint;
-  CounterSlot egress_rule = kNoCounter;   // what allowed it, for each leg
+  CounterSlot egress_rule = kNoCounter;  // what allowed it, for each leg
   CounterSlot ingress_rule = kNoCounter;
-  uint32_t generation = 0;                // low bits of the generation that allowed it
+  uint32_t generation = 0;  // low bits of the generation that allowed it
+  uint32_t syn_end = 0;     // syn_passed: what a SYN+ACK to it acknowledges
 };
-static_assert(sizeof(Connection) <= 192);
+static_assert(sizeof(Connection) == 128 && offsetof(Connection, packets) == 64);
 
 struct Timeouts {  // seconds
   std::array<uint32_t, kTcpStates> tcp;
   uint32_t udp_one_way, udp_both_ways, icmp, other, midflow;
+  uint32_t grace = 0;  // no entry expires before this age
   static Timeouts linux_preset();
   static Timeouts calico_bpf_preset();
 };
@@ -82,17 +88,29 @@ class ConnTable {
   struct Created {
     ConnId id = kNoConn;
     DropReason reason = DropReason::none;  // ct_table_full, ct_embryonic
+    // The entry that had to go for it, if any; good until the next create().
+    const Connection* recycled = nullptr;
   };
   // A new entry for `tuple` as initiator, zeroed but for tuple, created and a first deadline.
+  // In a full table, or full buckets, it takes the place of another: an expired one, a closing
+  // one, the oldest unreplied one, else ct_table_full.  Unreplied entries stay within half of
+  // the table, else ct_embryonic.
   // REQUIRES: find() did not return one for it since.
   Created create(const Tuple4& tuple, Nanos now) noexcept;
 
   // Moves the entry on for one packet of side `side`: state, deadline, replied, assured, packet
-  // and byte counts.  ct_invalid when the table of TCP refuses it.
+  // and byte counts.  ct_invalid when the table of TCP refuses it, and for an ICMP query from
+  // the reply side, which is not an answer.  What the table ignores is counted, no more.
+  // REQUIRES: !reopens(at(id), side, p); such a packet is refused.
   DropReason update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept;
 
+  // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow
+  // with `p`'s sender as initiator, so policy decides.  The caller erases the entry first.
+  static bool reopens(const Connection& c, Side side, const Parsed& p) noexcept;
+
   // What a TCP packet that found no entry may do: none (may open, a SYN or an allowed pickup),
-  // or ct_invalid / ct_midflow.  `loose`: mid-stream pickup is allowed now.
+  // or ct_invalid / ct_midflow.  `loose`: mid-stream pickup is allowed now.  Of ICMP only
+  // queries may open, else icmp_unsolicited; everything else may.
   static DropReason may_open(const Parsed& p, bool loose) noexcept;
 
   Connection& at(ConnId id) noexcept { return entries_[id]; }
@@ -108,22 +126,53 @@ class ConnTable {
   uint32_t max() const { return max_; }
 
  private:
+  static constexpr unsigned kSlots = 8;
   struct alignas(64) Bucket {
-    std::array<uint32_t, 8> ids;
-    std::array<uint16_t, 8> tags;  // 0: the slot is free
+    std::array<uint16_t, kSlots> tags;  // of the hash; 0: the slot is free
+    std::array<ConnId, kSlots> ids;
+  };
+  // Where a key may be: two buckets, and the mark it has there.
+  struct Place {
+    std::array<uint32_t, 2> bucket;
+    uint16_t tag;
+  };
+  struct Unmap {
+    size_t bytes;
+    void operator()(void* memory) const noexcept;
+  };
+  template <typename T>
+  using Mapped = std::unique_ptr<T[], Unmap>;
+  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any.
+  template <typename T>
+  static Mapped<T> map(size_t count);
+
+  struct Spans {  // the timeouts in nanoseconds
+    std::array<Nanos, kTcpStates> tcp;
+    Nanos udp_one_way, udp_both_ways, icmp, other, midflow, grace;
   };
 
-  std::unique_ptr<Bucket[]> buckets_;
-  std::unique_ptr<Connection[]> entries_;
-  std::unique_ptr<uint32_t[]> free_;
+  Place place_of(const Tuple4& tuple) const noexcept;
+  uint32_t candidates(const Place& place) const noexcept;
+  ConnId candidate(const Place& place, unsigned n) const noexcept;
+  ConnId victim(const Place& place, Nanos now, bool expired_embryo) const noexcept;
+  void remove(ConnId id, const Place& place) noexcept;
+  bool insert(ConnId id, const Place& place) noexcept;
+  DropReason update_tcp(Connection& c, Side side, const Parsed& p, bool& ignored) noexcept;
+  Nanos span_of(const Connection& c) const noexcept;
+
+  Mapped<Bucket> buckets_;
+  Mapped<Connection> entries_;
+  Mapped<ConnId> free_;  // a stack of entries given back
   uint32_t bucket_mask_ = 0;
   uint32_t max_ = 0;
   uint32_t size_ = 0;
+  uint32_t used_ = 0;  // entries from here on were never used
   uint32_t free_count_ = 0;
-  uint32_t embryonic_ = 0;
+  uint32_t embryonic_ = 0;  // live and unreplied
   uint32_t sweep_ = 0;
-  Timeouts timeouts_;
+  Spans spans_;
   std::array<uint64_t, 2> key_ = {};
+  Connection recycled_;
 };
 
 }  // namespace sluice

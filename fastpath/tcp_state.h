@@ -10,7 +10,15 @@
 namespace sluice {
 
 enum class TcpState : uint8_t {
-  none, syn_sent, syn_recv, established, fin_wait, close_wait, last_ack, time_wait, close,
+  none,
+  syn_sent,
+  syn_recv,
+  established,
+  fin_wait,
+  close_wait,
+  last_ack,
+  time_wait,
+  close,
   simultaneous_open,
 };
 inline constexpr unsigned kTcpStates = 10;
@@ -21,10 +29,12 @@ enum class TcpEvent : uint8_t { syn, syn_ack, fin, ack, rst };
 TcpEvent event_of(uint8_t tcp_flags) noexcept;
 
 struct TcpStep {
-  TcpState next = TcpState::none;
-  bool valid = false;    // false: drop with ct_invalid
-  bool ignored = false;  // pass, state unchanged
+  TcpState next = TcpState::none;  // the state itself when it stays
+  bool valid = false;              // false: drop with ct_invalid
+  bool ignored = false;            // pass, state unchanged
 };
+// One packet of the initiator (who sent the first SYN) or of the responder.  The footnotes of
+// the table need more than the state, and are ConnTable::update's.
 TcpStep step(TcpState state, TcpEvent event, bool from_initiator) noexcept;
 
 }  // namespace sluice

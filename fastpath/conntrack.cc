@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/conntrack.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+
+#include <emmintrin.h>
+#include <sys/mman.h>
+
+#include "fastpath/port.h"
+#include "fastpath/siphash.h"
+
+namespace sluice {
+namespace {
+
+constexpr Nanos kSecond = 1'000'000'000;
+constexpr Nanos kAssuredAge = 2 * kSecond;  // before that a UDP exchange is just a question
+constexpr size_t kHugePage = size_t{2} << 20;
+
+bool expired(const Connection& c, Nanos now) {
+  return c.deadline <= now;
+}
+
+bool closing(const Connection& c) {
+  return c.tcp >= TcpState::fin_wait && c.tcp <= TcpState::close;
+}
+
+bool is_query(uint8_t icmp_type) {
+  return icmp_type == 8 || icmp_type == 13;
+}
+
+// The tuple is of the entry, in one direction or the other.
+bool is_of(const Connection& c, const Tuple4& tuple, Side& side) {
+  if (c.tuple == tuple) {
+    side = kOriginal;
+    return true;
+  }
+  side = kReply;
+  return c.tuple == tuple.reversed();
+}
+
+}  // namespace
+
+Timeouts Timeouts::linux_preset() {
+  Timeouts t;
+  //        NO   SS   SR  ES      FW   CW  LA  TW   CL  S2
+  t.tcp = {120, 120, 60, 432000, 120, 60, 30, 120, 10, 120};
+  t.udp_one_way = 30;
+  t.udp_both_ways = 120;
+  t.icmp = 30;
+  t.other = 600;
+  t.midflow = 300;
+  return t;
+}
+
+// Calico shortens the timeout only once it has seen both FINs.
+Timeouts Timeouts::calico_bpf_preset() {
+  Timeouts t;
+  //        NO  SS  SR  ES    FW    CW    LA  TW  CL  S2
+  t.tcp = {20, 20, 20, 3600, 3600, 3600, 30, 30, 40, 20};
+  t.udp_one_way = 60;
+  t.udp_both_ways = 60;
+  t.icmp = 5;
+  t.other = 600;
+  t.midflow = 300;
+  t.grace = 10;
+  return t;
+}
+
+// ---- memory ------------------------------------------------------------------------------
+
+void ConnTable::Unmap::operator()(void* memory) const noexcept {
+  munmap(memory, bytes);
+}
+
+template <typename T>
+ConnTable::Mapped<T> ConnTable::map(size_t count) {
+  const size_t bytes = count * sizeof(T);
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    std::perror("connection table: mmap");
+    std::abort();
+  }
+  if (bytes >= kHugePage) {
+    madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; plain pages work as well
+  }
+  return {static_cast<T*>(memory), Unmap{bytes}};
+}
+
+ConnTable::ConnTable(const Options& options) : max_(options.max), key_(options.hash_key) {
+  assert(max_ > 0 && max_ < kNoConn);
+  // Half full at most when all entries are in use: two choices then hardly ever both overflow.
+  const uint32_t buckets = std::bit_ceil(std::max(max_ / (kSlots / 2), 2u));
+  bucket_mask_ = buckets - 1;
+  buckets_ = map<Bucket>(buckets);
+  entries_ = map<Connection>(max_);
+  free_ = map<ConnId>(max_);
+  const Timeouts& t = options.timeouts;
+  for (unsigned i = 0; i < kTcpStates; ++i) {
+    spans_.tcp[i] = t.tcp[i] * kSecond;
+  }
+  spans_.udp_one_way = t.udp_one_way * kSecond;
+  spans_.udp_both_ways = t.udp_both_ways * kSecond;
+  spans_.icmp = t.icmp * kSecond;
+  spans_.other = t.other * kSecond;
+  spans_.midflow = t.midflow * kSecond;
+  spans_.grace = t.grace * kSecond;
+}
+
+// ---- the index ---------------------------------------------------------------------------
+
+// Both directions give the same place: the lower (address, port) end comes first.
+ConnTable::Place ConnTable::place_of(const Tuple4& t) const noexcept {
+  const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
+  const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
+  const uint64_t low = std::min(src, dst);
+  const uint64_t high = std::max(src, dst);
+  const uint64_t h = siphash13(key_, low | uint64_t{t.protocol} << 48, high);
+  const uint32_t first = static_cast<uint32_t>(h) & bucket_mask_;
+  const uint32_t second = static_cast<uint32_t>(h >> 24) & bucket_mask_;
+  const auto tag = static_cast<uint16_t>(h >> 48);
+  return {{first, second == first ? second ^ 1u : second}, tag == 0 ? uint16_t{1} : tag};
+}
+
+// The slots of the place's 16 that carry its tag: bits 0 to 7 of the first bucket, then those
+// of the second.
+uint32_t ConnTable::candidates(const Place& place) const noexcept {
+  static_assert(sizeof(Bucket::tags) == sizeof(__m128i));
+  const __m128i tag = _mm_set1_epi16(static_cast<short>(place.tag));
+  const auto equal = [&](uint32_t bucket) {
+    const void* tags = buckets_[bucket].tags.data();
+    return _mm_cmpeq_epi16(_mm_load_si128(static_cast<const __m128i*>(tags)), tag);
+  };
+  const __m128i both = _mm_packs_epi16(equal(place.bucket[0]), equal(place.bucket[1]));
+  return static_cast<uint32_t>(_mm_movemask_epi8(both));
+}
+
+ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
+  return buckets_[place.bucket[n / kSlots]].ids[n % kSlots];
+}
+
+void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId> ids,
+                     std::span<Side> sides) noexcept {
+  assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
+  std::array<Place, kMaxBurst> places;
+  std::array<uint16_t, kMaxBurst> found;
+  const size_t n = tuples.size();
+  for (size_t i = 0; i < n; ++i) {
+    places[i] = place_of(tuples[i]);
+    __builtin_prefetch(&buckets_[places[i].bucket[0]]);
+    __builtin_prefetch(&buckets_[places[i].bucket[1]]);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t mask = candidates(places[i]);
+    found[i] = static_cast<uint16_t>(mask);
+    if (mask != 0) {
+      const Connection& c =
+          entries_[candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)))];
+      __builtin_prefetch(&c, 1);
+      __builtin_prefetch(&c.packets, 1);
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    ids[i] = kNoConn;
+    sides[i] = kOriginal;
+    for (uint32_t mask = found[i]; mask != 0; mask &= mask - 1) {
+      const ConnId id = candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)));
+      if (is_of(entries_[id], tuples[i], sides[i])) {
+        ids[i] = expired(entries_[id], now) ? kNoConn : id;
+        break;
+      }
+    }
+  }
+}
+
+bool ConnTable::insert(ConnId id, const Place& place) noexcept {
+  std::array<unsigned, 2> room = {};
+  std::array<unsigned, 2> slot = {};
+  for (unsigned b = 0; b < 2; ++b) {
+    for (unsigned s = 0; s < kSlots; ++s) {
+      if (buckets_[place.bucket[b]].tags[s] == 0) {
+        ++room[b];
+        slot[b] = s;
+      }
+    }
+  }
+  const unsigned b = room[1] > room[0] ? 1 : 0;
+  if (room[b] == 0) {
+    return false;
+  }
+  buckets_[place.bucket[b]].tags[slot[b]] = place.tag;
+  buckets_[place.bucket[b]].ids[slot[b]] = id;
+  return true;
+}
+
+void ConnTable::remove(ConnId id, const Place& place) noexcept {
+  for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
+    const auto n = static_cast<unsigned>(std::countr_zero(mask));
+    if (candidate(place, n) == id) {
+      buckets_[place.bucket[n / kSlots]].tags[n % kSlots] = 0;
+      return;
+    }
+  }
+}
+
+// ---- entries come and go -----------------------------------------------------------------
+
+// Which of the place's entries should go for a new one, or kNoConn.  `expired_embryo`: only an
+// expired unreplied one will do.
+ConnId ConnTable::victim(const Place& place, Nanos now, bool expired_embryo) const noexcept {
+  ConnId best = kNoConn;
+  bool best_closing = false;
+  for (unsigned n = 0; n < 2 * kSlots; ++n) {
+    if (buckets_[place.bucket[n / kSlots]].tags[n % kSlots] == 0) {
+      continue;
+    }
+    const ConnId id = candidate(place, n);
+    const Connection& c = entries_[id];
+    if (expired(c, now) && (!expired_embryo || c.replied == 0)) {
+      return id;
+    }
+    const bool ends = closing(c);
+    if (expired_embryo || (!ends && c.replied != 0)) {
+      continue;
+    }
+    const bool better = best == kNoConn || (ends && !best_closing) ||
+                        (ends && c.deadline < entries_[best].deadline) ||
+                        (!ends && !best_closing && c.created < entries_[best].created);
+    if (better) {
+      best = id;
+      best_closing = ends;
+    }
+  }
+  return best;
+}
+
+ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
+  const Place place = place_of(tuple);
+  Created made;
+  const auto recycle = [&](ConnId id) {
+    recycled_ = entries_[id];
+    made.recycled = &recycled_;
+    erase(id);
+  };
+  // The same flow's expired entry, which find() no longer shows.
+  for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
+    const ConnId id = candidate(place, static_cast<unsigned>(std::countr_zero(mask)));
+    Side side;
+    if (is_of(entries_[id], tuple, side)) {
+      recycle(id);
+      break;
+    }
+  }
+  if (embryonic_ >= std::max(max_ / 2, 1u)) {
+    // One entry goes at most, so that the caller learns of all that go.
+    const ConnId old = made.recycled != nullptr ? kNoConn : victim(place, now, true);
+    if (old == kNoConn) {
+      made.reason = DropReason::ct_embryonic;
+      return made;
+    }
+    recycle(old);
+  }
+  const ConnId next = free_count_ > 0 ? free_[free_count_ - 1] : used_;
+  if (size_ >= max_ || !insert(next, place)) {
+    const ConnId old = victim(place, now, false);
+    if (old == kNoConn) {
+      made.reason = DropReason::ct_table_full;
+      return made;
+    }
+    recycle(old);
+    made.id = free_[free_count_ - 1];
+    insert(made.id, place);
+  } else {
+    made.id = next;
+  }
+  if (free_count_ > 0) {
+    --free_count_;
+  } else {
+    ++used_;
+  }
+  ++size_;
+  ++embryonic_;
+  Connection& c = entries_[made.id];
+  c = Connection{};
+  c.tuple = tuple;
+  c.live = 1;
+  c.created = now;
+  c.deadline = now + std::max(span_of(c), spans_.grace);
+  return made;
+}
+
+void ConnTable::erase(ConnId id) noexcept {
+  Connection& c = entries_[id];
+  assert(c.live != 0);
+  remove(id, place_of(c.tuple));
+  c.live = 0;
+  embryonic_ -= c.replied == 0 ? 1 : 0;
+  free_[free_count_++] = id;
+  --size_;
+}
+
+void ConnTable::expire(Nanos now, uint32_t slots,
+                       const std::function<void(const Connection&)>& gone) {
+  for (uint32_t n = std::min(slots, used_); n > 0; --n) {
+    sweep_ = sweep_ + 1 < used_ ? sweep_ + 1 : 0;
+    const Connection& c = entries_[sweep_];
+    if (c.live == 0 || !expired(c, now)) {
+      continue;
+    }
+    if (gone) {
+      gone(c);
+    }
+    erase(sweep_);
+  }
+}
+
+void ConnTable::for_each(const std::function<void(ConnId, const Connection&)>& visit) const {
+  for (ConnId id = 0; id < used_; ++id) {
+    if (entries_[id].live != 0) {
+      visit(id, entries_[id]);
+    }
+  }
+}
+
+// ---- one packet --------------------------------------------------------------------------
+
+Nanos ConnTable::span_of(const Connection& c) const noexcept {
+  switch (c.tuple.protocol) {
+    case proto::kTcp: {
+      const Nanos span = spans_.tcp[static_cast<uint8_t>(c.tcp)];
+      return c.midflow != 0 && c.replied == 0 ? std::min(span, spans_.midflow) : span;
+    }
+    case proto::kUdp:
+      return c.replied != 0 ? spans_.udp_both_ways : spans_.udp_one_way;
+    case proto::kIcmp:
+      return spans_.icmp;
+    default:
+      return spans_.other;
+  }
+}
+
+// The table of TCP with its footnotes.  `ignored`: the packet passes and changes nothing.
+DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p,
+                                 bool& ignored) noexcept {
+  const TcpEvent event = event_of(p.tcp_flags);
+  const TcpState old = c.tcp;
+  TcpStep to = step(old, event, side == kOriginal);
+  if (!to.valid || reopens(c, side, p)) {
+    return DropReason::ct_invalid;
+  }
+  if (event == TcpEvent::syn && to.ignored) {
+    c.syn_passed = 1;
+    c.syn_end = p.tcp_seq + p.payload + 1;
+  } else if (event == TcpEvent::syn_ack && to.ignored) {
+    // The responder took the SYN that we passed out of turn: it is the new beginning.
+    if (c.syn_passed != 0 && p.tcp_ack == c.syn_end) {
+      to = {TcpState::syn_recv, true, false};
+    }
+  } else if (event == TcpEvent::ack && side == kReply) {
+    if (old == TcpState::last_ack && c.syn_passed != 0) {
+      // A challenge to that SYN, not the last acknowledgement (RFC 5961, section 4).
+      c.syn_passed = 0;
+      to = {old, true, true};
+    } else if (old == TcpState::syn_recv && c.simultaneous != 0) {
+      to.next = TcpState::established;
+    }
+  }
+  ignored = to.ignored;
+  if (ignored) {
+    return DropReason::none;
+  }
+  if (old == TcpState::none && to.next == TcpState::established) {
+    c.midflow = 1;
+  }
+  if (to.next == TcpState::simultaneous_open) {
+    c.simultaneous = 1;
+  }
+  if (old == TcpState::syn_recv && to.next == TcpState::established) {
+    c.assured = 1;
+  }
+  c.syn_passed = 0;
+  c.tcp = to.next;
+  return DropReason::none;
+}
+
+DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept {
+  Connection& c = entries_[id];
+  bool ignored = false;
+  if (c.tuple.protocol == proto::kTcp) {
+    const bool plain = (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) == 0;
+    if (p.later_fragment) {
+      ignored = true;  // no flags here; the first fragment had them
+    } else if (!plain || c.tcp != TcpState::established || c.syn_passed != 0) {
+      const DropReason reason = update_tcp(c, side, p, ignored);
+      if (reason != DropReason::none) {
+        return reason;
+      }
+    }
+  } else if (c.tuple.protocol == proto::kIcmp && !p.later_fragment &&
+             is_query(p.icmp_type) != (side == kOriginal)) {
+    return DropReason::ct_invalid;
+  }
+  ++c.packets[side];
+  c.bytes[side] += p.total_length;
+  if (ignored) {
+    return DropReason::none;
+  }
+  if (side == kReply && c.replied == 0) {
+    c.replied = 1;
+    --embryonic_;
+  }
+  const bool by_age = c.tuple.protocol != proto::kTcp && c.tuple.protocol != proto::kIcmp;
+  if (by_age && c.replied != 0 && now >= c.created + kAssuredAge) {
+    c.assured = 1;
+  }
+  c.deadline = std::max(now + span_of(c), c.created + spans_.grace);
+  return DropReason::none;
+}
+
+bool ConnTable::reopens(const Connection& c, Side side, const Parsed& p) noexcept {
+  if (c.tuple.protocol != proto::kTcp || p.later_fragment ||
+      (c.tcp != TcpState::time_wait && c.tcp != TcpState::close) ||
+      event_of(p.tcp_flags) != TcpEvent::syn) {
+    return false;
+  }
+  return step(c.tcp, TcpEvent::syn, side == kOriginal).next == TcpState::syn_sent;
+}
+
+DropReason ConnTable::may_open(const Parsed& p, bool loose) noexcept {
+  if (p.tuple.protocol == proto::kIcmp && !p.later_fragment) {
+    return is_query(p.icmp_type) ? DropReason::none : DropReason::icmp_unsolicited;
+  }
+  if (p.tuple.protocol != proto::kTcp || p.later_fragment) {
+    return DropReason::none;
+  }
+  switch (event_of(p.tcp_flags)) {
+    case TcpEvent::syn:
+      return DropReason::none;
+    case TcpEvent::ack:
+      return loose ? DropReason::none : DropReason::ct_midflow;
+    default:
+      return DropReason::ct_invalid;
+  }
+}
+
+}  // namespace sluice
