@@ -304,11 +304,18 @@ void ConnTable::erase(ConnId id) noexcept {
 }
 
 void ConnTable::expire(Nanos now, uint32_t slots,
-                       const std::function<void(const Connection&)>& gone) {
+                       const std::function<void(const Connection&)>& gone,
+                       const std::function<void(Connection&)>& alive) {
   for (uint32_t n = std::min(slots, used_); n > 0; --n) {
     sweep_ = sweep_ + 1 < used_ ? sweep_ + 1 : 0;
-    const Connection& c = entries_[sweep_];
-    if (c.live == 0 || !expired(c, now)) {
+    Connection& c = entries_[sweep_];
+    if (c.live == 0) {
+      continue;
+    }
+    if (!expired(c, now)) {
+      if (alive) {
+        alive(c);
+      }
       continue;
     }
     if (gone) {

@@ -53,6 +53,8 @@ struct alignas(64) Connection {
   // second line
   std::array<uint64_t, 2> packets = {};
   std::array<uint64_t, 2> bytes = {};  // of IPv4 packets
+  uint64_t folded_packets = 0;         // of those, credited to the rules already
+  uint64_t folded_bytes = 0;
   EndpointId source = kNoEndpoint;
   EndpointId destination = kNoEndpoint;
   CounterSlot egress_rule = kNoCounter;  // what allowed it, for each leg
@@ -119,7 +121,9 @@ class ConnTable {
 
   // Looks at the next `slots` entries and erases those past their deadline; `gone` (may be
   // empty) sees each before it goes.
-  void expire(Nanos now, uint32_t slots, const std::function<void(const Connection&)>& gone);
+  // `alive` sees each of those that stay, and may change their folded_* fields.
+  void expire(Nanos now, uint32_t slots, const std::function<void(const Connection&)>& gone,
+              const std::function<void(Connection&)>& alive = {});
   void for_each(const std::function<void(ConnId, const Connection&)>& visit) const;
 
   uint32_t size() const { return size_; }

@@ -12,7 +12,7 @@ namespace sluice {
 namespace {
 
 constexpr Nanos kLooseGrace = 120u * Nanos{1000000000};
-constexpr uint32_t kExpirePerTick = 2048;
+constexpr uint32_t kSweepPerTick = 2048;
 
 bool opens_or_closes(const Parsed& p) {
   return p.tuple.protocol == proto::kIcmp ||
@@ -257,7 +257,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   DropReason reason =
       forward_.fits(frame, p, g_->routes->routes[route], origin.port == kHostPort);
   if (reason == DropReason::none && connections_.reopens(c, side, p)) {
-    fold(c, 0, 0);
+    fold(c);
     connections_.erase(id);
     on_miss(frame, p, origin);
     return;
@@ -275,7 +275,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     const Judged verdict = judge(p, c.source, c.destination);
     reason = verdict.reason;
     if (recheck && reason != DropReason::none) {
-      fold(c, 0, 0);
+      fold(c);
       connections_.erase(id);
       reason = DropReason::policy_recheck;
     } else if (reason == DropReason::none) {
@@ -397,6 +397,9 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
     made = connections_.create(p.tuple, now_);
     reason = made.reason;
   }
+  if (made.recycled != nullptr) {
+    fold(*made.recycled);
+  }
   if (reason != DropReason::none) {
     out_.drop(frame, reason);
     return;
@@ -479,20 +482,34 @@ bool Pipeline::ask(ProgramId program, const FlowKey& key, uint32_t bytes,
 // ---- between bursts ----------------------------------------------------------------------
 
 // Credits the rules that admitted a connection with what it carried since the last time.
-void Pipeline::fold(const Connection& c, uint64_t packets, uint64_t bytes) noexcept {
-  const uint64_t new_packets = c.packets[kOriginal] + c.packets[kReply] - packets;
-  const uint64_t new_bytes = c.bytes[kOriginal] + c.bytes[kReply] - bytes;
+void Pipeline::fold(const Connection& c) noexcept {
+  const uint64_t packets = c.packets[kOriginal] + c.packets[kReply] - c.folded_packets;
+  const uint64_t bytes = c.bytes[kOriginal] + c.bytes[kReply] - c.folded_bytes;
   for (const CounterSlot slot : {c.egress_rule, c.ingress_rule}) {
-    if (slot != kNoCounter) {
-      out_.counters().rule(slot).packets.add(new_packets);
-      out_.counters().rule(slot).bytes.add(new_bytes);
+    if (slot != kNoCounter && packets > 0) {
+      out_.counters().rule(slot).packets.add(packets);
+      out_.counters().rule(slot).bytes.add(bytes);
     }
   }
 }
 
+void Pipeline::sweep(uint32_t slots) noexcept {
+  connections_.expire(
+      now_, slots, [this](const Connection& c) { fold(c); },
+      [this](Connection& c) {
+        fold(c);
+        c.folded_packets = c.packets[kOriginal] + c.packets[kReply];
+        c.folded_bytes = c.bytes[kOriginal] + c.bytes[kReply];
+      });
+}
+
+void Pipeline::fold_all() noexcept {
+  sweep(connections_.max());
+}
+
 void Pipeline::tick() noexcept {
   out_.release_held();
-  connections_.expire(now_, kExpirePerTick, [this](const Connection& c) { fold(c, 0, 0); });
+  sweep(kSweepPerTick);
   out_.flush();
 }
 

@@ -43,6 +43,8 @@ class Pipeline {
   void resume(std::span<rte_mbuf*> frames) noexcept;
   // Expiry and waiting frames; often, it bounds its own work.
   void tick() noexcept;
+  // Credits every connection's traffic to its rules now; for the end of a replay.
+  void fold_all() noexcept;
 
  private:
   // The burst under way; `live` are the indices still in it, in order.
@@ -75,7 +77,8 @@ class Pipeline {
   bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;
-  void fold(const Connection& c, uint64_t packets, uint64_t bytes) noexcept;
+  void fold(const Connection& c) noexcept;
+  void sweep(uint32_t slots) noexcept;
 
   Options options_;
   ConnTable& connections_;
