@@ -53,8 +53,9 @@ struct alignas(64) Connection {
   // second line
   std::array<uint64_t, 2> packets = {};
   std::array<uint64_t, 2> bytes = {};  // of IPv4 packets
-  uint64_t folded_packets = 0;         // of those, credited to the rules already
-  uint64_t folded_bytes = 0;
+  // Of those, what the rules were credited with: low 32 bits, enough between two sweeps.
+  uint32_t folded_packets = 0;
+  uint32_t folded_bytes = 0;
   EndpointId source = kNoEndpoint;
   EndpointId destination = kNoEndpoint;
   CounterSlot egress_rule = kNoCounter;  // what allowed it, for each leg

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/pipeline.h"
 
+#include <algorithm>
+
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
@@ -483,8 +485,10 @@ bool Pipeline::ask(ProgramId program, const FlowKey& key, uint32_t bytes,
 
 // Credits the rules that admitted a connection with what it carried since the last time.
 void Pipeline::fold(const Connection& c) noexcept {
-  const uint64_t packets = c.packets[kOriginal] + c.packets[kReply] - c.folded_packets;
-  const uint64_t bytes = c.bytes[kOriginal] + c.bytes[kReply] - c.folded_bytes;
+  const auto packets =
+      static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]) - c.folded_packets;
+  const auto bytes =
+      static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]) - c.folded_bytes;
   for (const CounterSlot slot : {c.egress_rule, c.ingress_rule}) {
     if (slot != kNoCounter && packets > 0) {
       out_.counters().rule(slot).packets.add(packets);
@@ -498,8 +502,8 @@ void Pipeline::sweep(uint32_t slots) noexcept {
       now_, slots, [this](const Connection& c) { fold(c); },
       [this](Connection& c) {
         fold(c);
-        c.folded_packets = c.packets[kOriginal] + c.packets[kReply];
-        c.folded_bytes = c.bytes[kOriginal] + c.bytes[kReply];
+        c.folded_packets = static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]);
+        c.folded_bytes = static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]);
       });
 }
 
@@ -509,7 +513,8 @@ void Pipeline::fold_all() noexcept {
 
 void Pipeline::tick() noexcept {
   out_.release_held();
-  sweep(kSweepPerTick);
+  // A whole round takes at most about a second: folded_bytes counts no further.
+  sweep(std::max(kSweepPerTick, connections_.max() / 500));
   out_.flush();
 }
 
