@@ -66,6 +66,7 @@ struct Parsed {
   uint16_t l3_offset = 0;  // of the IPv4 header, from the start of the frame
   uint16_t l4_offset = 0;
   uint16_t total_length = 0;  // of the IPv4 packet
+  uint16_t id = 0;            // IPv4 identification
   uint8_t tos = 0;
   uint8_t ttl = 0;
   uint8_t tcp_flags = 0;

@@ -393,6 +393,7 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
   out.l3_offset = offset;
   out.l4_offset = static_cast<uint16_t>(offset + header);
   out.total_length = total;
+  out.id = h.id.host();
   out.tos = h.tos;
   out.ttl = h.ttl;
   out.dont_fragment = (fragment & Ip4Header::kDf) != 0;

@@ -162,11 +162,9 @@ DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
     return source == DropReason::none ? reason : source;
   }
   if (p.fragment) {
-    const uint16_t id =
-        rte_pktmbuf_mtod_offset(frame, const Ip4Header*, p.l3_offset)->id.host();
     if (!p.later_fragment) {
-      fragments_.remember(p, id, origin.port, now_);
-    } else if (!fragments_.complete(p, id, origin.port, now_)) {
+      fragments_.remember(p, p.id, origin.port, now_);
+    } else if (!fragments_.complete(p, p.id, origin.port, now_)) {
       return DropReason::frag_no_head;
     }
     return DropReason::none;

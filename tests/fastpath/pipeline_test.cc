@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole pipeline on memory ports: a node with two pods, one remote node, a plain host.
+#include "fastpath/pipeline.h"
+
+#include <deque>
+
+#include <gtest/gtest.h>
+#include <rte_ring.h>
+
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+using test::Bytes;
+using test::Frame;
+using test::ip;
+using test::slice;
+
+constexpr PortId kPodA = kFirstPodPort, kPodB = kFirstPodPort + 1;
+constexpr MacAddress kCalico{{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
+constexpr MacAddress kUplinkMac{{2, 0, 0, 0, 0, 0x11}}, kRemoteMac{{2, 0, 0, 0, 0, 0x12}};
+constexpr MacAddress kPodAMac{{2, 0, 0, 0, 1, 1}}, kPodBMac{{2, 0, 0, 0, 1, 2}};
+constexpr MacAddress kHostMac{{2, 0, 0, 0, 9, 1}}, kKernelMac{{2, 0, 0, 0, 9, 2}};
+constexpr std::string_view kA = "10.244.1.2", kB = "10.244.1.3", kRemotePod = "10.244.2.5";
+constexpr std::string_view kNode = "192.168.100.111", kPeer = "192.168.100.112";
+constexpr ProgramId kAllowAll = 0, kDenyAll = 1, kAllow80 = 2;
+constexpr uint8_t kSyn = tcp::kSyn, kAck = tcp::kAck;
+
+class MemoryPort : public Port {
+ public:
+  explicit MemoryPort(Info info) : Port(std::move(info)) {}
+  unsigned receive(std::span<rte_mbuf*>) noexcept override { return 0; }
+  unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
+    for (rte_mbuf* frame : frames) {
+      sent.push_back(test::Buffer(frame).bytes());
+    }
+    return static_cast<unsigned>(frames.size());
+  }
+  std::deque<Bytes> sent;
+};
+
+std::shared_ptr<const RuleSet> rules() {
+  auto set = std::make_shared<RuleSet>();
+  Rule allow;
+  allow.action = Action::allow;
+  allow.counter = 0;
+  Rule allow80 = allow;
+  allow80.protocol = proto::kTcp;
+  allow80.destination.ports = {{80, 80}};
+  allow80.counter = 1;
+  set->lists = {{{allow}}, {}, {{allow80}}};
+  for (const ListId list : {0u, 1u, 2u}) {
+    set->programs.push_back({{{{list}, TierEnd::deny, false, 2 + list}}});
+  }
+  return set;
+}
+
+std::shared_ptr<RouteTable> routes() {
+  auto t = std::make_shared<RouteTable>();
+  t->version = 1;
+  t->routes = {
+      {RouteKind::endpoint, 0, {}, {}},
+      {RouteKind::endpoint, 1, {}, {}},
+      {RouteKind::tunnel, kNoEndpoint, ip(kPeer), ip(kPeer)},
+      {RouteKind::local, kNoEndpoint, {}, {}},
+      {RouteKind::connected, kNoEndpoint, {}, {}},
+      {RouteKind::blackhole, kNoEndpoint, {}, {}},
+  };
+  const auto entry = [](std::string_view prefix, uint32_t value) {
+    return Lpm4::Entry{parse_prefix(prefix).value(), value};
+  };
+  const Lpm4::Entry entries[] = {entry("10.244.1.2/32", 0),    entry("10.244.1.3/32", 1),
+                                 entry("10.244.2.0/24", 2),    entry("192.168.100.111/32", 3),
+                                 entry("192.168.100.0/24", 4), entry("10.244.1.0/24", 5)};
+  t->lpm = Lpm4(entries);
+  t->peers = {ip(kPeer).value};
+  t->own = {ip(kNode).value};
+  t->broadcasts = {ip("192.168.100.255").value};
+  t->outer_source = ip(kNode);
+  return t;
+}
+
+// One worker's half of the world; all workers share the tables and the ports.
+struct Lane {
+  Lane(uint8_t id, uint8_t count, Neighbours& neighbours)
+      : counters(64),
+        connections({1024, Timeouts::linux_preset(), {1, 2}}),
+        output(id, counters, neighbours, test::pool()),
+        pipeline({id, count, 1, false}, connections, output) {}
+  Counters counters;
+  ConnTable connections;
+  Output output;
+  Pipeline pipeline;
+  rte_ring* inbox = nullptr;
+};
+
+class World {
+ public:
+  explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1) {
+    test::pool();
+    auto g = std::make_shared<Generation>();
+    g->number = 1;
+    g->matcher = std::make_shared<const Linear>(rules());
+    g->routes = routes();
+    for (const PortId port : {kPodA, kPodB}) {
+      const bool a = port == kPodA;
+      Endpoint e;
+      e.port = port;
+      e.worker = static_cast<uint8_t>(a ? 0 : workers - 1);
+      e.ready = true;
+      e.ingress = a ? kAllowAll : ingress_of_b;
+      e.egress = kAllowAll;
+      e.addresses = {ip(a ? kA : kB)};
+      e.mac = a ? kPodAMac : kPodBMac;
+      g->by_address[e.addresses[0].value] = static_cast<EndpointId>(g->endpoints.size());
+      g->endpoints.push_back(e);
+    }
+    g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
+    const auto add = [this](const char* name, MacAddress mac) {
+      ports_.push_back(
+          std::make_unique<MemoryPort>(Port::Info{name, mac, 1500, true, true, false}));
+      view_.ports.push_back(ports_.back().get());
+    };
+    add("uplink", kUplinkMac);
+    add("host", kHostMac);
+    add("calia", kCalico);
+    add("calib", kCalico);
+    view_.serial = 1;
+    view_.generation = g;
+    view_.owner = {0, 0, 0, static_cast<uint8_t>(workers - 1)};
+    view_.host_mac = kKernelMac;
+    neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
+    for (uint8_t w = 0; w < workers; ++w) {
+      lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_));
+    }
+    if (workers == 2) {
+      for (int to : {0, 1}) {
+        lanes_[static_cast<size_t>(to)]->inbox =
+            rte_ring_create(to == 0 ? "w0" : "w1", 64, SOCKET_ID_ANY, 0);
+        lanes_[static_cast<size_t>(1 - to)]->output.connect(
+            static_cast<uint8_t>(to), lanes_[static_cast<size_t>(to)]->inbox);
+      }
+    }
+  }
+  ~World() {
+    for (auto& lane : lanes_) {
+      lane->output.free_held();
+      rte_ring_free(lane->inbox);
+    }
+  }
+
+  // Receives the frame on its port and lets it go wherever it goes.
+  void in(PortId port, const Bytes& bytes) {
+    rte_mbuf* frame = rte_pktmbuf_alloc(test::pool());
+    void* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(bytes.size()));
+    std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(to));
+    meta(frame) = PacketMeta{};
+    now += 1000;
+    Pipeline& first = lanes_[view_.owner[port]]->pipeline;
+    first.begin(view_, now);
+    first.receive({&frame, 1}, port);
+    for (int round = 0; round < 4; ++round) {
+      for (auto& lane : lanes_) {
+        rte_mbuf* next = nullptr;
+        while (lane->inbox != nullptr &&
+               rte_ring_dequeue(lane->inbox, reinterpret_cast<void**>(&next)) == 0) {
+          lane->pipeline.begin(view_, now);
+          lane->pipeline.resume({&next, 1});
+        }
+      }
+    }
+  }
+  void tick() {
+    for (auto& lane : lanes_) {
+      lane->pipeline.begin(view_, now);
+      lane->pipeline.tick();
+    }
+  }
+  // The frame that went out there, or an empty one.
+  Bytes out(PortId port) {
+    auto& sent = ports_[port]->sent;
+    if (sent.empty()) {
+      return {};
+    }
+    Bytes first = sent.front();
+    sent.pop_front();
+    return first;
+  }
+  uint64_t drops(DropReason reason) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.drops[static_cast<size_t>(reason)].get();
+    }
+    return n;
+  }
+  uint64_t judged(CounterSlot slot) const {
+    return lanes_[0]->counters.rule(slot).judged.get();
+  }
+  uint64_t carried(CounterSlot slot) const {
+    return lanes_[0]->counters.rule(slot).packets.get();
+  }
+  ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
+  // rx = forwarded + punted + consumed + held + dropped, on every port.
+  void expect_sums() const {
+    for (PortId port = 0; port < view_.ports.size(); ++port) {
+      uint64_t rx = 0;
+      uint64_t fates = 0;
+      for (const auto& lane : lanes_) {
+        const PortCounters& c = lane->counters.port(port);
+        rx += c.rx_packets.get();
+        for (const Counter& fate : c.fates) {
+          fates += fate.get();
+        }
+      }
+      EXPECT_EQ(rx, fates) << view_.ports[port]->info().name;
+    }
+  }
+  Nanos now = 1000000000;
+
+ private:
+  Neighbours neighbours_;
+  std::vector<std::unique_ptr<MemoryPort>> ports_;
+  View view_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+Frame from_pod(MacAddress pod) {
+  return Frame().ether(kCalico, pod);
+}
+Frame from_peer() {
+  return Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode);
+}
+
+TEST(Pipeline, CarriesATcpConnectionThroughTheTunnelAndBack) {
+  World w;
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kA).tcp(1000, 80, kSyn));
+  EXPECT_EQ(
+      w.out(kPodA),
+      Frame().ether(kPodAMac, kCalico).ip4(kRemotePod, kA).ttl(63).tcp(1000, 80, kSyn).build());
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).tcp(80, 1000, kSyn | kAck).unfinished());
+  const Bytes back = w.out(kUplinkPort);
+  const Bytes inner = Frame()
+                          .ether(kRemoteMac, kUplinkMac)
+                          .ip4(kA, kRemotePod)
+                          .ttl(63)
+                          .tcp(80, 1000, kSyn | kAck)
+                          .build();
+  ASSERT_EQ(back.size(), inner.size() + 20);
+  EXPECT_EQ(slice(back, 0, 12), slice(inner, 0, 12));
+  EXPECT_EQ(slice(back, 34), slice(inner, 14));
+  const Bytes outer = slice(back, 14, 20);
+  EXPECT_EQ(slice(outer, 12), slice(Frame().ip4(kNode, kPeer).build(), 26, 8));
+  EXPECT_EQ(test::plain_sum(outer), 0xffff);
+  EXPECT_EQ(w.connections().size(), 1u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, JudgesTheFirstPacketAndTheReplyPasses) {
+  World w(kAllow80);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kSyn));
+  EXPECT_FALSE(w.out(kPodB).empty());
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, kSyn | kAck));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  EXPECT_EQ(w.judged(1), 1u);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kSyn));
+  EXPECT_TRUE(w.out(kPodB).empty());
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u);
+  EXPECT_EQ(w.judged(4), 1u) << "the tier's default counts the denial";
+  w.tick();
+  EXPECT_EQ(w.carried(1), 2u) << "both directions are credited to the rule that admitted them";
+  w.expect_sums();
+}
+
+TEST(Pipeline, DeniedFlowsLeaveNoEntry) {
+  World w(kDenyAll);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u);
+  EXPECT_EQ(w.connections().size(), 0u);
+}
+
+TEST(Pipeline, TwoPacketsOfANewFlowInOneBurstMakeOneEntry) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  EXPECT_EQ(w.connections().size(), 1u);
+}
+
+struct DropRow {
+  const char* sentence;
+  PortId port;
+  Bytes frame;
+  DropReason reason;
+};
+TEST(Pipeline, NamesTheReasonOfEveryDrop) {
+  const MacAddress far{{2, 0, 0, 0, 0, 0x77}};
+  const auto plain = [&](std::string_view src, std::string_view dst) {
+    return Frame().ether(kUplinkMac, far).ip4(src, dst).udp(1, 2).build();
+  };
+  const DropRow rows[] = {
+      {"a pod claims another's address", kPodA, from_pod(kPodAMac).ip4(kB, kA).udp(1, 2),
+       DropReason::rpf_workload},
+      {"an unknown node tunnels", kUplinkPort,
+       Frame().ether(kUplinkMac, far).ip4("192.168.100.9", kNode).ip4(kRemotePod, kA).udp(1, 2),
+       DropReason::tun_src},
+      {"a known node tunnels for a pod that is not its own", kUplinkPort,
+       from_peer().ip4(kA, kB).udp(1, 2), DropReason::rpf_tunnel},
+      {"a tunnel within the tunnel", kUplinkPort,
+       from_peer().ip4(kRemotePod, kA).ip4("1.2.3.4", "5.6.7.8").udp(1, 2),
+       DropReason::tun_nested},
+      {"the tunnel leads to nobody", kUplinkPort,
+       from_peer().ip4(kRemotePod, "8.8.8.8").udp(1, 2), DropReason::tun_dst},
+      {"plain from a remote pod", kUplinkPort, plain(kRemotePod, kA), DropReason::rpf_uplink},
+      {"plain from a local pod", kUplinkPort, plain(kB, kA), DropReason::rpf_uplink},
+      {"transit", kUplinkPort, plain("192.168.100.5", "192.168.100.6"), DropReason::rt_transit},
+      {"an unallocated address of our block", kPodA,
+       from_pod(kPodAMac).ip4(kA, "10.244.1.99").udp(1, 2), DropReason::rt_blackhole},
+      {"nowhere to go", kPodA, from_pod(kPodAMac).ip4(kA, "8.8.8.8").udp(1, 2),
+       DropReason::rt_no_route},
+      {"a pod tunnels", kPodA, from_pod(kPodAMac).ip4(kA, kB).ip4("1.2.3.4", "5.6.7.8"),
+       DropReason::tun_from_workload},
+      {"a reply to no question", kPodA, from_pod(kPodAMac).ip4(kA, kB).icmp(0, 0, 5, 1),
+       DropReason::icmp_unsolicited},
+      {"a SYN+ACK to no SYN", kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1, 2, kSyn | kAck),
+       DropReason::ct_invalid},
+      {"a wrong checksum", kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1, 2).checksum(0x1234),
+       DropReason::l4_checksum},
+      {"a later fragment without its first", kPodA,
+       from_pod(kPodAMac).ip4(kA, kB).protocol(17).fragment(100, false).payload(64),
+       DropReason::frag_no_head},
+      {"an error about an unknown flow", kPodA,
+       from_pod(kPodAMac)
+           .ip4(kA, kB)
+           .icmp(3, 1, 0, 0)
+           .raw(slice(Frame().ip4(kB, kA).udp(7, 9).build(), 14)),
+       DropReason::icmp_unrelated},
+      {"IPv6", kPodA, from_pod(kPodAMac).type(kTypeIp6).payload(60), DropReason::ip6_disabled},
+      {"ARP for another's address", kPodA,
+       from_pod(kPodAMac).arp(1, kPodAMac, kB, "169.254.1.1"), DropReason::arp_invalid},
+      {"the last hop", kPodA, from_pod(kPodAMac).ip4(kA, kB).ttl(1).udp(1, 2),
+       DropReason::ip4_ttl},
+  };
+  for (const DropRow& row : rows) {
+    World w;
+    w.in(row.port, row.frame);
+    EXPECT_EQ(w.drops(row.reason), 1u) << row.sentence;
+    w.expect_sums();
+  }
+}
+
+TEST(Pipeline, AnswersArpForEveryAddressButTheAskersOwn) {
+  World w;
+  w.in(kPodA, Frame().ether(test::kBroadcastMac, kPodAMac).arp(1, kPodAMac, kA, "169.254.1.1"));
+  const Bytes reply = w.out(kPodA);
+  ASSERT_EQ(reply.size(), 42u);
+  EXPECT_EQ(reply[21], 2) << "a reply";
+  EXPECT_EQ(slice(reply, 22, 6), Bytes(6, 0xee));
+  w.in(kPodA, Frame().ether(test::kBroadcastMac, kPodAMac).arp(1, kPodAMac, kA, kA));
+  EXPECT_TRUE(w.out(kPodA).empty());
+  w.expect_sums();
+}
+
+TEST(Pipeline, TellsTheSenderOfABigPacketTheMtuOfTheTunnel) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).df().udp(1, 2).payload(1472));
+  const Bytes error = w.out(kPodA);
+  ASSERT_GE(error.size(), 42u);
+  EXPECT_EQ(error[34], 3);
+  EXPECT_EQ(error[35], 4);
+  EXPECT_EQ(test::get16(error, 40), 1480);
+  EXPECT_EQ(w.drops(DropReason::mtu_exceeded), 1u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, FragmentsWhatIsTooBigForTheTunnelAndMayBe) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).udp(1, 2).payload(1472));
+  const Bytes first = w.out(kUplinkPort);
+  const Bytes second = w.out(kUplinkPort);
+  EXPECT_EQ(first.size() + second.size(), 2u * (14 + 20 + 20) + 1480);
+  EXPECT_LE(first.size(), 1514u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, CarriesFragmentsByWhatTheFirstSaid) {
+  World w(kAllow80);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).id(7).fragment(0, true).udp(1, 2).payload(64));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).id(7).protocol(17).fragment(9, false).payload(64));
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 2u) << "all pieces share one verdict";
+  World open;
+  open.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).id(7).fragment(0, true).udp(1, 2).payload(64));
+  open.in(kPodA,
+          from_pod(kPodAMac).ip4(kA, kB).id(7).protocol(17).fragment(9, false).payload(64));
+  EXPECT_FALSE(open.out(kPodB).empty());
+  EXPECT_FALSE(open.out(kPodB).empty());
+}
+
+TEST(Pipeline, HoldsWhatWaitsForANeighbourAndAsks) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, "192.168.100.50").udp(1, 2));
+  const Bytes request = w.out(kUplinkPort);
+  ASSERT_EQ(request.size(), 42u);
+  EXPECT_EQ(test::get16(request, 12), kTypeArp);
+  w.expect_sums();
+  const MacAddress answer{{2, 0, 0, 0, 0, 0x50}};
+  w.in(kUplinkPort, Frame().ether(kUplinkMac, answer).arp(2, answer, "192.168.100.50", kNode));
+  w.tick();
+  EXPECT_EQ(slice(w.out(kUplinkPort), 0, 6), Bytes(answer.bytes, answer.bytes + 6));
+  w.expect_sums();
+}
+
+TEST(Pipeline, DropsWhatWaitedTooLongForANeighbour) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, "192.168.100.50").udp(1, 2));
+  w.now += 2000000000;
+  w.tick();
+  EXPECT_EQ(w.drops(DropReason::neigh_unresolved), 1u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, LetsTheNodeReachItsPodsUnjudgedAndTheAnswerReturn) {
+  World w(kDenyAll);
+  w.in(kHostPort, Frame().ether(kHostMac, kKernelMac).ip4(kNode, kB).tcp(9, 80, kSyn));
+  const Bytes request = w.out(kPodB);
+  ASSERT_FALSE(request.empty());
+  EXPECT_EQ(request[22], 64) << "the node's own packet keeps its TTL";
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kNode).tcp(80, 9, kSyn | kAck));
+  EXPECT_EQ(slice(w.out(kHostPort), 0, 6), Bytes(kKernelMac.bytes, kKernelMac.bytes + 6));
+  w.expect_sums();
+}
+
+TEST(Pipeline, LetsRelatedErrorsThrough) {
+  World w;
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kA).udp(7, 9));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  w.in(kPodA, from_pod(kPodAMac)
+                  .ip4(kA, kRemotePod)
+                  .icmp(3, 3, 0, 0)
+                  .raw(slice(Frame().ip4(kRemotePod, kA).udp(7, 9).build(), 14)));
+  EXPECT_FALSE(w.out(kUplinkPort).empty());
+  w.expect_sums();
+}
+
+TEST(Pipeline, CarriesAFlowBetweenPodsOfTwoWorkers) {
+  World w(kAllow80, 2);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kSyn));
+  EXPECT_FALSE(w.out(kPodB).empty());
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, kSyn | kAck));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kB).tcp(5, 80, kSyn));
+  EXPECT_FALSE(w.out(kPodB).empty());
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kRemotePod).tcp(80, 5, kSyn | kAck));
+  EXPECT_FALSE(w.out(kUplinkPort).empty());
+  EXPECT_EQ(w.connections(0).size(), 1u);
+  EXPECT_EQ(w.connections(1).size(), 2u);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kSyn));
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u);
+  w.expect_sums();
+}
+
+}  // namespace
+}  // namespace sluice
