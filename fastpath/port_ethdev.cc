@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// rte_dev_dma_map is not of the stable ABI in 22.11.
+#define ALLOW_EXPERIMENTAL_API
+#include "fastpath/port_ethdev.h"
+
+#include <cstring>
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <unistd.h>
+
+namespace sluice {
+namespace {
+
+constexpr uint16_t kQueueFrames = 1024;
+constexpr uint64_t kChecksums =
+    RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+
+// The part of devargs that names the device.
+std::string name_of(const std::string& device) {
+  return device.substr(0, device.find(','));
+}
+
+// EAL's interrupt thread calls it; `up` is the port's std::atomic<bool>.
+int on_link_change(uint16_t port, rte_eth_event_type, void* up, void*) {
+  rte_eth_link link{};
+  if (rte_eth_link_get_nowait(port, &link) == 0) {
+    static_cast<std::atomic<bool>*>(up)->store(link.link_status == RTE_ETH_LINK_UP,
+                                               std::memory_order_relaxed);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Error PortEthdev::failed(const char* step, int error) const {
+  return Error{"device \"" + device_ + "\": " + step + ": " + rte_strerror(error)};
+}
+
+Result<std::unique_ptr<PortEthdev>> PortEthdev::open(const std::string& device, Info info,
+                                                     Buffers& buffers) {
+  std::unique_ptr<PortEthdev> port(new PortEthdev(device, std::move(info), buffers));
+  for (const auto step : {&PortEthdev::probe, &PortEthdev::set_up_queues,
+                          &PortEthdev::take_address, &PortEthdev::start}) {
+    if (Status s = (port.get()->*step)(); !s) {
+      return s.error();
+    }
+  }
+  return port;
+}
+
+Status PortEthdev::probe() {
+  uint16_t port = kNone;
+  // EAL's start has found a PCI device already.
+  if (rte_eth_dev_get_port_by_name(name_of(device_).c_str(), &port) != 0) {
+    if (const int error = rte_dev_probe(device_.c_str()); error != 0) {
+      Error e = failed("cannot be probed", -error);
+      e.hint =
+          "a PCI address must be bound to vfio-pci (dpdk-devbind.py -s); a virtual device "
+          "is named by its driver and a number, such as net_memif0,role=client";
+      return e;
+    }
+    if (rte_eth_dev_get_port_by_name(name_of(device_).c_str(), &port) != 0) {
+      return failed("is no Ethernet device", ENODEV);
+    }
+  }
+  port_ = port;
+  return map_for_dma();
+}
+
+// Virtual devices copy with the CPU; a NIC must reach the region by itself.
+Status PortEthdev::map_for_dma() {
+  rte_eth_dev_info info{};
+  if (const int error = rte_eth_dev_info_get(port_, &info); error != 0) {
+    return failed("gives no information", -error);
+  }
+  const rte_bus* bus = info.device == nullptr ? nullptr : rte_bus_find_by_device(info.device);
+  if (bus == nullptr || std::strcmp(rte_bus_name(bus), "pci") != 0) {
+    return Ok{};
+  }
+  const auto page =
+      static_cast<size_t>(buffers_.huge_pages() ? 2u << 20 : sysconf(_SC_PAGESIZE));
+  if (rte_extmem_register(buffers_.region(), buffers_.region_bytes(), nullptr, 0, page) != 0 &&
+      rte_errno != EEXIST) {
+    return failed("packet memory cannot be registered", rte_errno);
+  }
+  const auto iova = reinterpret_cast<uintptr_t>(buffers_.region());
+  if (const int error =
+          rte_dev_dma_map(info.device, buffers_.region(), iova, buffers_.region_bytes());
+      error != 0 && rte_errno != ENOTSUP && rte_errno != EEXIST) {
+    return failed("packet memory cannot be mapped for DMA", rte_errno);
+  }
+  mapped_ = true;
+  return Ok{};
+}
+
+Status PortEthdev::set_up_queues() {
+  rte_eth_dev_info info{};
+  rte_eth_dev_info_get(port_, &info);
+  uint16_t mtu = 0;
+  if (const int error = rte_eth_dev_get_mtu(port_, &mtu); error != 0) {
+    return failed("gives no mtu", -error);
+  }
+  if (mtu > kMaxMtu) {
+    return Error{"device \"" + device_ + "\": mtu " + std::to_string(mtu) + " exceeds " +
+                     std::to_string(kMaxMtu) + ", what a buffer holds",
+                 "set an mtu of 1500 on the device"};
+  }
+  info_.mtu = mtu;
+  info_.tx_checksum_offload = (info.tx_offload_capa & kChecksums) == kChecksums;
+  rte_eth_conf conf{};
+  conf.rxmode.mtu = mtu;
+  conf.txmode.offloads = info_.tx_checksum_offload ? kChecksums : 0;
+  const bool reports = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  conf.intr_conf.lsc = reports ? 1 : 0;
+  if (const int error = rte_eth_dev_configure(port_, 1, 1, &conf); error != 0) {
+    return failed("cannot be configured", -error);
+  }
+  uint16_t rx_frames = kQueueFrames;
+  uint16_t tx_frames = kQueueFrames;
+  rte_eth_dev_adjust_nb_rx_tx_desc(port_, &rx_frames, &tx_frames);
+  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_));
+  if (const int error =
+          rte_eth_rx_queue_setup(port_, 0, rx_frames, socket, nullptr, buffers_.pool());
+      error != 0) {
+    return failed("receive queue is refused", -error);
+  }
+  if (const int error = rte_eth_tx_queue_setup(port_, 0, tx_frames, socket, nullptr);
+      error != 0) {
+    return failed("transmit queue is refused", -error);
+  }
+  watches_link_ = reports;
+  return Ok{};
+}
+
+Status PortEthdev::take_address() {
+  rte_ether_addr own{};
+  if (const int error = rte_eth_macaddr_get(port_, &own); error != 0) {
+    return failed("gives no MAC address", -error);
+  }
+  static_assert(sizeof(own) == sizeof(info_.mac));
+  if (info_.mac.is_zero()) {
+    std::memcpy(info_.mac.bytes, own.addr_bytes, sizeof(info_.mac.bytes));
+    return Ok{};
+  }
+  if (std::memcmp(&info_.mac, &own, sizeof(own)) == 0) {
+    return Ok{};
+  }
+  std::memcpy(&own, &info_.mac, sizeof(own));
+  // A device that keeps its own address must hear all, to hear ours.
+  if (rte_eth_dev_default_mac_addr_set(port_, &own) != 0) {
+    if (const int error = rte_eth_promiscuous_enable(port_); error != 0) {
+      return failed("neither takes our MAC address nor hears all", -error);
+    }
+  }
+  return Ok{};
+}
+
+Status PortEthdev::start() {
+  if (const int error = rte_eth_dev_start(port_); error != 0) {
+    return failed("does not start", -error);
+  }
+  started_ = true;
+  if (watches_link_) {
+    rte_eth_dev_callback_register(port_, RTE_ETH_EVENT_INTR_LSC, on_link_change, &up_);
+    on_link_change(port_, RTE_ETH_EVENT_INTR_LSC, &up_, nullptr);
+  }
+  return Ok{};
+}
+
+PortEthdev::~PortEthdev() {
+  if (port_ == kNone) {
+    return;
+  }
+  rte_eth_dev_info info{};
+  const bool known = rte_eth_dev_info_get(port_, &info) == 0;
+  if (watches_link_) {
+    rte_eth_dev_callback_unregister(port_, RTE_ETH_EVENT_INTR_LSC, on_link_change, &up_);
+  }
+  if (started_) {
+    rte_eth_dev_stop(port_);
+  }
+  if (mapped_ && known) {
+    const auto iova = reinterpret_cast<uintptr_t>(buffers_.region());
+    rte_dev_dma_unmap(info.device, buffers_.region(), iova, buffers_.region_bytes());
+    rte_extmem_unregister(buffers_.region(), buffers_.region_bytes());
+  }
+  rte_eth_dev_close(port_);
+  if (known && info.device != nullptr) {
+    rte_dev_remove(info.device);
+  }
+}
+
+unsigned PortEthdev::receive(std::span<rte_mbuf*> out) noexcept {
+  return rte_eth_rx_burst(port_, 0, out.data(), static_cast<uint16_t>(out.size()));
+}
+
+unsigned PortEthdev::transmit(std::span<rte_mbuf*> frames) noexcept {
+  return rte_eth_tx_burst(port_, 0, frames.data(), static_cast<uint16_t>(frames.size()));
+}
+
+uint64_t PortEthdev::missed() const noexcept {
+  rte_eth_stats stats{};
+  return rte_eth_stats_get(port_, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/xdp.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace sluice {
+namespace {
+
+alignas(8) constexpr unsigned char kObject[] = {
+#include "fastpath/sluice_xdp_bytes.h"
+};
+
+// As in sluice_xdp.bpf.c.
+constexpr uint32_t kFallbackSetting = 0, kTakeAllSetting = 1;
+constexpr uint32_t kMaxQueues = 1024;
+struct PrefixKey {
+  uint32_t length;
+  Be32 address;
+};
+static_assert(sizeof(PrefixKey) == 8);
+
+std::string name_of(int ifindex) {
+  char name[IF_NAMESIZE] = {};
+  if (if_indextoname(static_cast<unsigned>(ifindex), name) == nullptr) {
+    return "interface #" + std::to_string(ifindex);
+  }
+  return "interface \"" + std::string(name) + "\"";
+}
+
+// The failure of a call that sets errno.
+Error failed(const std::string& what) {
+  return Error{what + ": " + std::strerror(errno)};
+}
+
+Error busy(int ifindex, uint32_t program) {
+  bpf_prog_info info{};
+  uint32_t length = sizeof(info);
+  std::string name = "?";
+  if (const int fd = bpf_prog_get_fd_by_id(program); fd >= 0) {
+    if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
+      name = info.name;
+    }
+    close(fd);
+  }
+  char text[IF_NAMESIZE] = "DEV";
+  if_indextoname(static_cast<unsigned>(ifindex), text);
+  return Error{name_of(ifindex) + ": XDP program " + std::to_string(program) + " (" + name +
+                   ") is attached already",
+               "if nothing needs it: ip link set dev " + std::string(text) + " xdp off"};
+}
+
+PrefixKey key_of(const Prefix& prefix) {
+  return {prefix.written_length(), Be32::of(prefix.base.v4().value)};
+}
+
+Be32 key_of(Ip4 address) {
+  return Be32::of(address.value);
+}
+
+// Brings a map and our picture of it to `wanted`.  Adds first: what stays is never missing.
+template <typename Item>
+Status make_equal(int map, std::set<Item>& held, const std::set<Item>& wanted,
+                  const char* what) {
+  const uint8_t present = 1;
+  for (const Item& item : wanted) {
+    const auto key = key_of(item);
+    if (!held.contains(item)) {
+      if (bpf_map_update_elem(map, &key, &present, BPF_ANY) != 0) {
+        return failed(std::string(what) + " " + to_string(item) +
+                      " cannot be told to the kernel");
+      }
+      held.insert(item);
+    }
+  }
+  for (auto it = held.begin(); it != held.end();) {
+    const auto key = key_of(*it);
+    if (wanted.contains(*it)) {
+      ++it;
+      continue;
+    }
+    bpf_map_delete_elem(map, &key);
+    it = held.erase(it);
+  }
+  return Ok{};
+}
+
+int quiet(libbpf_print_level, const char*, va_list) {
+  return 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Xdp>> Xdp::load() {
+  libbpf_set_print(quiet);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);  // best effort: kernels before 5.11 need it
+  std::unique_ptr<Xdp> self(new Xdp());
+  self->object_ = bpf_object__open_mem(kObject, sizeof(kObject), nullptr);
+  if (self->object_ == nullptr) {
+    return failed("XDP programs cannot be read");
+  }
+  if (bpf_object__load(self->object_) != 0) {
+    Error error = failed("XDP programs are refused by the kernel");
+    error.hint = "run as root (CAP_BPF and CAP_NET_ADMIN); the kernel must be 5.10 or newer";
+    return error;
+  }
+  if (Status s = self->set_fallback(Fallback::drop); !s) {
+    return s.error();
+  }
+  return self;
+}
+
+Xdp::~Xdp() {
+  for (const auto& [ifindex, attached] : attached_) {
+    close(attached.link_fd);
+  }
+  bpf_object__close(object_);
+}
+
+int Xdp::map_fd(const char* name) const {
+  return bpf_object__find_map_fd_by_name(object_, name);
+}
+
+Status Xdp::attach(int ifindex, XdpRole role) {
+  if (attached_.contains(ifindex)) {
+    return Ok{};
+  }
+  uint32_t program = 0;
+  if (bpf_xdp_query_id(ifindex, 0, &program) == 0 && program != 0) {
+    return busy(ifindex, program);
+  }
+  const int fd = bpf_program__fd(bpf_object__find_program_by_name(
+      object_, role == XdpRole::pod ? "sluice_pod" : "sluice_uplink"));
+  int native_error = 0;
+  for (const uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
+    DECLARE_LIBBPF_OPTS(bpf_link_create_opts, options);
+    options.flags = mode;
+    const int link = bpf_link_create(fd, ifindex, BPF_XDP, &options);
+    if (link >= 0) {
+      attached_[ifindex] = {link, mode == XDP_FLAGS_SKB_MODE};
+      return Ok{};
+    }
+    if (mode == XDP_FLAGS_DRV_MODE) {
+      native_error = errno;
+    }
+  }
+  return Error{name_of(ifindex) + ": XDP program cannot be attached: native mode: " +
+                   std::strerror(native_error) + "; generic mode: " + std::strerror(errno),
+               errno == EPERM ? "run as root, or with CAP_NET_ADMIN and CAP_BPF" : ""};
+}
+
+bool Xdp::generic(int ifindex) const {
+  const auto it = attached_.find(ifindex);
+  return it != attached_.end() && it->second.generic;
+}
+
+void Xdp::detach(int ifindex) {
+  if (const auto it = attached_.find(ifindex); it != attached_.end()) {
+    close(it->second.link_fd);
+    attached_.erase(it);
+  }
+}
+
+Status Xdp::bind(int ifindex, uint32_t queue, int socket_fd) {
+  const QueueKey key{static_cast<uint32_t>(ifindex), queue};
+  uint32_t slot = 0;
+  if (const auto it = slots_.find(key); it != slots_.end()) {
+    slot = it->second;
+  } else {
+    std::set<uint32_t> taken;
+    for (const auto& [unused, each] : slots_) {
+      taken.insert(each);
+    }
+    while (taken.contains(slot)) {
+      ++slot;
+    }
+  }
+  if (slot >= kMaxQueues) {
+    return Error{name_of(ifindex) + ": " + std::to_string(kMaxQueues) +
+                 " queues are served, the limit"};
+  }
+  if (bpf_map_update_elem(map_fd("sockets"), &slot, &socket_fd, BPF_ANY) != 0 ||
+      bpf_map_update_elem(map_fd("slots"), &key, &slot, BPF_ANY) != 0) {
+    return failed(name_of(ifindex) + " queue " + std::to_string(queue) +
+                  ": socket cannot be told to the kernel");
+  }
+  slots_[key] = slot;
+  return Ok{};
+}
+
+void Xdp::unbind(int ifindex, uint32_t queue) {
+  const QueueKey key{static_cast<uint32_t>(ifindex), queue};
+  if (const auto it = slots_.find(key); it != slots_.end()) {
+    bpf_map_delete_elem(map_fd("slots"), &key);
+    bpf_map_delete_elem(map_fd("sockets"), &it->second);
+    slots_.erase(it);
+  }
+}
+
+Status Xdp::set_node_addresses(const std::vector<Ip4>& addresses) {
+  return make_equal(map_fd("nodes"), nodes_, std::set<Ip4>(addresses.begin(), addresses.end()),
+                    "node address");
+}
+
+Status Xdp::set_local(const std::vector<Prefix>& prefixes) {
+  std::set<Prefix> wanted;
+  std::copy_if(prefixes.begin(), prefixes.end(), std::inserter(wanted, wanted.end()),
+               [](const Prefix& prefix) { return prefix.is_v4(); });
+  return make_equal(map_fd("ours"), local_, wanted, "local prefix");
+}
+
+Status Xdp::set(uint32_t setting, uint32_t value) {
+  if (bpf_map_update_elem(map_fd("settings"), &setting, &value, BPF_ANY) != 0) {
+    return failed("XDP settings cannot be told to the kernel");
+  }
+  return Ok{};
+}
+
+Status Xdp::set_fallback(Fallback fallback) {
+  return set(kFallbackSetting, fallback == Fallback::pass ? XDP_PASS : XDP_DROP);
+}
+
+Status Xdp::set_take_all(bool all) {
+  return set(kTakeAllSetting, all ? 1 : 0);
+}
+
+}  // namespace sluice

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The XDP programs that feed the AF_XDP sockets, and the maps that steer them.
+//
+// One object per daemon, owned and used by control's thread only; the kernel reads the maps per
+// packet.  Programs are attached through BPF links held by descriptors: when the process ends,
+// however it ends, the kernel detaches them.  Interfaces that already run an XDP program are
+// refused, never taken over.
+// Bounds: 1024 queues, 1024 node addresses, 65536 prefixes.  IPv4; all else is the kernel's.
+// Source: Documentation/networking/af_xdp.rst; sluice_xdp.bpf.c.
+#ifndef SLUICE_FASTPATH_XDP_H_
+#define SLUICE_FASTPATH_XDP_H_
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "classifier/result.h"
+#include "classifier/types.h"
+
+struct bpf_object;
+
+namespace sluice {
+
+enum class XdpRole : uint8_t {
+  pod,     // every frame is ours
+  uplink,  // IPIP to a node address and packets to `local` are ours
+};
+
+class Xdp {
+ public:
+  // What becomes of a frame of ours whose queue has no socket.
+  enum class Fallback : uint8_t { drop, pass };
+
+  // Loads the programs into the kernel.  Needs CAP_BPF and CAP_NET_ADMIN.
+  static Result<std::unique_ptr<Xdp>> load();
+  ~Xdp();  // detaches all
+  Xdp(const Xdp&) = delete;
+  Xdp& operator=(const Xdp&) = delete;
+
+  // Native mode, or generic if the driver cannot.  Fails when another program is attached.
+  Status attach(int ifindex, XdpRole role);
+  // True when the interface runs in generic mode (slower: the kernel builds an skb first).
+  bool generic(int ifindex) const;
+  void detach(int ifindex);  // nothing if it is not attached
+
+  // Frames of (ifindex, queue) go to the AF_XDP socket from now on.
+  Status bind(int ifindex, uint32_t queue, int socket_fd);
+  void unbind(int ifindex, uint32_t queue);
+
+  // Replace what is ours on the uplink; only the difference goes to the kernel.
+  Status set_node_addresses(const std::vector<Ip4>& addresses);
+  Status set_local(const std::vector<Prefix>& prefixes);  // IPv6 ones are left out
+
+  Status set_fallback(Fallback fallback);  // drop until told otherwise
+  Status set_take_all(bool all);           // the uplink hands over every frame; off at first
+
+ private:
+  struct Attached {
+    int link_fd = -1;
+    bool generic = false;
+  };
+  struct QueueKey {  // as in sluice_xdp.bpf.c
+    uint32_t ifindex;
+    uint32_t queue;
+    friend auto operator<=>(const QueueKey&, const QueueKey&) = default;
+  };
+
+  Xdp() = default;
+  int map_fd(const char* name) const;
+  Status set(uint32_t setting, uint32_t value);
+
+  bpf_object* object_ = nullptr;
+  std::map<int, Attached> attached_;
+  std::map<QueueKey, uint32_t> slots_;
+  std::set<Ip4> nodes_;
+  std::set<Prefix> local_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_FASTPATH_XDP_H_
