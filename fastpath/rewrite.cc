@@ -39,7 +39,9 @@ uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept
     high += word >> 32;
   }
   uint64_t last = 0;  // an odd byte counts as if a zero followed
-  std::memcpy(&last, at, left);
+  if (left > 0) {
+    std::memcpy(&last, at, left);
+  }
   return low + high + static_cast<uint32_t>(last) + (last >> 32);
 }
 
