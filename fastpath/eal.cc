@@ -7,6 +7,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <sched.h>
+#include <unistd.h>
 
 namespace sluice {
 namespace {
@@ -54,12 +55,13 @@ Status start_eal(const EalOptions& options) {
   CPU_ZERO(&before);
   sched_getaffinity(0, sizeof(before), &before);
 
+  // Not --in-memory: DPDK 22.11 refuses it together with --no-huge.
   std::vector<std::string> args = {"sluice",
-                                   "--in-memory",
+                                   "--no-shconf",
                                    "--no-huge",
                                    "--no-telemetry",
                                    "--iova-mode=va",
-                                   "--log-level=*:error",
+                                   "--log-level=error",
                                    "-m",
                                    std::to_string(options.memory_mb),
                                    "--lcores=0@" + std::to_string(first_cpu(before))};
@@ -83,6 +85,7 @@ Status start_eal(const EalOptions& options) {
                      : "is " + options.pci_device + " bound to vfio-pci? dpdk-devbind.py -s"};
   }
   started = true;
+  rmdir(rte_eal_get_runtime_dir());  // made by EAL all the same, and empty
   return Ok{};
 }
 
