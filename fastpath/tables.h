@@ -64,6 +64,7 @@ struct Route {
   EndpointId endpoint = kNoEndpoint;  // for kind endpoint
   Ip4 next_hop;                       // tunnel: the peer's address; gateway: the gateway
   Ip4 neighbour;                      // tunnel: who to ARP for (the peer, or the gateway)
+  friend bool operator==(const Route&, const Route&) = default;
 };
 
 struct RouteTable {

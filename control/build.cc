@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/build.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace sluice::control {
+namespace {
+
+void check_node(const config::Model& model, config::Findings& findings) {
+  const std::string& node = model.settings.node;
+  std::set<std::string_view> known;
+  for (const config::Node& n : model.nodes) {
+    known.insert(n.meta.name);
+  }
+  for (const config::Block& block : model.blocks) {
+    known.insert(block.node);
+  }
+  for (const config::WorkloadEndpoint& endpoint : model.workload_endpoints) {
+    known.insert(endpoint.node);
+  }
+  for (const config::Pod& pod : model.pods) {
+    known.insert(pod.node);
+  }
+  known.erase("");
+  if (node.empty() || known.empty() || known.contains(node)) {
+    return;
+  }
+  const std::string near =
+      config::nearest(node, std::vector<std::string_view>(known.begin(), known.end()));
+  findings.error({}, "node \"" + node + "\" is named by no Node, block, pod or endpoint",
+                 near.empty()
+                     ? "the files know, for example, \"" + std::string(*known.begin()) + "\""
+                     : "did you mean \"" + near + "\"?");
+}
+
+PathOptions path_options(const config::Settings& settings) {
+  PathOptions o;
+  o.ip_options = settings.path.ip_options == config::Ipv4Options::allow;
+  o.verify_l4_all = settings.path.l4_checksum == config::ChecksumMode::full;
+  o.verify_l4_control = settings.path.l4_checksum != config::ChecksumMode::off;
+  o.transit = settings.path.transit_allow;
+  o.recheck = settings.connections.recheck;
+  o.tcp_loose = settings.path.tcp_loose != config::TcpLoose::off;
+  o.tcp_grace = settings.path.tcp_loose == config::TcpLoose::grace;
+  o.punt_unknown_l2 = settings.path.punt_unknown_l2;
+  return o;
+}
+
+Endpoint make_endpoint(const LocalEndpoint& local, EndpointId id,
+                       const config::Settings& settings) {
+  Endpoint e;
+  e.port = EndpointSlots::port_of(id);
+  e.worker = static_cast<uint8_t>(id % std::max<size_t>(settings.workers.cores.size(), 1));
+  e.ready = local.ingress != kNoProgram && local.egress != kNoProgram;
+  e.allow_tunnels = settings.path.tun_from_workload;
+  e.ingress = local.ingress;
+  e.egress = local.egress;
+  for (const Address& address : local.addresses) {
+    if (address.is_v4()) {
+      e.addresses.push_back(address.v4());
+    }
+  }
+  e.allowed_sources = local.allowed_sources;
+  e.mac = local.mac.value_or(MacAddress{});
+  return e;
+}
+
+// Puts every local endpoint into its slot.
+void add_endpoints(const config::Settings& settings, EndpointSlots& slots, Built& built,
+                   Generation& generation, config::Findings& findings) {
+  for (const LocalEndpoint& local : built.policy.endpoints) {
+    const auto id = slots.assign(local.interface_name);
+    built.endpoint_ids.push_back(id.value_or(kNoEndpoint));
+    if (!id) {
+      findings.error(local.where, "endpoint \"" + local.interface_name + "\": more than " +
+                                      std::to_string(EndpointSlots::kMaxSlots) +
+                                      " local endpoints");
+    }
+  }
+  generation.endpoints.resize(slots.size());
+  generation.endpoint_of_port.assign(slots.size() + kFirstPodPort, kNoEndpoint);
+  for (size_t i = 0; i < built.policy.endpoints.size(); ++i) {
+    const EndpointId id = built.endpoint_ids[i];
+    if (id == kNoEndpoint) {
+      continue;
+    }
+    Endpoint& endpoint = generation.endpoints[id];
+    endpoint = make_endpoint(built.policy.endpoints[i], id, settings);
+    generation.endpoint_of_port[endpoint.port] = id;
+    for (const Ip4 address : endpoint.addresses) {
+      generation.by_address[address.value] = id;
+    }
+  }
+}
+
+}  // namespace
+
+const LocalEndpoint* Built::endpoint(EndpointId id) const {
+  for (size_t i = 0; i < endpoint_ids.size(); ++i) {
+    if (endpoint_ids[i] == id) {
+      return &policy.endpoints[i];
+    }
+  }
+  return nullptr;
+}
+
+const LocalEndpoint* Built::endpoint_of_interface(const std::string& interface_name) const {
+  for (const LocalEndpoint& endpoint : policy.endpoints) {
+    if (endpoint.interface_name == interface_name) {
+      return &endpoint;
+    }
+  }
+  return nullptr;
+}
+
+Built build(const config::Model& model, Registries& registries, const Built* previous,
+            config::Findings& findings) {
+  check_node(model, findings);
+  Built built;
+  built.policy = compile(model, registries.rules, findings);
+  if (!built.policy.rules) {
+    built.policy.rules = std::make_shared<const RuleSet>();
+  }
+  auto generation = std::make_shared<Generation>();
+  generation->number = previous == nullptr ? 1 : previous->generation->number + 1;
+  generation->options = path_options(model.settings);
+  const bool same_rules = previous != nullptr && previous->policy.rules == built.policy.rules;
+  generation->matcher = same_rules ? previous->generation->matcher
+                                   : std::make_shared<const Linear>(built.policy.rules);
+  add_endpoints(model.settings, registries.endpoints, built, *generation, findings);
+
+  built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints, findings);
+  built.route_entries = route_entries(built.routes);
+  built.remote_blocks = built.routes.remote_blocks;
+  built.tunnel_address = built.routes.tunnel_address;
+  const bool same_routes = previous != nullptr && previous->routes == built.routes;
+  const uint32_t version = previous == nullptr ? 1 : previous->generation->routes->version + 1;
+  generation->routes =
+      same_routes ? previous->generation->routes : make_route_table(built.routes, version);
+  built.generation = std::move(generation);
+  return built;
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a model to what is published: compiles policy, plans routes, numbers endpoints.
+//
+// Run by control on each change and by the offline tools.  All-or-nothing: with errors in
+// `findings` the result must not be published.  What did not change since `previous` (the
+// matcher of an unchanged rule set, the route table) is shared with it.
+#ifndef SLUICE_CONTROL_BUILD_H_
+#define SLUICE_CONTROL_BUILD_H_
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "config/findings.h"
+#include "config/model.h"
+#include "control/compile.h"
+#include "control/endpoint_slots.h"
+#include "control/routes.h"
+#include "control/rule_names.h"
+#include "fastpath/tables.h"
+
+namespace sluice::control {
+
+// The numbers that outlive generations.  One for the life of the program.
+struct Registries {
+  RuleNames rules;
+  EndpointSlots endpoints;
+};
+
+struct Built {
+  std::shared_ptr<const Generation> generation;  // never null
+  CompiledPolicy policy;
+  std::vector<EndpointId> endpoint_ids;  // by index into policy.endpoints
+  RoutePlan routes;
+  std::vector<Lpm4::Entry> route_entries;  // of generation->routes, by prefix
+  std::vector<Prefix> remote_blocks;
+  std::optional<Ip4> tunnel_address;
+
+  // The endpoint's names, or nullptr for a free slot.
+  const LocalEndpoint* endpoint(EndpointId id) const;
+  // nullptr if there is none of that interface.
+  const LocalEndpoint* endpoint_of_interface(const std::string& interface_name) const;
+};
+
+// Findings besides those of compile() and plan_routes(): a node name that no resource knows,
+// more endpoints than there are slots.
+Built build(const config::Model& model, Registries& registries, const Built* previous,
+            config::Findings& findings);
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_BUILD_H_
