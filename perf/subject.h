@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is measured: something that takes bursts of frames and forwards them to a memory port.
+#ifndef SLUICE_PERF_SUBJECT_H_
+#define SLUICE_PERF_SUBJECT_H_
+
+#include <algorithm>
+#include <memory>
+#include <span>
+
+#include "fastpath/port.h"
+#include "perf/scene.h"
+
+namespace sluice::perf {
+
+// A port without a device: frames are handed over by the benchmark, and what is sent is counted
+// and stays the benchmark's.
+class MemoryPort : public Port {
+ public:
+  explicit MemoryPort(Info info) : Port(std::move(info)) {}
+  void offer(std::span<rte_mbuf*> frames) { waiting_ = frames; }
+  unsigned receive(std::span<rte_mbuf*> out) noexcept override {
+    const auto n = static_cast<unsigned>(std::min(out.size(), waiting_.size()));
+    std::copy_n(waiting_.begin(), n, out.begin());
+    waiting_ = waiting_.subspan(n);
+    return n;
+  }
+  unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
+    sent_ += frames.size();
+    return static_cast<unsigned>(frames.size());
+  }
+  uint64_t sent() const { return sent_; }
+
+ private:
+  std::span<rte_mbuf*> waiting_;
+  uint64_t sent_ = 0;
+};
+
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  // Takes a burst off `port`'s memory port and forwards it.  The measured time is in here.
+  virtual void burst(PortId port) = 0;
+  // The memory port by that name.
+  virtual MemoryPort& port(PortId id) = 0;
+  virtual uint64_t sent() const = 0;  // by all ports
+};
+
+// The memory ports alone: what is received is sent.
+std::unique_ptr<Subject> make_floor();
+// The real Pipeline, with all flows of the scene established; `rules` per program.
+std::unique_ptr<Subject> make_sluice(const Scene& scene, unsigned rules, rte_mempool* pool,
+                                     std::span<rte_mbuf*> frames);
+// A plain DPDK loop: rte_hash (5-tuple -> entry), rte_lpm, TTL, MACs, bare IPIP.
+std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene);
+
+}  // namespace sluice::perf
+
+#endif  // SLUICE_PERF_SUBJECT_H_
