@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "fastpath/decide.h"
+
+namespace sluice::control {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint16_t kEphemeralPort = 40000;
+constexpr std::string_view kWorld = "203.0.113.1";  // TEST-NET-3, RFC 5737
+
+constexpr std::array<std::pair<std::string_view, uint8_t>, 6> kProtocols = {{
+    {"icmp", proto::kIcmp},
+    {"icmpv6", proto::kIcmp6},
+    {"sctp", proto::kSctp},
+    {"tcp", proto::kTcp},
+    {"udp", proto::kUdp},
+    {"udplite", proto::kUdpLite},
+}};
+
+struct Packet {
+  FlowKey key;
+  Origin origin;
+};
+
+// ---- reading -----------------------------------------------------------------------------
+
+std::optional<unsigned> number_of(std::string_view text, unsigned max) {
+  unsigned value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const bool good = error == std::errc{} && stop == end && value <= max;
+  return good ? std::optional(value) : std::nullopt;
+}
+
+std::optional<uint8_t> protocol_of(std::string_view text) {
+  std::string lower;
+  for (const char c : text) {
+    lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  for (const auto& [name, number] : kProtocols) {
+    if (name == lower) {
+      return number;
+    }
+  }
+  const auto number = number_of(text, 255);
+  return number ? std::optional(static_cast<uint8_t>(*number)) : std::nullopt;
+}
+
+// An integer field within 0..max; `fallback` if it is absent, an Error if there is none either.
+Result<unsigned> field(const json& packet, const char* key, unsigned max,
+                       std::optional<unsigned> fallback) {
+  const auto it = packet.find(key);
+  if (it == packet.end() || it->is_null()) {
+    if (fallback) {
+      return *fallback;
+    }
+    return Error{std::string(key) + " is missing"};
+  }
+  const bool fits = it->is_number_unsigned() && it->get<uint64_t>() <= max;
+  if (!fits) {
+    return Error{std::string(key) + ": " + it->dump() + " is not a number from 0 to " +
+                 std::to_string(max)};
+  }
+  return it->get<unsigned>();
+}
+
+Result<Address> address_field(const json& packet, const char* key) {
+  const auto it = packet.find(key);
+  if (it == packet.end() || !it->is_string()) {
+    return Error{std::string(key) + " is missing, or not a string"};
+  }
+  const auto address = parse_address(it->get_ref<const std::string&>());
+  if (!address) {
+    return Error{std::string(key) + ": " + it->dump() + " is no IP address"};
+  }
+  return *address;
+}
+
+Result<uint8_t> protocol_field(const json& packet) {
+  const auto it = packet.find("proto");
+  if (it == packet.end()) {
+    return Error{"proto is missing"};
+  }
+  if (it->is_number_unsigned() && it->get<uint64_t>() <= 255) {
+    return it->get<uint8_t>();
+  }
+  if (it->is_string()) {
+    if (const auto known = protocol_of(it->get_ref<const std::string&>())) {
+      return *known;
+    }
+  }
+  return Error{"proto: " + it->dump() + " is no protocol"};
+}
+
+Status read_l4(const json& packet, FlowKey& key) {
+  if (proto::has_ports(key.protocol)) {
+    const auto sport = field(packet, "sport", 65535, kEphemeralPort);
+    const auto dport = field(packet, "dport", 65535, std::nullopt);
+    if (!sport || !dport) {
+      return sport ? dport.error() : sport.error();
+    }
+    key.src_port = static_cast<uint16_t>(*sport);
+    key.dst_port = static_cast<uint16_t>(*dport);
+  } else if (proto::is_icmp(key.protocol)) {
+    const unsigned echo = key.protocol == proto::kIcmp ? 8 : 128;
+    const auto type = field(packet, "icmpType", 255, echo);
+    const auto code = field(packet, "icmpCode", 255, 0);
+    if (!type || !code) {
+      return type ? code.error() : type.error();
+    }
+    key.dst_port = static_cast<uint16_t>(*type << 8 | *code);
+  }
+  return Ok{};
+}
+
+// Where the packet came in.  An interface without an endpoint is kNoPort: endpoint_down.
+Result<PortId> port_field(const Built& built, const json& packet, const Address& src) {
+  const Generation& g = *built.generation;
+  const auto it = packet.find("in");
+  if (it == packet.end() || it->is_null()) {
+    const auto owner = src.is_v4() ? g.by_address.find(src.v4().value) : g.by_address.end();
+    return owner == g.by_address.end() ? kUplinkPort : g.endpoints[owner->second].port;
+  }
+  if (!it->is_string()) {
+    return Error{"in: " + it->dump() + " is no port"};
+  }
+  const std::string& name = it->get_ref<const std::string&>();
+  if (name == "uplink") {
+    return kUplinkPort;
+  }
+  if (name == "host") {
+    return kHostPort;
+  }
+  for (size_t i = 0; i < built.policy.endpoints.size(); ++i) {
+    const EndpointId id = built.endpoint_ids[i];
+    if (built.policy.endpoints[i].interface_name == name && id != kNoEndpoint) {
+      return g.endpoints[id].port;
+    }
+  }
+  return kNoPort;
+}
+
+// The node whose tunnel a packet from the uplink with this source came through, or 0.
+Ip4 outer_source(const Generation& g, const Address& src) {
+  const RouteId id = src.is_v4() ? g.routes->lpm.find(src.v4()) : Lpm4::kNone;
+  if (id == Lpm4::kNone || g.routes->routes[id].kind != RouteKind::tunnel) {
+    return {};
+  }
+  return g.routes->routes[id].next_hop;
+}
+
+Result<Packet> read_packet(const Built& built, const json& packet) {
+  if (!packet.is_object()) {
+    return Error{"a packet is a JSON object"};
+  }
+  const auto src = address_field(packet, "src");
+  const auto dst = address_field(packet, "dst");
+  const auto protocol = protocol_field(packet);
+  if (!src || !dst || !protocol) {
+    return !src ? src.error() : !dst ? dst.error() : protocol.error();
+  }
+  if (src->is_v4() != dst->is_v4()) {
+    return Error{"src and dst are of two IP versions"};
+  }
+  Packet out;
+  out.key.src = *src;
+  out.key.dst = *dst;
+  out.key.protocol = *protocol;
+  if (Status s = read_l4(packet, out.key); !s) {
+    return s.error();
+  }
+  const auto port = port_field(built, packet, *src);
+  if (!port) {
+    return port.error();
+  }
+  out.origin.port = *port;
+  if (*port == kUplinkPort) {
+    out.origin.outer_source = outer_source(*built.generation, *src);
+  }
+  return out;
+}
+
+// ---- judging -----------------------------------------------------------------------------
+
+bool is_icmp_error(const FlowKey& key) {
+  const uint8_t type = key.icmp_type();
+  return key.protocol == proto::kIcmp && (type == 3 || type == 11 || type == 12);
+}
+
+// What is decided before any policy is asked.
+DropReason check_before_policy(const Generation& g, const Packet& p, Way& way) {
+  DropReason reason = check_fields(p.key);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  const uint8_t type = p.key.icmp_type();
+  if (p.key.protocol == proto::kIcmp && (type == 0 || type == 14)) {
+    return DropReason::icmp_unsolicited;
+  }
+  const EndpointId source = g.endpoint_at(p.origin.port);
+  if (source != kNoEndpoint && !g.endpoints[source].allow_tunnels &&
+      is_tunnel(p.key.protocol, p.key.dst_port)) {
+    return DropReason::tun_from_workload;
+  }
+  reason = check_source(g, p.origin, p.key.src.v4());
+  if (reason == DropReason::none) {
+    way = decide_way(g, p.origin, p.key.dst.v4());
+    reason = way.reason;
+  }
+  return reason;
+}
+
+std::string_view word(Action action) {
+  switch (action) {
+    case Action::allow:
+      return "allow";
+    case Action::deny:
+      return "deny";
+    case Action::pass:
+      return "pass";
+    case Action::log:
+      return "log";
+  }
+  return "deny";
+}
+
+json step_json(const CompiledPolicy& policy, ProgramId program, Direction direction,
+               const Step& step) {
+  const Tier& tier = policy.rules->programs[program].tiers[step.tier];
+  json named = nullptr;
+  int rule = -1;
+  std::optional<ListId> list;
+  if (step.kind == Step::Kind::rule) {
+    list = step.list;
+    rule = static_cast<int>(step.rule);
+  } else if (!tier.lists.empty()) {
+    // A default is laid at the door of the tier's first policy, which made the tier apply.
+    list = tier.lists.front();
+  }
+  if (list) {
+    const ListName& name = policy.lists[*list];
+    named = {{"kind", name.kind}, {"namespace", name.namespace_name}, {"name", name.name}};
+  }
+  return {{"direction", direction == Direction::egress ? "egress" : "ingress"},
+          {"tier", policy.tier_names[program][step.tier]},
+          {"policy", named},
+          {"rule", rule},
+          {"action", word(step.action)}};
+}
+
+// Runs one endpoint's program and adds what it did to `trail`.
+DropReason ask(const Built& built, EndpointId id, Direction direction, const FlowKey& key,
+               json& trail) {
+  const Endpoint& endpoint = built.generation->endpoints[id];
+  if (!endpoint.ready) {
+    return DropReason::policy_not_ready;
+  }
+  const bool egress = direction == Direction::egress;
+  const ProgramId program = egress ? endpoint.egress : endpoint.ingress;
+  const Verdict verdict = built.generation->matcher->walk(key, program, [&](const Step& step) {
+    trail.push_back(step_json(built.policy, program, direction, step));
+  });
+  if (verdict.kind == Verdict::Kind::allow) {
+    return DropReason::none;
+  }
+  return egress ? DropReason::policy_deny_egress : DropReason::policy_deny_ingress;
+}
+
+json answer(std::string_view verdict, DropReason reason, bool by_policy, json trail) {
+  json out = {{"verdict", verdict}, {"reason", nullptr}, {"tier", nullptr},
+              {"policy", nullptr},  {"rule", nullptr},   {"direction", nullptr},
+              {"trail", nullptr}};
+  if (reason != DropReason::none) {
+    out["reason"] = name(reason);
+  }
+  if (by_policy && !trail.empty()) {
+    for (const char* key : {"tier", "policy", "rule", "direction"}) {
+      out[key] = trail.back()[key];
+    }
+  }
+  out["trail"] = std::move(trail);
+  return out;
+}
+
+json judge(const Built& built, const Packet& p) {
+  json trail = json::array();
+  Way way;
+  DropReason reason = check_before_policy(*built.generation, p, way);
+  if (reason != DropReason::none) {
+    return answer("deny", reason, false, std::move(trail));
+  }
+  if (is_icmp_error(p.key)) {
+    return answer("unknown", DropReason::none, false, std::move(trail));
+  }
+  if (way.source != kNoEndpoint) {
+    reason = ask(built, way.source, Direction::egress, p.key, trail);
+  }
+  if (reason == DropReason::none && way.destination != kNoEndpoint) {
+    reason = ask(built, way.destination, Direction::ingress, p.key, trail);
+  }
+  const bool by_policy = reason != DropReason::policy_not_ready;
+  return answer(reason == DropReason::none ? "allow" : "deny", reason, by_policy,
+                std::move(trail));
+}
+
+// ---- words -------------------------------------------------------------------------------
+
+std::string policy_text(const json& policy) {
+  if (policy.is_null()) {
+    return "(none)";
+  }
+  const std::string ns = policy["namespace"];
+  return policy["kind"].get<std::string>() + " " + (ns.empty() ? "" : ns + "/") +
+         policy["name"].get<std::string>();
+}
+
+std::string end_text(const Built& built, const Address& address) {
+  std::string text = to_string(address);
+  const auto& owners = built.generation->by_address;
+  const auto it = address.is_v4() ? owners.find(address.v4().value) : owners.end();
+  const LocalEndpoint* e = it == owners.end() ? nullptr : built.endpoint(it->second);
+  if (e != nullptr) {
+    text += " (" + (e->namespace_name.empty() ? "" : e->namespace_name + "/") + e->name + ")";
+  }
+  return text;
+}
+
+std::string l4_text(const FlowKey& key) {
+  std::string text = "protocol " + std::to_string(key.protocol);
+  for (const auto& [name, number] : kProtocols) {
+    if (number == key.protocol) {
+      text = name;
+    }
+  }
+  if (proto::has_ports(key.protocol)) {
+    text += "/" + std::to_string(key.dst_port);
+  } else if (proto::is_icmp(key.protocol)) {
+    text += "/" + std::to_string(key.icmp_type()) + "/" + std::to_string(key.icmp_code());
+  }
+  return text;
+}
+
+// The address that a word stands for.
+Result<std::string> address_of_word(const Built& built, std::string_view word) {
+  if (word == "world") {
+    return std::string(kWorld);
+  }
+  if (parse_address(word)) {
+    return std::string(word);
+  }
+  for (const LocalEndpoint& e : built.policy.endpoints) {
+    if (word != e.namespace_name + "/" + e.name && word != e.interface_name) {
+      continue;
+    }
+    if (e.addresses.empty()) {
+      return Error{"\"" + std::string(word) + "\" has no address"};
+    }
+    return to_string(e.addresses.front());
+  }
+  return Error{"\"" + std::string(word) + "\" is no address and no pod of this node",
+               "give an address, NAMESPACE/POD, an interface, or world"};
+}
+
+}  // namespace
+
+json explain_packet(const Built& built, const json& packet) {
+  const auto p = read_packet(built, packet);
+  return p ? judge(built, *p) : json{{"error", p.error().what}};
+}
+
+std::string explain_text(const Built& built, const json& packet) {
+  const auto p = read_packet(built, packet);
+  if (!p) {
+    return p.error().what + "\n";
+  }
+  const json result = judge(built, *p);
+  std::string text = result["verdict"].get<std::string>() + ": " + end_text(built, p->key.src) +
+                     " -> " + end_text(built, p->key.dst) + " " + l4_text(p->key);
+  if (!result["reason"].is_null()) {
+    text += ", " + result["reason"].get<std::string>();
+  }
+  if (result["verdict"] == "unknown") {
+    text += ", an ICMP error goes with the connection it quotes";
+  }
+  text += "\n";
+  if (result["trail"].empty()) {
+    text += "  no policy was asked\n";
+  }
+  for (const json& step : result["trail"]) {
+    const int rule = step["rule"];
+    text += "  " + step["direction"].get<std::string>() + "  tier " +
+            step["tier"].get<std::string>() + "  " + policy_text(step["policy"]) + "  " +
+            (rule < 0 ? "end of tier" : "rule " + std::to_string(rule)) + "  " +
+            step["action"].get<std::string>() + "\n";
+  }
+  return text;
+}
+
+Result<json> packet_of_words(const Built& built, std::string_view from, std::string_view to,
+                             std::string_view proto_port) {
+  json packet = json::object();
+  if (from == "host") {
+    packet["in"] = "host";
+    packet["src"] = to_string(built.routes.outer_source);
+  } else {
+    const auto src = address_of_word(built, from);
+    if (!src) {
+      return src.error();
+    }
+    packet["src"] = *src;
+  }
+  const auto dst = address_of_word(built, to);
+  if (!dst) {
+    return dst.error();
+  }
+  packet["dst"] = *dst;
+
+  std::vector<std::string_view> parts;
+  for (size_t begin = 0; begin <= proto_port.size();) {
+    const size_t slash = std::min(proto_port.find('/', begin), proto_port.size());
+    parts.push_back(proto_port.substr(begin, slash - begin));
+    begin = slash + 1;
+  }
+  const Error bad{"\"" + std::string(proto_port) + "\" is no protocol and port",
+                  "for example tcp/80, udp/53, icmp, icmp/8/0 or 47"};
+  const auto protocol = protocol_of(parts[0]);
+  if (!protocol) {
+    return bad;
+  }
+  packet["proto"] = *protocol;
+  const bool icmp = proto::is_icmp(*protocol);
+  const size_t most = icmp ? 3 : proto::has_ports(*protocol) ? 2 : 1;
+  if (parts.size() > most || (proto::has_ports(*protocol) && parts.size() != 2)) {
+    return bad;
+  }
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const auto number = number_of(parts[i], icmp ? 255 : 65535);
+    if (!number) {
+      return bad;
+    }
+    packet[icmp ? (i == 1 ? "icmpType" : "icmpCode") : "dport"] = *number;
+  }
+  return packet;
+}
+
+}  // namespace sluice::control
