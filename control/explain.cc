@@ -66,7 +66,8 @@ Result<unsigned> field(const json& packet, const char* key, unsigned max,
     }
     return Error{std::string(key) + " is missing"};
   }
-  const bool fits = it->is_number_unsigned() && it->get<uint64_t>() <= max;
+  const bool fits =
+      it->is_number_integer() && it->get<int64_t>() >= 0 && it->get<int64_t>() <= max;
   if (!fits) {
     return Error{std::string(key) + ": " + it->dump() + " is not a number from 0 to " +
                  std::to_string(max)};
@@ -91,7 +92,7 @@ Result<uint8_t> protocol_field(const json& packet) {
   if (it == packet.end()) {
     return Error{"proto is missing"};
   }
-  if (it->is_number_unsigned() && it->get<uint64_t>() <= 255) {
+  if (it->is_number_integer() && it->get<int64_t>() >= 0 && it->get<int64_t>() <= 255) {
     return it->get<uint8_t>();
   }
   if (it->is_string()) {
