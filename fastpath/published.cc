@@ -25,7 +25,8 @@ Published::~Published() {
 
 void Published::replace(std::unique_ptr<const View> next) {
   const View* old = view_.exchange(next.release(), std::memory_order_acq_rel);
-  rte_rcu_qsbr_synchronize(qsbr_, RTE_QSBR_THRID_INVALID);
+  const uint64_t token = rte_rcu_qsbr_start(qsbr_);
+  rte_rcu_qsbr_check(qsbr_, token, /*wait=*/true);
   delete old;
 }
 

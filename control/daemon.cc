@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/daemon.h"
+
+#include <csignal>
+#include <cstring>
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "fastpath/eal.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr int kTickMs = 20;
+// The kernel keeps about 150 bytes for each buffer and port, so a pod's share stays small.
+constexpr uint32_t kBuffersPerPod = 1024;
+constexpr uint32_t kBuffersBase = 16384;
+
+// The signals that the loop takes from a descriptor; blocked in every thread.
+sigset_t loop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGHUP, SIGTERM, SIGINT}) {
+    sigaddset(&set, signal);
+  }
+  return set;
+}
+
+}  // namespace
+
+Daemon::~Daemon() {
+  for (auto& worker : workers_) {
+    worker->stop();
+  }
+  api_.reset();
+  ports_.reset();
+  host_port_.reset();
+  workers_.clear();
+  published_.reset();
+  if (signal_fd_ >= 0) {
+    close(signal_fd_);
+  }
+}
+
+// ---- start -------------------------------------------------------------------------------
+
+Status Daemon::start(const config::Loaded& loaded) {
+  const sigset_t signals = loop_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+  started_ = std::time(nullptr);
+  last_reload_.at = started_;
+  model_ = loaded.model;
+
+  config::Findings findings;
+  Built built = build(model_, registries_, nullptr, findings);
+  if (findings.has_errors()) {
+    return Error{findings.format(model_.files)};
+  }
+  built_ = std::move(built);
+  using Step = Status (Daemon::*)(const config::Settings&);
+  for (const Step step : {Step{&Daemon::start_memory}, Step{&Daemon::start_ports},
+                          Step{&Daemon::start_workers}, Step{&Daemon::start_control}}) {
+    if (Status s = (this->*step)(model_.settings); !s) {
+      return s;
+    }
+  }
+  return Ok{};
+}
+
+Status Daemon::start_memory(const config::Settings& settings) {
+  auto published = Published::create(static_cast<unsigned>(settings.workers.cores.size()));
+  if (!published) {
+    return published.error();
+  }
+  published_ = std::move(*published);
+  const auto pods = static_cast<uint32_t>(built_->policy.endpoints.size());
+  auto buffers = Buffers::create(kBuffersBase + (pods + 8) * kBuffersPerPod);
+  if (!buffers) {
+    return buffers.error();
+  }
+  buffers_ = std::move(*buffers);
+  return Ok{};
+}
+
+Status Daemon::start_ports(const config::Settings& settings) {
+  auto netlink = Netlink::open();
+  if (!netlink) {
+    return netlink.error();
+  }
+  netlink_.emplace(std::move(*netlink));
+  auto monitor = NetlinkMonitor::open();
+  if (!monitor) {
+    return monitor.error();
+  }
+  monitor_.emplace(std::move(*monitor));
+  ports_ = std::make_unique<PortSet>(*buffers_, *netlink_);
+  if (Status s = ports_->open_uplink(settings.uplink); !s) {
+    return s;
+  }
+  HostPort::Options options;
+  options.mtu = ports_->uplink()->info().mtu;
+  auto host = HostPort::create(options);
+  if (!host) {
+    return host.error();
+  }
+  host_port_.emplace(std::move(*host));
+  if (Status s = ports_->open_host(host_port_->our_end()); !s) {
+    return s;
+  }
+  if (ports_->uplink_ifindex() == 0) {
+    const config::Uplink& uplink = settings.uplink;
+    if (Status s = host_port_->take_over_uplink(uplink.addresses, uplink.gateway); !s) {
+      return s;
+    }
+  }
+  for (const auto& [address, mac] : settings.uplink.neighbours) {
+    neighbours_.learn(neighbours_.find(kUplinkPort, address), mac);
+  }
+  if (ports_->uplink_ifindex() != 0) {
+    auto known = netlink_->neighbours(ports_->uplink_ifindex());
+    if (!known) {
+      return known.error();
+    }
+    for (const Neighbour& neighbour : *known) {
+      on_neighbour(neighbour);
+    }
+  }
+  return Ok{};
+}
+
+Status Daemon::start_workers(const config::Settings& settings) {
+  const std::vector<unsigned>& cores = settings.workers.cores;
+  for (size_t i = 0; i < cores.size(); ++i) {
+    Worker::Options o;
+    o.id = static_cast<uint8_t>(i);
+    o.count = static_cast<uint8_t>(cores.size());
+    o.core = cores[i];
+    o.poll = settings.workers.poll;
+    o.rule_counters = kMaxCounters;
+    o.connections.max = settings.connections.max / static_cast<uint32_t>(cores.size());
+    o.connections.timeouts = settings.connections.calico_bpf_timeouts
+                                 ? Timeouts::calico_bpf_preset()
+                                 : Timeouts::linux_preset();
+    if (getrandom(o.connections.hash_key.data(), sizeof(o.connections.hash_key), 0) !=
+            sizeof(o.connections.hash_key) ||
+        getrandom(&o.first_id, sizeof(o.first_id), 0) != sizeof(o.first_id)) {
+      return Error{std::string("no random key for the connection table: ") +
+                   std::strerror(errno)};
+    }
+    auto worker = Worker::create(o, *published_, neighbours_, buffers_->pool());
+    if (!worker) {
+      return worker.error();
+    }
+    workers_.push_back(std::move(*worker));
+  }
+  if (Status s = Worker::connect(workers_); !s) {
+    return s;
+  }
+  apply();  // the first view is there before the first packet
+  for (auto& worker : workers_) {
+    if (Status s = worker->start(); !s) {
+      return s;
+    }
+  }
+  return Ok{};
+}
+
+Status Daemon::start_control(const config::Settings& settings) {
+  auto api = ApiServer::listen(settings.control.socket, handlers());
+  if (!api) {
+    return api.error();
+  }
+  api_.emplace(std::move(*api));
+  return Ok{};
+}
+
+// ---- from the model to the workers ---------------------------------------------------------
+
+void Daemon::publish() {
+  auto view = std::make_unique<View>();
+  view->serial = next_serial_++;
+  view->generation = built_->generation;
+  view->ports = ports_->visible();
+  view->owner.assign(view->ports.size(), 0);
+  for (const Endpoint& endpoint : built_->generation->endpoints) {
+    if (endpoint.port < view->owner.size()) {
+      view->owner[endpoint.port] = endpoint.worker;
+    }
+  }
+  view->host_mac = host_port_->kernel_end().mac;
+  published_->replace(std::move(view));
+}
+
+std::vector<PortSet::Pod> Daemon::pods() const {
+  std::vector<PortSet::Pod> out;
+  for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
+    if (const auto port = registries_.endpoints.port(endpoint.interface_name)) {
+      out.push_back({*port, endpoint.interface_name});
+    }
+  }
+  return out;
+}
+
+void Daemon::apply() {
+  ports_->sync(pods());
+  publish();
+  ports_->close_leaving();
+  registries_.endpoints.release_absent(built_->policy.endpoints);
+  sync_kernel();
+}
+
+// What the kernel must know: which frames of the uplink are ours, where pods are.
+void Daemon::sync_kernel() {
+  const RouteTable& table = *built_->generation->routes;
+  std::vector<Ip4> pods;
+  std::vector<Prefix> local;
+  for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
+    for (const Address& address : endpoint.addresses) {
+      if (address.is_v4()) {
+        pods.push_back(address.v4());
+        local.push_back(Prefix::of(address, 128));
+      }
+    }
+  }
+  ports_->set_ours({table.outer_source}, local);
+  Status s = host_port_->sync_pods(pods, built_->remote_blocks, built_->tunnel_address);
+  if (!s) {
+    spdlog::error("host port: {}", s.error().what);
+  }
+}
+
+Status Daemon::reload() {
+  last_reload_ = {false, std::time(nullptr), ""};
+  config::Loaded loaded = config::load(config_file_);
+  std::optional<Built> next;
+  if (loaded.ok()) {
+    next = build(loaded.model, registries_, &*built_, loaded.findings);
+  }
+  const std::string report = loaded.findings.format(loaded.model.files);
+  if (!loaded.ok()) {
+    last_reload_.error = report;
+    registries_.endpoints.release_absent(built_->policy.endpoints);
+    return Error{report, "nothing has changed: generation " +
+                             std::to_string(built_->generation->number) + " runs on"};
+  }
+  if (!report.empty()) {
+    spdlog::warn("reload: {}", report);
+  }
+  model_ = std::move(loaded.model);
+  built_ = std::move(next);
+  apply();
+  last_reload_.ok = true;
+  spdlog::info("reload generation={} endpoints={} policies={}", built_->generation->number,
+               built_->policy.endpoints.size(), built_->policy.policies);
+  return Ok{};
+}
+
+// ---- the loop ------------------------------------------------------------------------------
+
+void Daemon::run() {
+  std::vector<pollfd> polled;
+  while (!stopping_) {
+    polled.clear();
+    polled.push_back({signal_fd_, POLLIN, 0});
+    polled.push_back({monitor_->fd(), POLLIN, 0});
+    api_->add_to(polled);
+    poll(polled.data(), polled.size(), kTickMs);
+    if ((polled[0].revents & POLLIN) != 0) {
+      on_signal();
+    }
+    if ((polled[1].revents & POLLIN) != 0) {
+      on_netlink();
+    }
+    api_->handle(polled);
+    resolve_wanted();
+  }
+  spdlog::info("stopping: ports are given back to the kernel");
+}
+
+void Daemon::on_signal() {
+  bool hup = false;
+  signalfd_siginfo info{};
+  while (read(signal_fd_, &info, sizeof(info)) == sizeof(info)) {
+    hup = hup || info.ssi_signo == SIGHUP;
+    stopping_ = stopping_ || info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
+  }
+  if (hup && !stopping_) {
+    if (Status s = reload(); !s) {
+      spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
+    }
+  }
+}
+
+void Daemon::on_netlink() {
+  bool links = false;
+  for (const Event& event : monitor_->drain()) {
+    switch (event.kind) {
+      case Event::Kind::neighbour:
+        on_neighbour(event.neighbour);
+        break;
+      case Event::Kind::link:
+      case Event::Kind::link_gone:
+        ports_->link_changed(event.link, event.kind == Event::Kind::link_gone);
+        links = true;
+        break;
+      case Event::Kind::lost:
+        links = true;
+        if (ports_->uplink_ifindex() != 0) {
+          if (auto all = netlink_->neighbours(ports_->uplink_ifindex())) {
+            for (const Neighbour& neighbour : *all) {
+              on_neighbour(neighbour);
+            }
+          }
+        }
+        break;
+    }
+  }
+  if (links && ports_->sync(pods())) {
+    publish();
+    ports_->close_leaving();
+  }
+}
+
+void Daemon::on_neighbour(const Neighbour& neighbour) {
+  if (neighbour.ifindex != ports_->uplink_ifindex() || !neighbour.address.is_v4() ||
+      model_.settings.uplink.neighbours.contains(neighbour.address.v4())) {
+    return;
+  }
+  const uint32_t slot = neighbours_.find(kUplinkPort, neighbour.address.v4());
+  if (slot == Neighbours::kNone) {
+    return;
+  }
+  if (neighbour.mac) {
+    neighbours_.learn(slot, *neighbour.mac);
+  } else {
+    neighbours_.forget(slot);
+  }
+}
+
+void Daemon::resolve_wanted() {
+  if (ports_->uplink_ifindex() == 0) {
+    return;
+  }
+  neighbours_.take_wanted(kUplinkPort, [this](uint32_t, Ip4 address) {
+    Status s = netlink_->resolve(ports_->uplink_ifindex(), Address::of(address));
+    if (!s) {
+      spdlog::warn("neighbour {}: {}", to_string(address), s.error().what);
+    }
+  });
+}
+
+std::vector<const Counters*> Daemon::counters() const {
+  std::vector<const Counters*> out;
+  for (const auto& worker : workers_) {
+    out.push_back(&worker->counters());
+  }
+  return out;
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// What sluiced answers on its control socket: the running state as JSON.
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <rte_mempool.h>
+#include <unistd.h>
+
+#include "control/daemon.h"
+
+namespace sluice::control {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxListed = 10000;  // connections in one answer
+
+std::string_view word(RouteKind kind) {
+  switch (kind) {
+    case RouteKind::endpoint:
+      return "endpoint";
+    case RouteKind::tunnel:
+      return "tunnel";
+    case RouteKind::gateway:
+      return "gateway";
+    case RouteKind::connected:
+      return "connected";
+    case RouteKind::local:
+      return "local";
+    case RouteKind::blackhole:
+      return "blackhole";
+  }
+  return "";
+}
+
+std::string protocol_name(uint8_t protocol) {
+  switch (protocol) {
+    case proto::kTcp:
+      return "tcp";
+    case proto::kUdp:
+      return "udp";
+    case proto::kIcmp:
+      return "icmp";
+    case proto::kSctp:
+      return "sctp";
+    default:
+      return std::to_string(protocol);
+  }
+}
+
+std::string connection_state(const Connection& c) {
+  if (c.tuple.protocol == proto::kTcp) {
+    return std::string(name(c.tcp));
+  }
+  return c.replied != 0 ? "replied" : "unreplied";
+}
+
+std::string rule_text(const RuleNames& names, CounterSlot slot) {
+  if (slot == kNoCounter) {
+    return "";
+  }
+  const RuleName& n = names.name(slot);
+  std::string text = n.tier + "/" + n.kind + ":";
+  text += n.namespace_name.empty() ? n.policy : n.namespace_name + "/" + n.policy;
+  return text + "#" + (n.rule < 0 ? "default" : std::to_string(n.rule));
+}
+
+}  // namespace
+
+Handlers Daemon::handlers() {
+  const auto show = [this](json (Daemon::*view)() const) -> Handler {
+    return [this, view](const json&) -> Result<json> { return (this->*view)(); };
+  };
+  return {
+      {"status", show(&Daemon::status)},
+      {"endpoints", show(&Daemon::endpoints)},
+      {"policies", show(&Daemon::policies)},
+      {"routes", show(&Daemon::routes)},
+      {"connections", show(&Daemon::connections)},
+      {"stats", show(&Daemon::stats)},
+      {"reload", Handler([this](const json&) -> Result<json> {
+         const uint64_t before = built_->generation->number;
+         if (Status s = reload(); !s) {
+           return s.error();
+         }
+         const uint64_t now = built_->generation->number;
+         return json{{"generation", now}, {"changed", now != before}};
+       })},
+  };
+}
+
+json Daemon::status() const {
+  json workers = json::array();
+  for (const auto& worker : workers_) {
+    json ports = json::array();
+    const View& view = *published_->view();
+    for (size_t id = 0; id < view.ports.size(); ++id) {
+      if (view.ports[id] != nullptr && view.owner[id] == worker->options().id) {
+        ports.push_back(view.ports[id]->info().name);
+      }
+    }
+    const uint64_t turns = std::max<uint64_t>(worker->turns(), 1);
+    workers.push_back({
+        {"core", worker->options().core},
+        {"idle_mode", worker->options().poll ? "poll" : "adaptive"},
+        {"ports", ports},
+        {"busy_ratio", static_cast<double>(worker->busy_turns()) / static_cast<double>(turns)},
+        {"connections", worker->connections()},
+    });
+  }
+  return {
+      {"version", SLUICE_VERSION},
+      {"node", model_.settings.node},
+      {"generation", built_->generation->number},
+      {"pid", getpid()},
+      {"uptime_s", std::time(nullptr) - started_},
+      {"workers", workers},
+      {"endpoints", built_->policy.endpoints.size()},
+      {"policies", built_->policy.policies},
+      {"last_reload",
+       {{"ok", last_reload_.ok}, {"at", last_reload_.at}, {"error", last_reload_.error}}},
+      {"buffers",
+       {{"total", buffers_->count()}, {"free", rte_mempool_avail_count(buffers_->pool())}}},
+      {"huge_pages", buffers_->huge_pages()},
+  };
+}
+
+json Daemon::endpoints() const {
+  const RuleSet& rules = *built_->policy.rules;
+  // The policies of a program, profiles left out, in order.
+  const auto policies_of = [&](ProgramId id) {
+    json out = json::array();
+    if (id == kNoProgram) {
+      return out;
+    }
+    for (const Tier& tier : rules.programs[id].tiers) {
+      for (const ListId list : tier.lists) {
+        const ListName& n = built_->policy.lists[list];
+        if (!tier.profiles) {
+          out.push_back(n.namespace_name.empty() ? n.name : n.namespace_name + "/" + n.name);
+        }
+      }
+    }
+    return out;
+  };
+  json out = json::array();
+  for (const LocalEndpoint& e : built_->policy.endpoints) {
+    json addresses = json::array();
+    for (const Address& address : e.addresses) {
+      addresses.push_back(to_string(address));
+    }
+    const auto port = registries_.endpoints.port(e.interface_name);
+    const View& view = *published_->view();
+    const bool open = port && *port < view.ports.size() && view.ports[*port] != nullptr;
+    out.push_back({
+        {"namespace", e.namespace_name},
+        {"name", e.name},
+        {"interface", e.interface_name},
+        {"addresses", addresses},
+        {"worker", open ? view.owner[*port] : 0},
+        {"ingress_policies", policies_of(e.ingress)},
+        {"egress_policies", policies_of(e.egress)},
+        {"state", open ? (view.ports[*port]->up() ? "up" : "down") : "no interface"},
+    });
+  }
+  return out;
+}
+
+json Daemon::policies() const {
+  // One row a policy, though it has a list for each direction; counted by endpoint.
+  std::map<std::tuple<std::string, std::string, std::string, std::string>,
+           std::set<std::string>>
+      rows;
+  for (const LocalEndpoint& e : built_->policy.endpoints) {
+    for (const ProgramId id : {e.ingress, e.egress}) {
+      if (id == kNoProgram) {
+        continue;
+      }
+      for (const Tier& tier : built_->policy.rules->programs[id].tiers) {
+        for (const ListId list : tier.lists) {
+          const ListName& n = built_->policy.lists[list];
+          if (!tier.profiles) {
+            rows[{n.tier, n.kind, n.namespace_name, n.name}].insert(e.interface_name);
+          }
+        }
+      }
+    }
+  }
+  std::map<std::pair<std::string, std::string>, double> orders;
+  for (const config::Policy& p : model_.policies) {
+    if (p.order) {
+      orders[{p.meta.namespace_name, p.meta.name}] = *p.order;
+    }
+  }
+  json out = json::array();
+  for (const auto& [key, endpoints] : rows) {
+    const auto& [tier, kind, ns, name] = key;
+    json order = nullptr;
+    if (kind == "KubernetesNetworkPolicy") {
+      order = 1000;
+    } else if (const auto it = orders.find({ns, name}); it != orders.end()) {
+      order = it->second;
+    }
+    out.push_back({{"tier", tier},
+                   {"kind", kind},
+                   {"namespace", ns},
+                   {"name", name},
+                   {"order", order},
+                   {"endpoints", endpoints.size()}});
+  }
+  return out;
+}
+
+json Daemon::routes() const {
+  const RouteTable& table = *built_->generation->routes;
+  json out = json::array();
+  for (const Lpm4::Entry& entry : built_->route_entries) {
+    const sluice::Route& r = table.routes[entry.value];
+    std::string via;
+    if (r.kind == RouteKind::tunnel || r.kind == RouteKind::gateway) {
+      via = to_string(r.next_hop);
+    }
+    std::string port;
+    if (r.kind == RouteKind::endpoint) {
+      port = registries_.endpoints.interface_of(built_->generation->endpoints[r.endpoint].port);
+    } else if (r.kind == RouteKind::local) {
+      port = host_port_->kernel_end().name;
+    } else if (r.kind != RouteKind::blackhole) {
+      port = ports_->uplink()->info().name;
+    }
+    out.push_back({{"destination", to_string(entry.prefix)},
+                   {"kind", word(r.kind)},
+                   {"via", via},
+                   {"port", port}});
+  }
+  return out;
+}
+
+json Daemon::connections() const {
+  json out = json::array();
+  const Nanos now = monotonic_now();
+  for (const auto& worker : workers_) {
+    std::vector<Connection> copies;
+    worker->call([&](const ConnTable& table) {
+      copies.reserve(std::min<size_t>(table.size(), kMaxListed));
+      table.for_each([&](ConnId, const Connection& c) {
+        if (copies.size() < kMaxListed && c.deadline > now) {
+          copies.push_back(c);
+        }
+      });
+    });
+    for (const Connection& c : copies) {
+      if (out.size() == kMaxListed) {
+        break;
+      }
+      out.push_back({
+          {"worker", worker->options().id},
+          {"proto", protocol_name(c.tuple.protocol)},
+          {"src", to_string(c.tuple.src)},
+          {"sport", c.tuple.src_port},
+          {"dst", to_string(c.tuple.dst)},
+          {"dport", c.tuple.dst_port},
+          {"state", connection_state(c)},
+          {"age_s", (now - c.created) / 1000000000},
+          {"expires_s", (c.deadline - now) / 1000000000},
+          {"packets", c.packets[kOriginal]},
+          {"reply_packets", c.packets[kReply]},
+          {"bytes", c.bytes[kOriginal]},
+          {"reply_bytes", c.bytes[kReply]},
+          {"ingress_rule", rule_text(registries_.rules, c.ingress_rule)},
+          {"egress_rule", rule_text(registries_.rules, c.egress_rule)},
+      });
+    }
+  }
+  return out;
+}
+
+json Daemon::stats() const {
+  const std::vector<const Counters*> all = counters();
+  const std::vector<PortName> names = ports_->names();
+  return {
+      {"ports", ports_json(all, names)},
+      {"drops", drops_json(all, names)},
+      {"rules", rules_json(all, registries_.rules)},
+  };
+}
+
+}  // namespace sluice::control

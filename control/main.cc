@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluiced: reads its arguments and starts what they ask for.
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "control/build.h"
+#include "control/daemon.h"
+#include "control/replay.h"
+#include "fastpath/eal.h"
+
+namespace {
+
+constexpr int kYes = 0, kBadInput = 2, kRefused = 4;
+
+int fail(int code, const sluice::Error& error) {
+  std::fprintf(stderr, "sluiced: %s\n", error.what.c_str());
+  if (!error.hint.empty()) {
+    std::fprintf(stderr, "  hint: %s\n", error.hint.c_str());
+  }
+  return code;
+}
+
+// Loads and resolves everything, prints all findings; false if one is an error.
+bool check(const std::string& file, sluice::config::Loaded& loaded) {
+  using namespace sluice;
+  loaded = config::load(file);
+  if (loaded.ok()) {
+    control::Registries registries;
+    control::build(loaded.model, registries, nullptr, loaded.findings);
+  }
+  std::fputs(loaded.findings.format(loaded.model.files).c_str(), stderr);
+  return loaded.ok();
+}
+
+int run(const sluice::config::Loaded& loaded, const std::string& file) {
+  using namespace sluice;
+  if (geteuid() != 0) {
+    return fail(kBadInput,
+                {"must run as root: it attaches XDP programs and opens AF_XDP sockets",
+                 "sudo sluiced --config " + file});
+  }
+  if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
+    return fail(kRefused, s.error());
+  }
+  control::Daemon daemon(file);
+  if (Status s = daemon.start(loaded); !s) {
+    return fail(kRefused, s.error());
+  }
+  spdlog::info("ready node={}", loaded.model.settings.node);
+  daemon.run();
+  return kYes;
+}
+
+int replay(const sluice::config::Loaded& loaded, const std::string& directory) {
+  using namespace sluice;
+  if (Status s = start_eal(eal_options("")); !s) {
+    return fail(kRefused, s.error());
+  }
+  if (Status s = control::replay(loaded, directory); !s) {
+    return fail(kBadInput, s.error());
+  }
+  return kYes;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"sluiced: a userspace firewall between a node's uplink and its pods"};
+  app.set_version_flag("--version", std::string("sluiced ") + SLUICE_VERSION);
+  std::string file = "/etc/sluice/sluice.yaml";
+  std::string directory;
+  std::string level = "info";
+  bool only_check = false;
+  app.add_option("--config", file, "settings file")->capture_default_str();
+  app.add_flag("--check", only_check,
+               "read and resolve everything, say what is wrong, and end");
+  app.add_option("--replay", directory,
+                 "run the pipeline on DIR/<port>.in.pcap, write DIR/<port>.out.pcap and "
+                 "DIR/counters.json; needs no root");
+  app.add_option("--log-level", level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  app.footer(
+      "Signals: HUP reads the configuration again (all or nothing), TERM ends.\n"
+      "Exit codes: 0 fine, 2 bad usage or input, 4 refused.\n"
+      "Example: sluiced --config /etc/sluice/sluice.yaml --check");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kYes : kBadInput;
+  }
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("sluiced"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %n %v", spdlog::pattern_time_type::utc);
+  spdlog::set_level(spdlog::level::from_str(level));
+
+  sluice::config::Loaded loaded;
+  if (!check(file, loaded)) {
+    return kBadInput;
+  }
+  if (only_check) {
+    std::printf("%s: fine\n", file.c_str());
+    return kYes;
+  }
+  return directory.empty() ? run(loaded, file) : replay(loaded, directory);
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/port_set.h"
+
+#include <algorithm>
+#include <set>
+
+#include <spdlog/spdlog.h>
+
+#include "fastpath/port_ethdev.h"
+#include "fastpath/port_xsk.h"
+
+namespace sluice::control {
+
+PortSet::~PortSet() {
+  // Sockets go before the program that feeds them.
+  open_.clear();
+  xdp_.reset();
+}
+
+Status PortSet::need_xdp() {
+  if (xdp_ != nullptr) {
+    return Ok{};
+  }
+  auto xdp = Xdp::load();
+  if (!xdp) {
+    return xdp.error();
+  }
+  xdp_ = std::move(*xdp);
+  return Ok{};
+}
+
+Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool pod) {
+  auto link = netlink_.link(name);
+  if (!link) {
+    return link.error();
+  }
+  if (!*link) {
+    return Error{"interface \"" + name + "\" does not exist",
+                 "`ip link` lists those of this network namespace"};
+  }
+  const Link& l = **link;
+  if (l.mtu > kMaxMtu) {
+    return Error{"interface \"" + name + "\": mtu " + std::to_string(l.mtu) + " exceeds " +
+                     std::to_string(kMaxMtu) + ", what a buffer holds",
+                 "ip link set " + name + " mtu 1500"};
+  }
+  if (Status s = need_xdp(); !s) {
+    return s;
+  }
+  if (Status s = xdp_->attach(l.ifindex, role); !s) {
+    return s;
+  }
+  Port::Info info;
+  info.name = id == kUplinkPort ? "uplink" : name;
+  info.mac = l.mac;
+  info.mtu = static_cast<uint16_t>(l.mtu);
+  info.unfinished_checksums = true;
+  info.own_neighbours = pod;
+  PortXsk::Options options;
+  options.ifindex = l.ifindex;
+  options.interface = name;
+  options.ring_size = pod ? 512 : 2048;
+  auto port = PortXsk::open(info, options, buffers_);
+  if (!port) {
+    xdp_->detach(l.ifindex);
+    return port.error();
+  }
+  if (Status s = xdp_->bind(l.ifindex, 0, (*port)->wait_fd()); !s) {
+    port->reset();
+    xdp_->detach(l.ifindex);
+    return s;
+  }
+  (*port)->set_up(l.up);
+  open_[id] = Open{std::move(*port), name, l.ifindex, false};
+  return Ok{};
+}
+
+Status PortSet::open_uplink(const config::Uplink& uplink) {
+  if (!uplink.interface.empty()) {
+    return open_xsk(kUplinkPort, uplink.interface, XdpRole::uplink, false);
+  }
+  Port::Info info;
+  info.name = "uplink";
+  info.mac = uplink.mac.value_or(MacAddress{});
+  info.own_neighbours = true;
+  auto port = PortEthdev::open(uplink.device, info, buffers_);
+  if (!port) {
+    return port.error();
+  }
+  open_[kUplinkPort] = Open{std::move(*port), uplink.device, 0, false};
+  return Ok{};
+}
+
+Status PortSet::open_host(const Link& our_end) {
+  return open_xsk(kHostPort, our_end.name, XdpRole::pod, true);
+}
+
+bool PortSet::sync(const std::vector<Pod>& pods) {
+  std::set<PortId> wanted;
+  bool changed = false;
+  for (const Pod& pod : pods) {
+    wanted.insert(pod.id);
+    if (open_.contains(pod.id)) {
+      continue;
+    }
+    std::string& complaint = complaints_[pod.interface];
+    if (Status s = open_xsk(pod.id, pod.interface, XdpRole::pod, true); !s) {
+      if (complaint != s.error().what) {
+        spdlog::warn("pod port {}: {}{}{}", pod.interface, s.error().what,
+                     s.error().hint.empty() ? "" : "; hint: ", s.error().hint);
+      }
+      complaint = s.error().what;
+      continue;
+    }
+    spdlog::info("pod port {} open", pod.interface);
+    complaint.clear();
+    changed = true;
+  }
+  for (auto& [id, open] : open_) {
+    if (id >= kFirstPodPort && !wanted.contains(id) && !open.leaving) {
+      open.leaving = true;
+    }
+    changed = changed || open.leaving;
+  }
+  return changed;
+}
+
+std::vector<Port*> PortSet::visible() const {
+  std::vector<Port*> out;
+  for (const auto& [id, open] : open_) {
+    out.resize(size_t{id} + 1);
+    out[id] = open.leaving ? nullptr : open.port.get();
+  }
+  return out;
+}
+
+void PortSet::close_leaving() {
+  for (auto it = open_.begin(); it != open_.end();) {
+    if (!it->second.leaving) {
+      ++it;
+      continue;
+    }
+    spdlog::info("pod port {} closed", it->second.interface);
+    const int ifindex = it->second.ifindex;
+    xdp_->unbind(ifindex, 0);
+    it->second.port.reset();
+    xdp_->detach(ifindex);
+    it = open_.erase(it);
+  }
+}
+
+void PortSet::set_ours(const std::vector<Ip4>& node_addresses,
+                       const std::vector<Prefix>& local) {
+  if (xdp_ == nullptr) {
+    return;
+  }
+  for (const Status& s : {xdp_->set_node_addresses(node_addresses), xdp_->set_local(local)}) {
+    if (!s) {
+      spdlog::error("uplink: {}", s.error().what);
+    }
+  }
+}
+
+void PortSet::link_changed(const Link& link, bool gone) {
+  for (auto& [id, open] : open_) {
+    if (open.ifindex == 0 || open.ifindex != link.ifindex) {
+      continue;
+    }
+    static_cast<PortXsk&>(*open.port).set_up(!gone && link.up);
+    open.leaving = open.leaving || (gone && id >= kFirstPodPort);
+  }
+}
+
+std::vector<PortName> PortSet::names() const {
+  std::vector<PortName> out;
+  for (const auto& [id, open] : open_) {
+    out.push_back({id, open.port->info().name, open.port->missed()});
+  }
+  return out;
+}
+
+const Port* PortSet::uplink() const {
+  return open_.at(kUplinkPort).port.get();
+}
+
+int PortSet::uplink_ifindex() const {
+  return open_.at(kUplinkPort).ifindex;
+}
+
+}  // namespace sluice::control

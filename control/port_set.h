@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ports that are open: the uplink, the host port, and one for each local pod whose
+// interface exists.  Opens and closes them as pods come and go; owns the XDP program that feeds
+// the AF_XDP ones.
+//
+// Control thread only.  A port that was withdrawn from the View must only be closed after
+// Published::replace() has returned: take_leaving() keeps the two steps apart.
+#ifndef SLUICE_CONTROL_PORT_SET_H_
+#define SLUICE_CONTROL_PORT_SET_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "control/netlink.h"
+#include "control/report.h"
+#include "fastpath/buffers.h"
+#include "fastpath/port.h"
+#include "fastpath/tables.h"
+#include "fastpath/xdp.h"
+
+namespace sluice::control {
+
+class PortSet {
+ public:
+  // How an AF_XDP port's interface is fed.
+  PortSet(Buffers& buffers, Netlink& netlink) : buffers_(buffers), netlink_(netlink) {}
+  ~PortSet();
+  PortSet(const PortSet&) = delete;
+  PortSet& operator=(const PortSet&) = delete;
+
+  Status open_uplink(const config::Uplink& uplink);
+  Status open_host(const Link& our_end);
+
+  struct Pod {
+    PortId id = kNoPort;
+    std::string interface;
+  };
+  // Opens what is new in `pods` and there; marks what is no longer in `pods`, or whose
+  // interface has gone, as leaving.  True if anything changed.  Pods whose interface is missing
+  // or refused are logged once and tried again at the next call.
+  bool sync(const std::vector<Pod>& pods);
+  // The ports that the next View may show, by PortId.
+  std::vector<Port*> visible() const;
+  // Closes the leaving ports.  REQUIRES: no worker can see them any more.
+  void close_leaving();
+
+  // What the uplink's XDP program takes from the kernel: IPIP to these, and these destinations.
+  void set_ours(const std::vector<Ip4>& node_addresses, const std::vector<Prefix>& local);
+  void link_changed(const Link& link, bool gone);
+
+  std::vector<PortName> names() const;
+  const Port* uplink() const;
+  int uplink_ifindex() const;  // 0: not a kernel interface
+
+ private:
+  struct Open {
+    std::unique_ptr<Port> port;
+    std::string interface;
+    int ifindex = 0;  // 0: not a kernel interface
+    bool leaving = false;
+  };
+
+  Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
+  Status need_xdp();
+
+  Buffers& buffers_;
+  Netlink& netlink_;
+  std::unique_ptr<Xdp> xdp_;
+  std::map<PortId, Open> open_;
+  std::map<std::string, std::string> complaints_;  // interface -> what was logged last
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_PORT_SET_H_

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/replay.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <spdlog/spdlog.h>
+
+#include "control/build.h"
+#include "control/report.h"
+#include "fastpath/buffers.h"
+#include "fastpath/pipeline.h"
+#include "fastpath/port_pcap.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr uint32_t kReplayBuffers = 8192;
+constexpr uint32_t kReplayConnections = 65536;
+constexpr Nanos kTick = 1000000;
+
+// Locally administered, and the last byte is the port's slot: stable over runs.
+MacAddress default_mac(PortId id) {
+  return {{0x02, 0x51, 0x1c, 0x00, static_cast<uint8_t>(id >> 8), static_cast<uint8_t>(id)}};
+}
+constexpr MacAddress kCalicoMac = {{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
+
+struct Captures {
+  std::map<PortId, std::unique_ptr<PortPcap>> ports;
+
+  Status open(const std::string& directory, PortId id, Port::Info info, Buffers& buffers) {
+    const std::string base = directory + "/" + info.name;
+    std::optional<std::string> in = base + ".in.pcap";
+    if (!std::filesystem::exists(*in)) {
+      in.reset();
+    }
+    auto port = PortPcap::open(in, base + ".out.pcap", buffers, info);
+    if (!port) {
+      return port.error();
+    }
+    ports[id] = std::move(*port);
+    return Ok{};
+  }
+
+  // The port whose frame comes next: by time, then by name.
+  PortId next() const {
+    PortId best = kNoPort;
+    for (const auto& [id, port] : ports) {
+      if (!port->next_time()) {
+        continue;
+      }
+      if (best == kNoPort) {
+        best = id;
+        continue;
+      }
+      const PortPcap& held = *ports.at(best);
+      if (std::pair(*port->next_time(), port->info().name) <
+          std::pair(*held.next_time(), held.info().name)) {
+        best = id;
+      }
+    }
+    return best;
+  }
+};
+
+Status open_all(Captures& captures, const config::Settings& settings, const Built& built,
+                const Registries& registries, const std::string& directory, Buffers& buffers) {
+  const uint16_t mtu = built.generation->routes->uplink_mtu;
+  Port::Info uplink{"uplink",
+                    settings.uplink.mac.value_or(default_mac(kUplinkPort)),
+                    mtu,
+                    /*unfinished_checksums=*/true,
+                    /*own_neighbours=*/true,
+                    false};
+  if (Status s = captures.open(directory, kUplinkPort, uplink, buffers); !s) {
+    return s;
+  }
+  Port::Info host{"host", default_mac(kHostPort), mtu, true, true, false};
+  if (Status s = captures.open(directory, kHostPort, host, buffers); !s) {
+    return s;
+  }
+  for (const LocalEndpoint& endpoint : built.policy.endpoints) {
+    const auto id = registries.endpoints.port(endpoint.interface_name);
+    Port::Info info{endpoint.interface_name, kCalicoMac, mtu, true, true, false};
+    if (Status s = captures.open(directory, *id, info, buffers); !s) {
+      return s;
+    }
+  }
+  return Ok{};
+}
+
+View view_of(const Built& built, const Captures& captures) {
+  View view;
+  view.serial = 1;
+  view.generation = built.generation;
+  view.ports.resize(size_t{captures.ports.rbegin()->first} + 1);
+  view.owner.resize(view.ports.size());
+  for (const auto& [id, port] : captures.ports) {
+    view.ports[id] = port.get();
+  }
+  view.host_mac = default_mac(kHostPort);
+  return view;
+}
+
+// A pod whose MAC no resource tells has a fixed one, as the uplink's neighbours do not.
+void know_pods(Neighbours& neighbours, const Generation& generation) {
+  for (const Endpoint& endpoint : generation.endpoints) {
+    if (endpoint.port == kNoPort || !endpoint.mac.is_zero()) {
+      continue;
+    }
+    for (const Ip4 address : endpoint.addresses) {
+      neighbours.learn(neighbours.find(endpoint.port, address), default_mac(endpoint.port));
+    }
+  }
+}
+
+Status write_counters(const std::string& directory, const Counters& counters,
+                      const Captures& captures, const RuleNames& names,
+                      std::vector<FateRecord>& fates) {
+  std::vector<PortName> ports;
+  for (const auto& [id, port] : captures.ports) {
+    ports.push_back({id, port->info().name, port->missed()});
+  }
+  const Counters* const all[] = {&counters};
+  nlohmann::json out = {
+      {"ports", ports_json(all, ports)},
+      {"drops", drops_json(all, ports)},
+      {"rules", rules_json(all, names)},
+      {"fates", nlohmann::json::array()},
+  };
+  const auto port_name = [&](PortId id) { return captures.ports.at(id)->info().name; };
+  std::sort(fates.begin(), fates.end(), [&](const FateRecord& a, const FateRecord& b) {
+    return std::pair(port_name(a.port), a.index) < std::pair(port_name(b.port), b.index);
+  });
+  for (const FateRecord& f : fates) {
+    nlohmann::json row = {
+        {"port", port_name(f.port)}, {"index", f.index}, {"fate", name(f.fate)}};
+    row["reason"] = f.fate == Fate::dropped ? nlohmann::json(name(f.reason)) : nlohmann::json();
+    out["fates"].push_back(std::move(row));
+  }
+  const std::string file = directory + "/counters.json";
+  std::ofstream stream(file);
+  stream << out.dump(2) << '\n';
+  stream.close();
+  if (!stream) {
+    return Error{file + ": cannot be written"};
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+Status replay(const config::Loaded& loaded, const std::string& directory) {
+  const config::Settings& settings = loaded.model.settings;
+  Registries registries;
+  config::Findings findings;
+  const Built built = build(loaded.model, registries, nullptr, findings);
+  if (findings.has_errors()) {
+    return Error{findings.format(loaded.model.files)};
+  }
+  if (!std::filesystem::is_directory(directory)) {
+    return Error{directory + ": no such directory",
+                 "put the captures there as <port>.in.pcap, uplink.in.pcap for the uplink"};
+  }
+  auto buffers = Buffers::create(kReplayBuffers);
+  if (!buffers) {
+    return buffers.error();
+  }
+  Captures captures;
+  if (Status s = open_all(captures, settings, built, registries, directory, **buffers); !s) {
+    return s;
+  }
+  Counters counters(kMaxCounters);
+  Neighbours neighbours;
+  for (const auto& [address, mac] : settings.uplink.neighbours) {
+    neighbours.learn(neighbours.find(kUplinkPort, address), mac);
+  }
+  know_pods(neighbours, *built.generation);
+  ConnTable connections({kReplayConnections,
+                         settings.connections.calico_bpf_timeouts
+                             ? Timeouts::calico_bpf_preset()
+                             : Timeouts::linux_preset(),
+                         {0x0706050403020100u, 0x0f0e0d0c0b0a0908u}});
+  std::vector<FateRecord> fates;
+  Output output(0, counters, neighbours, (*buffers)->pool());
+  output.record_fates(&fates);
+  auto pipeline =
+      std::make_unique<Pipeline>(Pipeline::Options{0, 1, 1, true}, connections, output);
+  const View view = view_of(built, captures);
+
+  Nanos now = 0;
+  Nanos ticked = 0;
+  for (PortId id = captures.next(); id != kNoPort; id = captures.next()) {
+    PortPcap& port = *captures.ports[id];
+    now = std::max<Nanos>(now, *port.next_time());
+    for (auto& [unused, each] : captures.ports) {
+      each->set_now(now);
+    }
+    pipeline->begin(view, now);
+    if (now - ticked >= kTick) {
+      pipeline->tick();
+      ticked = now;
+    }
+    rte_mbuf* frame = nullptr;
+    if (port.receive({&frame, 1}) == 1) {
+      meta(frame).index = port.last_index();
+      pipeline->receive({&frame, 1}, id);
+    }
+  }
+  pipeline->tick();
+  output.free_held();
+  pipeline->fold_all();
+  for (auto& [id, port] : captures.ports) {
+    if (Status s = port->flush(); !s) {
+      return s;
+    }
+  }
+  return write_counters(directory, counters, captures, registries.rules, fates);
+}
+
+}  // namespace sluice::control
