@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/host_port.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+namespace sluice::control {
+namespace {
+
+// Fixed, so that nobody's naming policy changes them, and a leftover pair is known as ours.
+constexpr MacAddress kKernelMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x01}};
+constexpr MacAddress kOurMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x02}};
+constexpr uint32_t kMainTable = 254;
+
+constexpr Rule kRule = {kHostPortRulePriority, kHostPortTable, kRouteProtocol};
+
+Status write_sysctl(const std::string& path, const char* value, bool must_exist) {
+  std::ofstream file("/proc/sys/net/" + path);
+  if (!file && !must_exist) {
+    return Ok{};  // the kernel has no IPv6
+  }
+  file << value << std::flush;
+  if (!file) {
+    return Error{"sysctl net/" + path + ": cannot set to " + value};
+  }
+  return Ok{};
+}
+
+Status remove_leftovers(Netlink& netlink, const std::string& name) {
+  const auto old = netlink.link(name);
+  if (!old) {
+    return old.error();
+  }
+  if (*old) {
+    if ((*old)->mac != kKernelMac) {
+      return Error{"link \"" + name + "\" exists and is not ours",
+                   "rename or remove it: the host port needs that name"};
+    }
+    if (Status s = netlink.delete_link((*old)->ifindex); !s) {
+      return s;
+    }
+  }
+  return netlink.delete_rules(kRule);
+}
+
+Result<Link> existing(Netlink& netlink, const std::string& name) {
+  auto link = netlink.link(name);
+  if (!link) {
+    return link.error();
+  }
+  if (!*link) {
+    return Error{"link \"" + name + "\" vanished while it was set up"};
+  }
+  return **link;
+}
+
+Status bring_up(Netlink& netlink, const Link& link) {
+  if (Status s = write_sysctl("ipv6/conf/" + link.name + "/disable_ipv6", "1", false); !s) {
+    return s;
+  }
+  return netlink.set_up(link.ifindex);
+}
+
+bool contains(const std::vector<Route>& routes, const Route& route) {
+  return std::find(routes.begin(), routes.end(), route) != routes.end();
+}
+
+}  // namespace
+
+HostPort::HostPort(Netlink netlink, Link kernel_end, Link our_end)
+    : netlink_(std::move(netlink)),
+      kernel_end_(std::move(kernel_end)),
+      our_end_(std::move(our_end)) {}
+
+HostPort::HostPort(HostPort&& other) noexcept
+    : netlink_(std::exchange(other.netlink_, std::nullopt)),
+      kernel_end_(std::move(other.kernel_end_)),
+      our_end_(std::move(other.our_end_)),
+      added_source_(other.added_source_) {}
+
+HostPort& HostPort::operator=(HostPort&& other) noexcept {
+  if (this != &other) {
+    remove();
+    netlink_ = std::exchange(other.netlink_, std::nullopt);
+    kernel_end_ = std::move(other.kernel_end_);
+    our_end_ = std::move(other.our_end_);
+    added_source_ = other.added_source_;
+  }
+  return *this;
+}
+
+Result<HostPort> HostPort::create(const Options& options) {
+  auto netlink = Netlink::open();
+  if (!netlink) {
+    return netlink.error();
+  }
+  if (Status s = remove_leftovers(*netlink, options.name); !s) {
+    return s.error();
+  }
+  if (Status s =
+          netlink->add_veth({options.name, kKernelMac}, {options.peer, kOurMac}, options.mtu);
+      !s) {
+    return s.error();
+  }
+  Link kernel_end;
+  kernel_end.name = options.name;
+  if (const auto made = netlink->link(options.name); made && *made) {
+    kernel_end = **made;
+  }
+  // From here on the destructor undoes what was done.
+  HostPort port(std::move(*netlink), std::move(kernel_end), Link{});
+  const auto our_end = existing(*port.netlink_, options.peer);
+  if (!our_end) {
+    return our_end.error();
+  }
+  if (Status s = write_sysctl("ipv4/conf/" + options.name + "/rp_filter", "0", true); !s) {
+    return s.error();
+  }
+  if (Status s = bring_up(*port.netlink_, *our_end); !s) {
+    return s.error();
+  }
+  if (Status s = bring_up(*port.netlink_, port.kernel_end_); !s) {
+    return s.error();
+  }
+  if (Status s = port.netlink_->add_rule(kRule); !s) {
+    return s.error();
+  }
+  // Read again: both have carrier only now.
+  auto kernel_up = existing(*port.netlink_, options.name);
+  auto our_up = existing(*port.netlink_, options.peer);
+  if (!kernel_up || !our_up) {
+    return kernel_up ? our_up.error() : kernel_up.error();
+  }
+  port.kernel_end_ = std::move(*kernel_up);
+  port.our_end_ = std::move(*our_up);
+  return port;
+}
+
+Status HostPort::sync_source(std::optional<Ip4> source) {
+  if (added_source_ && added_source_ != source) {
+    if (Status s = netlink_->delete_address({kernel_end_.ifindex, *added_source_, 32}); !s) {
+      return s;
+    }
+    added_source_.reset();
+  }
+  if (!source || added_source_) {
+    return Ok{};
+  }
+  const auto local = netlink_->addresses();
+  if (!local) {
+    return local.error();
+  }
+  for (const LocalAddress& one : *local) {
+    if (one.address == *source) {
+      return Ok{};
+    }
+  }
+  if (Status s = netlink_->add_address({kernel_end_.ifindex, *source, 32}); !s) {
+    return s;
+  }
+  added_source_ = source;
+  return Ok{};
+}
+
+Status HostPort::sync_pods(const std::vector<Ip4>& pods,
+                           const std::vector<Prefix>& remote_blocks,
+                           std::optional<Ip4> source) {
+  if (!netlink_) {
+    return Error{"host port: is removed"};
+  }
+  if (Status s = sync_source(source); !s) {
+    return s;
+  }
+  std::vector<Route> wanted;
+  for (const Ip4 pod : pods) {
+    wanted.push_back({Prefix::of(Address::of(pod), 128), kHostPortTable, kernel_end_.ifindex,
+                      std::nullopt, std::nullopt, kRouteProtocol});
+  }
+  for (const Prefix& block : remote_blocks) {
+    if (block.is_v4()) {
+      wanted.push_back(
+          {block, kHostPortTable, kernel_end_.ifindex, std::nullopt, source, kRouteProtocol});
+    }
+  }
+  const auto present = netlink_->routes(kHostPortTable);
+  if (!present) {
+    return present.error();
+  }
+  // New ones first: a changed route replaces its predecessor, so that no packet finds a gap.
+  for (const Route& route : wanted) {
+    if (!contains(*present, route)) {
+      if (Status s = netlink_->add_route(route); !s) {
+        return s;
+      }
+    }
+  }
+  for (const Route& route : *present) {
+    const bool kept = std::any_of(wanted.begin(), wanted.end(), [&](const Route& w) {
+      return w.destination == route.destination;
+    });
+    if (!kept) {
+      if (Status s = netlink_->delete_route(route); !s) {
+        return s;
+      }
+    }
+  }
+  return Ok{};
+}
+
+Status HostPort::take_over_uplink(
+    const std::vector<config::Uplink::InterfaceAddress>& addresses,
+    std::optional<Ip4> gateway) {
+  if (!netlink_) {
+    return Error{"host port: is removed"};
+  }
+  for (const auto& one : addresses) {
+    // The kernel makes the connected route itself.
+    if (Status s = netlink_->add_address({kernel_end_.ifindex, one.address, one.length}); !s) {
+      return s;
+    }
+  }
+  if (!gateway) {
+    return Ok{};
+  }
+  return netlink_->add_route({Prefix::of(Address::of(Ip4{0}), 96), kMainTable,
+                              kernel_end_.ifindex, gateway, std::nullopt, kRouteProtocol});
+}
+
+void HostPort::remove() {
+  if (!netlink_) {
+    return;
+  }
+  // A failure here leaves what create() clears at the next start; there is nobody to tell.
+  static_cast<void>(netlink_->delete_rules(kRule));
+  if (kernel_end_.ifindex != 0) {
+    static_cast<void>(netlink_->delete_link(kernel_end_.ifindex));
+  }
+  netlink_.reset();
+}
+
+}  // namespace sluice::control
