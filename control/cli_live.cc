@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli_live.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+#include <vector>
+
+#include "control/api.h"
+
+namespace sluice::control::cli {
+namespace {
+
+using nlohmann::json;
+using Columns = std::vector<std::string>;
+
+constexpr std::chrono::seconds kAnswerTime{10};
+constexpr std::chrono::seconds kReloadTime{120};  // a large node's policies compile meanwhile
+
+struct Kind {
+  std::string_view what;  // the verb, too
+  Columns columns;
+  Columns named_by;  // fields that NAME is compared with
+};
+
+const Kind* kind_of(std::string_view what) {
+  static const std::vector<Kind> kinds = {
+      {"endpoints",
+       {"namespace", "name", "interface", "addresses", "worker", "state", "ingress_policies",
+        "egress_policies"},
+       {"name", "interface", "addresses"}},
+      {"policies",
+       {"tier", "order", "kind", "namespace", "name", "endpoints"},
+       {"name", "tier"}},
+      {"routes", {"destination", "kind", "via", "port"}, {"destination", "via", "port"}},
+      {"connections",
+       {"proto", "src", "sport", "dst", "dport", "state", "age_s", "expires_s", "packets",
+        "reply_packets", "bytes", "reply_bytes", "worker", "ingress_rule", "egress_rule"},
+       {"src", "dst", "proto"}},
+  };
+  for (const Kind& kind : kinds) {
+    if (kind.what == what) {
+      return &kind;
+    }
+  }
+  return nullptr;
+}
+
+// The `result` of an answered request; otherwise prints why not and sets `exit`.
+std::optional<json> ask(const Daemon& daemon, const std::string& verb,
+                        std::chrono::seconds patience, int& exit) {
+  const Result<json> answer = call(daemon.socket, {{"verb", verb}}, patience);
+  if (!answer) {
+    print_error(answer.error().what, answer.error().hint);
+    exit = kUnreachable;
+    return std::nullopt;
+  }
+  if (!answer->value("ok", false)) {
+    print_error(answer->value("error", "refused"), answer->value("hint", ""));
+    exit = answer->value("code", static_cast<int>(kRefused));
+    return std::nullopt;
+  }
+  exit = kYes;
+  return answer->value("result", json());
+}
+
+bool names(const json& row, const Kind& kind, const std::string& name) {
+  if (row.value("namespace", "") + "/" + row.value("name", "") == name) {
+    return true;
+  }
+  return std::any_of(kind.named_by.begin(), kind.named_by.end(), [&](const std::string& field) {
+    const auto value = row.find(field);
+    if (value == row.end()) {
+      return false;
+    }
+    return value->is_array()
+               ? std::find(value->begin(), value->end(), json(name)) != value->end()
+               : *value == json(name);
+  });
+}
+
+std::string time_text(const json& at) {
+  const std::time_t seconds = at.is_number() ? at.get<std::time_t>() : 0;
+  char text[32] = "-";
+  std::tm utc{};
+  if (seconds != 0 && gmtime_r(&seconds, &utc) != nullptr) {
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  }
+  return text;
+}
+
+void line(const char* what, const std::string& value) {
+  std::printf("%-12s %s\n", what, value.c_str());
+}
+
+// {name: {fields}} or {name: number} as rows, the name under `key`.
+json rows_of(const json& object, const std::string& key) {
+  json rows = json::array();
+  for (const auto& [name, value] : object.items()) {
+    json row = value.is_object() ? value : json{{"packets", value}};
+    row[key] = name;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void print_stats(const json& result, const std::string& what) {
+  static const Columns ports = {"name",     "rx_packets", "rx_bytes",   "tx_packets",
+                                "tx_bytes", "forwarded",  "punted",     "consumed",
+                                "held",     "dropped",    "originated", "missed"};
+  static const Columns rules = {"tier", "kind",   "namespace",   "policy",  "direction",
+                                "rule", "action", "connections", "packets", "bytes"};
+  if (what == "ports") {
+    print_table(rows_of(result, "name"), ports);
+  } else if (what == "drops") {
+    json rows = rows_of(result, "reason");
+    std::stable_sort(rows.begin(), rows.end(), [](const json& a, const json& b) {
+      return a.value("packets", 0.0) > b.value("packets", 0.0);
+    });
+    print_table(rows, {"reason", "packets"});
+  } else {
+    print_table(result, rules);
+  }
+}
+
+}  // namespace
+
+int status(const Daemon& daemon) {
+  int exit = kYes;
+  const std::optional<json> result = ask(daemon, "status", kAnswerTime, exit);
+  if (!result) {
+    return exit;
+  }
+  if (daemon.output == Output::json) {
+    print_json(*result);
+    return exit;
+  }
+  const auto field = [&](const char* key) { return text_of(result->value(key, json())); };
+  const json reload = result->value("last_reload", json::object());
+  const json buffers = result->value("buffers", json::object());
+  line("node", field("node"));
+  line("version", field("version"));
+  line("pid", field("pid"));
+  line("uptime", field("uptime_s") + " s");
+  line("generation", field("generation"));
+  line("endpoints", field("endpoints"));
+  line("policies", field("policies"));
+  line("last reload", time_text(reload.value("at", json())) +
+                          (reload.value("ok", true) ? " ok" : " failed: ") +
+                          reload.value("error", ""));
+  line("buffers", text_of(buffers.value("free", json())) + " free of " +
+                      text_of(buffers.value("total", json())) +
+                      (result->value("huge_pages", false) ? ", on huge pages" : ""));
+  std::puts("");
+  print_table(result->value("workers", json::array()),
+              {"core", "idle_mode", "busy_ratio", "connections", "ports"});
+  return exit;
+}
+
+int get(const Daemon& daemon, const std::string& what, const std::string& name) {
+  const Kind* kind = kind_of(what);
+  if (kind == nullptr) {
+    print_error("get: \"" + what + "\" is not among endpoints, policies, routes, connections");
+    return kBadInput;
+  }
+  int exit = kYes;
+  const std::optional<json> result = ask(daemon, what, kAnswerTime, exit);
+  if (!result) {
+    return exit;
+  }
+  json rows = json::array();
+  for (const json& row : *result) {
+    if (name.empty() || names(row, *kind, name)) {
+      rows.push_back(row);
+    }
+  }
+  if (!name.empty() && rows.empty()) {
+    print_error("get " + what + ": none is named \"" + name + "\"");
+    exit = kNo;
+  }
+  if (daemon.output == Output::json) {
+    print_json(rows);
+  } else if (exit == kYes) {
+    print_table(rows, kind->columns);
+  }
+  return exit;
+}
+
+int stats(const Daemon& daemon, const std::string& what) {
+  int exit = kYes;
+  const std::optional<json> result = ask(daemon, "stats", kAnswerTime, exit);
+  if (!result) {
+    return exit;
+  }
+  if (daemon.output == Output::json) {
+    print_json(what.empty() ? *result : result->value(what, json()));
+    return exit;
+  }
+  for (const char* part : {"ports", "drops", "rules"}) {
+    if (what.empty() || what == part) {
+      print_stats(result->value(part, json::object()), part);
+      if (what.empty() && std::string_view(part) != "rules") {
+        std::puts("");
+      }
+    }
+  }
+  return exit;
+}
+
+int reload(const Daemon& daemon) {
+  int exit = kYes;
+  const std::optional<json> result = ask(daemon, "reload", kReloadTime, exit);
+  if (!result) {
+    return exit;
+  }
+  if (daemon.output == Output::json) {
+    print_json(*result);
+  } else {
+    std::printf("generation %s%s\n", text_of(result->value("generation", json())).c_str(),
+                result->value("changed", true) ? "" : ", nothing changed");
+  }
+  return exit;
+}
+
+int version(const Daemon& daemon) {
+  const Result<json> answer =
+      call(daemon.socket, {{"verb", "status"}}, std::chrono::seconds(1));
+  json running;
+  if (answer && answer->value("ok", false)) {
+    running = answer->value("result", json::object()).value("version", json());
+  }
+  if (daemon.output == Output::json) {
+    print_json({{"sluicectl", SLUICE_VERSION}, {"sluiced", running}});
+    return kYes;
+  }
+  std::printf("sluicectl %s\n", SLUICE_VERSION);
+  if (!running.is_null()) {
+    std::printf("sluiced %s\n", text_of(running).c_str());
+  }
+  return kYes;
+}
+
+}  // namespace sluice::control::cli

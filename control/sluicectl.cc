@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluicectl: what people and scripts ask of sluice.  Reads the arguments; the verbs are in
+// cli_offline (no daemon needed) and cli_live.
+#include <functional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "control/cli_live.h"
+#include "control/cli_offline.h"
+
+namespace {
+
+namespace cli = sluice::control::cli;
+
+struct Arguments {
+  cli::Daemon daemon{.socket = "/run/sluice/control.sock"};
+  cli::CheckArguments check;
+  cli::ExplainArguments explain;
+  std::string expression;
+  std::string labels;
+  std::string what;
+  std::string name;
+};
+
+using Run = std::function<int()>;
+
+void add_offline(CLI::App& app, Arguments& a, Run& run) {
+  CLI::App* check = app.add_subcommand("check", "say what is wrong with configuration files");
+  auto* sources = check->add_option_group("files");
+  sources->add_option("-f,--filename", a.check.paths,
+                      "resource files or directories; - is stdin");
+  sources->add_option("--config", a.check.config, "a sluice.yaml, and all that it names");
+  sources->require_option(1);
+  check->add_flag("--strict", a.check.strict,
+                  "unknown fields are errors; other warnings end with exit code 1");
+  check->footer(
+      "Exit codes: 0 fine, 1 warnings under --strict, 2 errors.\n"
+      "Examples:\n"
+      "  sluicectl check -f policy.d\n"
+      "  kubectl get networkpolicies -A -o yaml | sluicectl check -f -\n"
+      "  sluicectl check --config /etc/sluice/sluice.yaml --strict");
+  check->callback([&] { run = [&] { return cli::check(a.check, a.daemon.output); }; });
+
+  CLI::App* explain = app.add_subcommand(
+      "explain", "say whether a flow's first packet passes, and which rule decides");
+  explain->add_option("--config", a.explain.config, "settings file")->required();
+  auto* packets = explain->add_option("--packets", a.explain.packets,
+                                      "a file of packets, one JSON object a line; - is stdin");
+  explain->add_option("flow", a.explain.words, "FROM TO PROTO/PORT")
+      ->expected(3)
+      ->excludes(packets);
+  explain->footer(
+      "FROM and TO: an address, NAMESPACE/POD, an interface of a local endpoint, world, or "
+      "host.\n"
+      "Exit codes: 0 allowed, 1 denied or unknown, 2 bad input; with --packets 0 whatever the\n"
+      "verdicts, 2 if a line makes no sense.\n"
+      "Examples:\n"
+      "  sluicectl explain --config sluice.yaml shop/web-0 shop/db-0 tcp/5432\n"
+      "  echo '{\"src\":\"10.244.1.2\",\"dst\":\"10.244.1.3\",\"proto\":\"tcp\",\"dport\":80}' "
+      "|\n"
+      "    sluicectl explain --config sluice.yaml --packets - -o json");
+  explain->callback([&] {
+    if (a.explain.packets.empty() && a.explain.words.empty()) {
+      throw CLI::RequiredError("FROM TO PROTO/PORT, or --packets");
+    }
+    run = [&] { return cli::explain(a.explain, a.daemon.output); };
+  });
+
+  CLI::App* selector = app.add_subcommand("selector", "try a Calico selector on labels");
+  selector->add_option("expression", a.expression, "the selector")->required();
+  selector->add_option("--labels", a.labels, "KEY=VALUE,KEY=VALUE");
+  selector->footer(
+      "Exit codes: 0 matches, 1 does not, 2 does not parse.\n"
+      "Example:\n"
+      "  sluicectl selector \"app in {'web','api'} && !has(canary)\" --labels "
+      "app=web,env=prod");
+  selector->callback(
+      [&] { run = [&] { return cli::selector(a.expression, a.labels, a.daemon.output); }; });
+}
+
+void add_live(CLI::App& app, Arguments& a, Run& run) {
+  CLI::App* status = app.add_subcommand("status", "how the daemon is doing");
+  status->footer("Example:\n  sluicectl status -o json");
+  status->callback([&] { run = [&] { return cli::status(a.daemon); }; });
+
+  CLI::App* get = app.add_subcommand("get", "list what the daemon works with");
+  get->add_option("what", a.what, "endpoints, policies, routes or connections")
+      ->required()
+      ->check(CLI::IsMember({"endpoints", "policies", "routes", "connections"}));
+  get->add_option("name", a.name,
+                  "only this one: a name, NAMESPACE/NAME, interface or address");
+  get->footer(
+      "Exit codes: 0 listed, 1 none of that name, 3 no daemon.\n"
+      "Examples:\n"
+      "  sluicectl get endpoints\n"
+      "  sluicectl get policies shop/db-ingress\n"
+      "  sluicectl get connections 10.244.1.2");
+  get->callback([&] { run = [&] { return cli::get(a.daemon, a.what, a.name); }; });
+
+  CLI::App* stats =
+      app.add_subcommand("stats", "packets and bytes by port, drop reason and rule");
+  stats->add_option("what", a.what, "ports, drops or rules; all if left out")
+      ->check(CLI::IsMember({"ports", "drops", "rules"}));
+  stats->footer("Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json");
+  stats->callback([&] { run = [&] { return cli::stats(a.daemon, a.what); }; });
+
+  CLI::App* reload =
+      app.add_subcommand("reload", "read the configuration again, all or nothing");
+  reload->footer(
+      "Exit codes: 0 in force, 3 no daemon, 4 refused: what ran before runs on.\n"
+      "Example:\n  sluicectl reload");
+  reload->callback([&] { run = [&] { return cli::reload(a.daemon); }; });
+
+  CLI::App* version = app.add_subcommand("version", "versions of sluicectl and the daemon");
+  version->footer("Example:\n  sluicectl version");
+  version->callback([&] { run = [&] { return cli::version(a.daemon); }; });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  Run run;
+  std::string output = "table";
+  CLI::App app{"sluicectl: check, explain and watch sluice"};
+  app.require_subcommand(1);
+  app.fallthrough();  // -s and -o may follow the verb
+  app.add_option("-s,--socket", arguments.daemon.socket, "the daemon's control socket")
+      ->envname("SLUICE_SOCKET")
+      ->capture_default_str();
+  app.add_option("-o,--output", output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  app.footer(
+      "Exit codes: 0 yes, 1 a negative answer, 2 bad usage or input, 3 daemon not reachable,\n"
+      "4 refused or rolled back.\n"
+      "Examples:\n"
+      "  sluicectl check --config /etc/sluice/sluice.yaml\n"
+      "  sluicectl explain --config /etc/sluice/sluice.yaml shop/web-0 shop/db-0 tcp/5432\n"
+      "  sluicectl get endpoints -o json");
+  add_offline(app, arguments, run);
+  add_live(app, arguments, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+      app.exit(error);  // --help
+      return cli::kYes;
+    }
+    cli::print_error(error.what(), "sluicectl --help, or sluicectl VERB --help");
+    return cli::kBadInput;
+  }
+  arguments.daemon.output = output == "json" ? cli::Output::json : cli::Output::table;
+  return run();
+}
