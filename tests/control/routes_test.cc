@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/routes.h"
+
+#include <gtest/gtest.h>
+
+#include "control/build.h"
+
+namespace sluice::control {
+namespace {
+
+Ip4 ip(const char* text) {
+  return parse_address(text)->v4();
+}
+
+config::Node node(const char* name, const char* address, const char* tunnel) {
+  config::Node n;
+  n.meta.name = name;
+  n.address = parse_prefix(address);
+  n.address_host = ip(std::string(address).substr(0, std::string(address).find('/')).c_str());
+  if (tunnel != nullptr) {
+    n.tunnel_address = ip(tunnel);
+  }
+  return n;
+}
+
+config::Block block(const char* cidr, const char* owner) {
+  config::Block b;
+  b.cidr = *parse_prefix(cidr);
+  b.node = owner;
+  return b;
+}
+
+config::WorkloadEndpoint workload(const char* name, const char* owner, const char* address) {
+  config::WorkloadEndpoint w;
+  w.meta.kind = "WorkloadEndpoint";
+  w.meta.namespace_name = "ns1";
+  w.meta.name = name;
+  w.node = owner;
+  w.interface_name = std::string("cali") + name;
+  w.ip_networks = {*parse_prefix(address)};
+  return w;
+}
+
+LocalEndpoint local(const char* interface_name, const char* address) {
+  LocalEndpoint e;
+  e.interface_name = interface_name;
+  e.addresses = {*parse_address(address)};
+  return e;
+}
+
+// Three nodes: ours, one on our subnet, one beyond the gateway.
+config::Model cluster(config::EncapMode mode) {
+  config::Model m;
+  m.settings.node = "node1";
+  m.settings.uplink.addresses = {{ip("192.168.0.1"), 24}};
+  m.settings.uplink.gateway = ip("192.168.0.254");
+  m.nodes = {node("node1", "192.168.0.1/24", "10.0.0.0"),
+             node("node2", "192.168.0.2/24", "10.0.1.0"),
+             node("node3", "192.168.7.3/24", nullptr)};
+  m.blocks = {block("10.0.0.0/26", "node1"), block("10.0.1.0/26", "node2"),
+              block("10.0.3.0/26", "node3")};
+  config::IpPool pool;
+  pool.cidr = *parse_prefix("10.0.0.0/16");
+  pool.ipip = mode;
+  m.ip_pools = {pool};
+  return m;
+}
+
+std::string text(const Route& route) {
+  switch (route.kind) {
+    case RouteKind::endpoint:
+      return "endpoint " + std::to_string(route.endpoint);
+    case RouteKind::tunnel:
+      return "tunnel " + to_string(route.next_hop) + " by " + to_string(route.neighbour);
+    case RouteKind::gateway:
+      return "gateway " + to_string(route.next_hop);
+    case RouteKind::connected:
+      return "connected";
+    case RouteKind::local:
+      return "local";
+    case RouteKind::blackhole:
+      return "blackhole";
+  }
+  return "";
+}
+
+struct Planned {
+  RoutePlan plan;
+  config::Findings findings;
+  std::string route(const char* address) const {
+    const auto table = make_route_table(plan, 1);
+    const RouteId id = table->lpm.find(ip(address));
+    return id == Lpm4::kNone ? "none" : text(table->routes[id]);
+  }
+};
+
+Planned plan(const config::Model& model, const std::vector<LocalEndpoint>& endpoints = {}) {
+  EndpointSlots slots;
+  for (const LocalEndpoint& e : endpoints) {
+    slots.assign(e.interface_name);
+  }
+  Planned p;
+  p.plan = plan_routes(model, endpoints, slots, p.findings);
+  return p;
+}
+
+TEST(Routes, FollowPoolsBlocksAndNodes) {
+  const struct {
+    config::EncapMode mode;
+    const char* address;
+    const char* route;
+  } rows[] = {
+      {config::EncapMode::always, "10.0.1.5", "tunnel 192.168.0.2 by 192.168.0.2"},
+      {config::EncapMode::always, "10.0.3.5", "tunnel 192.168.7.3 by 192.168.0.254"},
+      {config::EncapMode::always, "10.0.1.0", "tunnel 192.168.0.2 by 192.168.0.2"},
+      {config::EncapMode::cross_subnet, "10.0.1.5", "gateway 192.168.0.2"},
+      {config::EncapMode::cross_subnet, "10.0.3.5", "tunnel 192.168.7.3 by 192.168.0.254"},
+      {config::EncapMode::never, "10.0.1.5", "gateway 192.168.0.2"},
+      {config::EncapMode::never, "10.0.3.5", "gateway 192.168.0.254"},
+      {config::EncapMode::always, "10.0.0.7", "endpoint 0"},
+      {config::EncapMode::always, "10.0.0.9", "blackhole"},
+      {config::EncapMode::always, "10.0.0.0", "local"},
+      {config::EncapMode::always, "192.168.0.1", "local"},
+      {config::EncapMode::always, "192.168.0.77", "connected"},
+      {config::EncapMode::always, "198.51.100.1", "gateway 192.168.0.254"},
+  };
+  for (const auto& row : rows) {
+    const Planned p = plan(cluster(row.mode), {local("cali7", "10.0.0.7")});
+    EXPECT_EQ(p.route(row.address), row.route) << row.address;
+    EXPECT_TRUE(p.findings.all().empty()) << row.address;
+  }
+}
+
+TEST(Routes, PeersAreTheOtherNodes) {
+  const RoutePlan p = plan(cluster(config::EncapMode::always)).plan;
+  EXPECT_EQ(p.peers, (std::set<Ip4>{ip("192.168.0.2"), ip("192.168.7.3")}));
+  EXPECT_EQ(p.own, (std::set<Ip4>{ip("192.168.0.1"), ip("10.0.0.0")}));
+  EXPECT_EQ(p.broadcasts, (std::set<Ip4>{ip("192.168.0.255")}));
+  EXPECT_EQ(p.outer_source, ip("192.168.0.1"));
+  EXPECT_EQ(p.tunnel_address, ip("10.0.0.0"));
+}
+
+TEST(Routes, ABorrowedAddressGoesToItsOwner) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.workload_endpoints = {workload("borrowed", "node3", "10.0.0.20/32"),
+                          workload("plain", "node2", "10.0.1.20/32")};
+  const Planned p = plan(m);
+  EXPECT_EQ(p.route("10.0.0.20"), "tunnel 192.168.7.3 by 192.168.0.254");
+  EXPECT_TRUE(p.plan.routes.contains(*parse_prefix("10.0.0.20/32")));
+  EXPECT_FALSE(p.plan.routes.contains(*parse_prefix("10.0.1.20/32")));
+}
+
+TEST(Routes, AnOwnBlockOfOneAddressIsNoBlackhole) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.blocks = {block("10.0.0.9/32", "node1")};
+  EXPECT_EQ(plan(m).route("10.0.0.9"), "gateway 192.168.0.254");
+}
+
+TEST(Routes, StaticRoutesReplaceBlocks) {
+  config::Model m = cluster(config::EncapMode::never);
+  config::StaticRoute tunnelled;
+  tunnelled.block = *parse_prefix("10.0.9.0/26");
+  tunnelled.node = ip("192.168.0.9");
+  config::StaticRoute direct = tunnelled;
+  direct.block = *parse_prefix("10.0.10.0/26");
+  direct.tunnel = false;
+  m.settings.routes = {tunnelled, direct};
+  const Planned p = plan(m);
+  EXPECT_EQ(p.route("10.0.9.1"), "tunnel 192.168.0.9 by 192.168.0.9");
+  EXPECT_EQ(p.route("10.0.10.1"), "gateway 192.168.0.9");
+  EXPECT_EQ(p.route("10.0.3.5"), "gateway 192.168.0.254");
+  EXPECT_TRUE(p.plan.peers.contains(ip("192.168.0.9")));
+}
+
+TEST(Routes, ATunnelNeedsAnAddressOfOurs) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.nodes.erase(m.nodes.begin());
+  m.settings.uplink.addresses.clear();
+  EXPECT_TRUE(plan(m).findings.has_errors());
+}
+
+TEST(Routes, AnUplinkWithoutTheNodesAddressIsDoubtful) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.settings.uplink.addresses = {{ip("192.168.0.8"), 24}};
+  const Planned p = plan(m);
+  EXPECT_FALSE(p.findings.has_errors());
+  ASSERT_EQ(p.findings.all().size(), 1u);
+  EXPECT_NE(p.findings.all()[0].message.find("192.168.0.1"), std::string::npos);
+}
+
+TEST(EndpointSlots, StayWhileThePodDoesAndRestAfterwards) {
+  EndpointSlots slots;
+  EXPECT_EQ(slots.assign("cali1"), 0u);
+  EXPECT_EQ(slots.assign("cali2"), 1u);
+  EXPECT_EQ(slots.assign("cali1"), 0u);
+  EXPECT_EQ(slots.port("cali2"), kFirstPodPort + 1);
+  EXPECT_EQ(slots.interface_of(kFirstPodPort), "cali1");
+  EXPECT_EQ(slots.interface_of(kUplinkPort), "");
+  slots.release_absent({local("cali2", "10.0.0.2")});
+  EXPECT_FALSE(slots.find("cali1"));
+  EXPECT_EQ(slots.interface_of(kFirstPodPort), "");
+  EXPECT_EQ(slots.assign("cali3"), 2u);  // connections may still know slot 0
+}
+
+TEST(EndpointSlots, AreReusedWhenAllWereGiven) {
+  EndpointSlots slots;
+  for (EndpointId i = 0; i < EndpointSlots::kMaxSlots; ++i) {
+    ASSERT_EQ(slots.assign("cali" + std::to_string(i)), i);
+  }
+  EXPECT_FALSE(slots.assign("one too many"));
+  slots.release("cali17");
+  EXPECT_EQ(slots.assign("next"), 17u);
+  EXPECT_EQ(slots.size(), EndpointSlots::kMaxSlots);
+}
+
+TEST(Build, SharesAnUnchangedRouteTable) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.workload_endpoints = {workload("a", "node1", "10.0.0.7/32")};
+  Registries registries;
+  config::Findings findings;
+  const Built first = build(m, registries, nullptr, findings);
+  const Built second = build(m, registries, &first, findings);
+  EXPECT_EQ(first.generation->routes->version, 1u);
+  EXPECT_EQ(second.generation->routes, first.generation->routes);
+  EXPECT_EQ(second.generation->number, first.generation->number + 1);
+  m.workload_endpoints.push_back(workload("b", "node1", "10.0.0.8/32"));
+  const Built third = build(m, registries, &second, findings);
+  EXPECT_EQ(third.generation->routes->version, 2u);
+  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.7").value), 0u);
+  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.8").value), 1u);
+  EXPECT_TRUE(third.generation->endpoints[1].ready);
+  EXPECT_FALSE(findings.has_errors());
+}
+
+TEST(Build, NamesTheNearestNodeWhenOursIsUnknown) {
+  config::Model m = cluster(config::EncapMode::always);
+  m.settings.node = "nod1";
+  Registries registries;
+  config::Findings findings;
+  build(m, registries, nullptr, findings);
+  ASSERT_TRUE(findings.has_errors());
+  EXPECT_NE(findings.all()[0].hint.find("node"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::control
