@@ -17,10 +17,9 @@ namespace {
 
 constexpr int kTickMs = 20;
 // The kernel keeps about 150 bytes for each buffer and port, so a pod's share stays small.
-constexpr uint32_t kBuffersPerPod = 1024;
+constexpr uint32_t kBuffersPerPod = 2048;
 constexpr uint32_t kBuffersBase = 16384;
 
-// The signals that the loop takes from a descriptor; blocked in every thread.
 sigset_t loop_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -31,6 +30,11 @@ sigset_t loop_signals() {
 }
 
 }  // namespace
+
+void Daemon::block_signals() {
+  const sigset_t signals = loop_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
 
 Daemon::~Daemon() {
   for (auto& worker : workers_) {
@@ -50,7 +54,6 @@ Daemon::~Daemon() {
 
 Status Daemon::start(const config::Loaded& loaded) {
   const sigset_t signals = loop_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
   started_ = std::time(nullptr);
   last_reload_.at = started_;

@@ -33,6 +33,10 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
+  // HUP, TERM and INT come through the loop's descriptor.  Call it before any thread is made
+  // (EAL makes some): a thread that does not block them would be ended by them.
+  static void block_signals();
+
   // Brings all of it up from a model that loaded without errors; on failure what was set up is
   // taken down again by the destructor.
   Status start(const config::Loaded& loaded);

@@ -43,6 +43,7 @@ int run(const sluice::config::Loaded& loaded, const std::string& file) {
                 {"must run as root: it attaches XDP programs and opens AF_XDP sockets",
                  "sudo sluiced --config " + file});
   }
+  control::Daemon::block_signals();
   if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
     return fail(kRefused, s.error());
   }

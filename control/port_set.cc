@@ -59,7 +59,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
-  options.ring_size = pod ? 512 : 2048;
+  options.ring_size = pod ? 1024 : 2048;
   auto port = PortXsk::open(info, options, buffers_);
   if (!port) {
     xdp_->detach(l.ifindex);
