@@ -39,7 +39,7 @@ void add_offline(CLI::App& app, Arguments& a, Run& run) {
       "Examples:\n"
       "  sluicectl check -f policy.d\n"
       "  kubectl get networkpolicies -A -o yaml | sluicectl check -f -\n"
-      "  sluicectl check --config /etc/sluice/sluice.yaml --strict");
+      "  sluicectl check --config /etc/sluice/sluice.yaml --strict\n");
   check->callback([&] { run = [&] { return cli::check(a.check, a.daemon.output); }; });
 
   CLI::App* explain = app.add_subcommand(
@@ -59,7 +59,7 @@ void add_offline(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl explain --config sluice.yaml shop/web-0 shop/db-0 tcp/5432\n"
       "  echo '{\"src\":\"10.244.1.2\",\"dst\":\"10.244.1.3\",\"proto\":\"tcp\",\"dport\":80}' "
       "|\n"
-      "    sluicectl explain --config sluice.yaml --packets - -o json");
+      "    sluicectl explain --config sluice.yaml --packets - -o json\n");
   explain->callback([&] {
     if (a.explain.packets.empty() && a.explain.words.empty()) {
       throw CLI::RequiredError("FROM TO PROTO/PORT, or --packets");
@@ -74,14 +74,14 @@ void add_offline(CLI::App& app, Arguments& a, Run& run) {
       "Exit codes: 0 matches, 1 does not, 2 does not parse.\n"
       "Example:\n"
       "  sluicectl selector \"app in {'web','api'} && !has(canary)\" --labels "
-      "app=web,env=prod");
+      "app=web,env=prod\n");
   selector->callback(
       [&] { run = [&] { return cli::selector(a.expression, a.labels, a.daemon.output); }; });
 }
 
 void add_live(CLI::App& app, Arguments& a, Run& run) {
   CLI::App* status = app.add_subcommand("status", "how the daemon is doing");
-  status->footer("Example:\n  sluicectl status -o json");
+  status->footer("Example:\n  sluicectl status -o json\n");
   status->callback([&] { run = [&] { return cli::status(a.daemon); }; });
 
   CLI::App* get = app.add_subcommand("get", "list what the daemon works with");
@@ -95,25 +95,25 @@ void add_live(CLI::App& app, Arguments& a, Run& run) {
       "Examples:\n"
       "  sluicectl get endpoints\n"
       "  sluicectl get policies shop/db-ingress\n"
-      "  sluicectl get connections 10.244.1.2");
+      "  sluicectl get connections 10.244.1.2\n");
   get->callback([&] { run = [&] { return cli::get(a.daemon, a.what, a.name); }; });
 
   CLI::App* stats =
       app.add_subcommand("stats", "packets and bytes by port, drop reason and rule");
   stats->add_option("what", a.what, "ports, drops or rules; all if left out")
       ->check(CLI::IsMember({"ports", "drops", "rules"}));
-  stats->footer("Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json");
+  stats->footer("Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json\n");
   stats->callback([&] { run = [&] { return cli::stats(a.daemon, a.what); }; });
 
   CLI::App* reload =
       app.add_subcommand("reload", "read the configuration again, all or nothing");
   reload->footer(
       "Exit codes: 0 in force, 3 no daemon, 4 refused: what ran before runs on.\n"
-      "Example:\n  sluicectl reload");
+      "Example:\n  sluicectl reload\n");
   reload->callback([&] { run = [&] { return cli::reload(a.daemon); }; });
 
   CLI::App* version = app.add_subcommand("version", "versions of sluicectl and the daemon");
-  version->footer("Example:\n  sluicectl version");
+  version->footer("Example:\n  sluicectl version\n");
   version->callback([&] { run = [&] { return cli::version(a.daemon); }; });
 }
 

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the built sluicectl, as users do; SLUICECTL is its path.
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/wait.h>
+
+#include "control/api.h"
+
+namespace sluice::control {
+namespace {
+
+using nlohmann::json;
+
+struct Outcome {
+  int exit = -1;
+  std::string out;
+  std::string err;
+};
+
+constexpr const char* kPolicy = R"(
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  selector: app == 'db'
+  types: [Ingress]
+  ingress:
+    - action: Allow
+      protocol: TCP
+      source: {selector: app == 'web'}
+      destination: {ports: [5432]}
+)";
+
+constexpr const char* kEndpoints = R"(
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: n1-k8s-web-eth0, namespace: shop, labels: {app: web}}
+spec:
+  node: n1
+  orchestrator: k8s
+  pod: web
+  endpoint: eth0
+  interfaceName: caliweb
+  ipNetworks: [10.1.0.2/32]
+  profiles: []
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: n1-k8s-db-eth0, namespace: shop, labels: {app: db}}
+spec:
+  node: n1
+  orchestrator: k8s
+  pod: db
+  endpoint: eth0
+  interfaceName: calidb
+  ipNetworks: [10.1.0.3/32]
+  profiles: [open]
+---
+apiVersion: projectcalico.org/v3
+kind: Profile
+metadata: {name: open}
+spec:
+  egress: [{action: Allow}]
+  ingress: [{action: Allow}]
+)";
+
+constexpr const char* kSettings = R"(
+node: n1
+resources: [policy.d]
+uplink:
+  interface: eth0
+  addresses: [192.168.1.1/24]
+  gateway: 192.168.1.254
+)";
+
+class CliTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sluice-cli-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+    std::filesystem::create_directory(directory_ + "/policy.d");
+    write("policy.d/policy.yaml", kPolicy);
+    write("policy.d/endpoints.yaml", kEndpoints);
+    write("sluice.yaml", kSettings);
+  }
+  void TearDown() override {
+    stopping_ = true;
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+    server_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void write(const std::string& name, std::string_view text) {
+    std::ofstream(directory_ + "/" + name) << text;
+  }
+  std::string read(const std::string& name) {
+    std::ostringstream text;
+    text << std::ifstream(directory_ + "/" + name).rdbuf();
+    return text.str();
+  }
+
+  // `arguments` as a shell would read them, in a directory of the test's own.
+  Outcome run(const std::string& arguments) {
+    const std::string command =
+        "cd " + directory_ + " && exec " SLUICECTL " " + arguments + " >out 2>err";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read("out"), read("err")};
+  }
+
+  // A daemon with little to say, on the socket "sock".
+  void start_daemon() {
+    const auto says = [](json value) {
+      return Handler([value](const json&) -> Result<json> { return value; });
+    };
+    const json endpoints = {{{"namespace", "shop"},
+                             {"name", "web"},
+                             {"interface", "caliweb"},
+                             {"addresses", {"10.1.0.2"}},
+                             {"worker", 0},
+                             {"ingress_policies", json::array()},
+                             {"egress_policies", {"shop/db"}},
+                             {"state", "up"}},
+                            {{"namespace", "shop"},
+                             {"name", "db"},
+                             {"interface", "calidb"},
+                             {"addresses", {"10.1.0.3"}},
+                             {"worker", 0},
+                             {"ingress_policies", json::array()},
+                             {"egress_policies", json::array()},
+                             {"state", "up"}}};
+    const json stats = {{"ports", {{"uplink", {{"rx_packets", 5}}}}},
+                        {"drops", {{"ip4_ttl", 2}, {"policy_deny_ingress", 30}}},
+                        {"rules", json::array()}};
+    Handlers handlers = {
+        {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
+        {"endpoints", says(endpoints)},
+        {"stats", says(stats)},
+        {"reload", Handler([](const json&) -> Result<json> {
+           return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
+         })},
+    };
+    auto server = ApiServer::listen(directory_ + "/sock", std::move(handlers));
+    ASSERT_TRUE(server) << server.error().what;
+    server_.emplace(std::move(*server));
+    thread_ = std::thread([this] {
+      while (!stopping_) {
+        std::vector<pollfd> polled;
+        server_->add_to(polled);
+        poll(polled.data(), polled.size(), 10);
+        server_->handle(polled);
+      }
+    });
+  }
+
+  std::string directory_;
+  std::optional<ApiServer> server_;
+  std::thread thread_;
+  std::atomic<bool> stopping_ = false;
+};
+
+TEST_F(CliTest, EndsWithTheExitCodeThatItsHelpStates) {
+  write("broken.yaml", "kind: [\n");
+  write("selector.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\n"
+        "metadata: {name: a}\nspec:\n  selector: app ==\n");
+  write("unknown.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\n"
+        "metadata: {name: a}\nspec: {selector: all(), colour: red}\n");
+  const struct {
+    const char* arguments;
+    int exit;
+  } rows[] = {
+      {"", 2},
+      {"--help", 0},
+      {"check --help", 0},
+      {"explain --help", 0},
+      {"get --help", 0},
+      {"dance", 2},
+      {"status --loud", 2},
+      {"-o xml status", 2},
+
+      {"selector 'app == \"web\"' --labels app=web", 0},
+      {"selector 'app == \"web\"' --labels app=db,env=prod", 1},
+      {"selector 'app =='", 2},
+      {"selector 'all()' --labels web", 2},
+      {"selector", 2},
+
+      {"check -f policy.d", 0},
+      {"check -f - < policy.d/policy.yaml", 0},
+      {"check --config sluice.yaml", 0},
+      {"check --config sluice.yaml --strict", 0},
+      {"check -f broken.yaml", 2},
+      {"check -f selector.yaml", 2},
+      {"check -f missing.yaml", 2},
+      {"check -f unknown.yaml", 0},
+      {"check -f unknown.yaml --strict", 2},
+      {"check", 2},
+      {"check -f policy.d --config sluice.yaml", 2},
+
+      {"explain --config sluice.yaml shop/web shop/db tcp/5432", 0},
+      {"explain --config sluice.yaml shop/web shop/db tcp/80", 1},
+      {"explain --config sluice.yaml shop/nobody shop/db tcp/80", 2},
+      {"explain --config sluice.yaml shop/web shop/db", 2},
+      {"explain --config sluice.yaml", 2},
+      {"explain --config missing.yaml shop/web shop/db tcp/80", 2},
+      {"explain --config sluice.yaml --packets missing", 2},
+
+      {"status -s ./none", 3},
+      {"-s ./none get endpoints", 3},
+      {"reload -s ./none", 3},
+      {"version -s ./none", 0},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = run(row.arguments);
+    EXPECT_EQ(outcome.exit, row.exit) << row.arguments << "\n" << outcome.out << outcome.err;
+    if (row.exit >= 2) {
+      EXPECT_TRUE(outcome.err.starts_with("sluicectl: ")) << row.arguments << outcome.err;
+    }
+  }
+}
+
+TEST_F(CliTest, PlacesErrorsAtFileLineAndColumn) {
+  write("selector.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\n"
+        "metadata: {name: a}\nspec:\n  selector: app ==\n");
+  const Outcome outcome = run("check -f selector.yaml");
+  EXPECT_TRUE(outcome.err.starts_with("sluicectl: selector.yaml:5:")) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+}
+
+TEST_F(CliTest, ExplainsPacketsOneLineEachInOrder) {
+  write("packets",
+        R"({"src":"10.1.0.2","dst":"10.1.0.3","proto":"tcp","sport":1000,"dport":5432})"
+        "\n"
+        R"({"src":"10.1.0.2","dst":"10.1.0.3","proto":"tcp","sport":1000,"dport":80})"
+        "\n");
+  const Outcome outcome = run("explain --config sluice.yaml --packets packets -o json");
+  EXPECT_EQ(outcome.exit, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  const char* verdicts[] = {"allow", "deny"};
+  for (const char* verdict : verdicts) {
+    std::string line;
+    ASSERT_TRUE(std::getline(lines, line));
+    EXPECT_EQ(json::parse(line)["verdict"], verdict) << line;
+  }
+}
+
+TEST_F(CliTest, ExplainsTheLinesAfterABadOneAndEndsWithTwo) {
+  write("packets",
+        "nonsense\n"
+        R"({"src":"10.1.0.2","dst":"10.1.0.3","proto":"tcp","dport":5432})"
+        "\n");
+  const Outcome outcome = run("explain --config sluice.yaml --packets - -o json < packets");
+  EXPECT_EQ(outcome.exit, 2);
+  const size_t end = outcome.out.find('\n');
+  EXPECT_TRUE(json::parse(outcome.out.substr(0, end)).contains("error")) << outcome.out;
+  EXPECT_EQ(json::parse(outcome.out.substr(end + 1))["verdict"], "allow");
+}
+
+TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
+  start_daemon();
+  const struct {
+    const char* arguments;
+    int exit;
+    const char* out;  // is part of the output
+  } rows[] = {
+      {"-s sock status", 0, "n1"},
+      {"-s sock status -o json", 0, "\"version\":\"9.9\""},
+      {"version -s sock", 0, "sluiced 9.9"},
+      {"get endpoints -s sock", 0, "NAMESPACE  NAME  INTERFACE"},
+      {"get endpoints web -s sock", 0, "10.1.0.2"},
+      {"get endpoints shop/db -s sock", 0, "calidb"},
+      {"get endpoints caliweb -s sock -o json", 0, "\"caliweb\""},
+      {"get endpoints 10.1.0.3 -s sock", 0, "db"},
+      {"get endpoints nobody -s sock", 1, ""},
+      {"get colours -s sock", 2, ""},
+      {"get policies -s sock", 2, ""},  // this daemon does not know the verb
+      {"stats -s sock", 0, "RX_PACKETS"},
+      {"stats drops -s sock -o json", 0, "\"ip4_ttl\":2"},
+      {"stats colours -s sock", 2, ""},
+      {"reload -s sock", 4, ""},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = run(row.arguments);
+    EXPECT_EQ(outcome.exit, row.exit) << row.arguments << "\n" << outcome.out << outcome.err;
+    EXPECT_NE(outcome.out.find(row.out), std::string::npos) << row.arguments << "\n"
+                                                            << outcome.out;
+  }
+}
+
+TEST_F(CliTest, ListsTheMostFrequentDropFirst) {
+  start_daemon();
+  EXPECT_EQ(run("-s sock stats drops").out,
+            "REASON               PACKETS\n"
+            "policy_deny_ingress       30\n"
+            "ip4_ttl                    2\n");
+}
+
+TEST_F(CliTest, PassesOnThePlaceAndHintOfARefusedReload) {
+  start_daemon();
+  EXPECT_EQ(run("-s sock reload").err,
+            "sluicectl: policy.d/a.yaml:3:4: error: bad\n  hint: mend it\n");
+}
+
+TEST_F(CliTest, TakesTheSocketFromTheEnvironment) {
+  start_daemon();
+  setenv("SLUICE_SOCKET", "sock", 1);
+  EXPECT_EQ(run("status").exit, 0);
+  EXPECT_EQ(run("status -s none").exit, 3);
+  unsetenv("SLUICE_SOCKET");
+}
+
+}  // namespace
+}  // namespace sluice::control
