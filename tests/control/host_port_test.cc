@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Against the real kernel, in a network namespace of the test's own; skipped without the right
+// to make one.
+#include "control/host_port.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace sluice::control {
+namespace {
+
+constexpr uint32_t kMain = 254;
+
+Ip4 ip(const char* text) {
+  return parse_address(text)->v4();
+}
+Prefix prefix(const char* text) {
+  return *parse_prefix(text);
+}
+
+class HostPortTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (unshare(CLONE_NEWNET) != 0) {
+      GTEST_SKIP() << "may not make a network namespace";
+    }
+    auto netlink = Netlink::open();
+    ASSERT_TRUE(netlink) << netlink.error().what;
+    netlink_.emplace(std::move(*netlink));
+  }
+
+  HostPort create() {
+    auto port = HostPort::create({});
+    if (!port) {
+      ADD_FAILURE() << port.error().what;
+      std::abort();
+    }
+    return std::move(*port);
+  }
+  std::vector<std::string> routes(uint32_t table) {
+    std::vector<std::string> out;
+    const auto all = netlink_->routes(table);
+    for (const Route& route : *all) {
+      out.push_back(to_string(route.destination) +
+                    (route.gateway ? " via " + to_string(*route.gateway) : "") +
+                    (route.source ? " src " + to_string(*route.source) : ""));
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+  bool local(const char* address) {
+    const auto all = netlink_->addresses();
+    return std::any_of(all->begin(), all->end(),
+                       [&](const LocalAddress& one) { return one.address == ip(address); });
+  }
+  static std::string sysctl(const std::string& path) {
+    std::string value;
+    std::ifstream("/proc/sys/net/" + path) >> value;
+    return value;
+  }
+
+  std::optional<Netlink> netlink_;
+};
+
+using Strings = std::vector<std::string>;
+
+TEST_F(HostPortTest, BringsBothEndsUpWithoutIpv6OrReversePathFilter) {
+  const std::string forwarding = sysctl("ipv4/ip_forward");
+  const HostPort port = create();
+  EXPECT_TRUE(port.kernel_end().up);
+  EXPECT_TRUE(port.our_end().up);
+  EXPECT_EQ(port.our_end().name, "sluice0p");
+  EXPECT_EQ(port.kernel_end().mtu, 1500u);
+  EXPECT_EQ(sysctl("ipv6/conf/sluice0/disable_ipv6"), "1");
+  EXPECT_EQ(sysctl("ipv6/conf/sluice0p/disable_ipv6"), "1");
+  EXPECT_EQ(sysctl("ipv4/conf/sluice0/rp_filter"), "0");
+  EXPECT_EQ(sysctl("ipv4/ip_forward"), forwarding);
+}
+
+TEST_F(HostPortTest, MakesRoutesFollowPodsAndBlocks) {
+  HostPort port = create();
+  ASSERT_TRUE(port.sync_pods({ip("10.1.0.2"), ip("10.1.0.3")},
+                             {prefix("10.2.0.0/26"), prefix("fd00::/64")}, ip("10.1.0.1")));
+  EXPECT_EQ(routes(kHostPortTable),
+            (Strings{"10.1.0.2/32", "10.1.0.3/32", "10.2.0.0/26 src 10.1.0.1"}));
+  EXPECT_TRUE(local("10.1.0.1"));
+  ASSERT_TRUE(port.sync_pods({ip("10.1.0.3"), ip("10.1.0.4")}, {prefix("10.2.0.0/26")},
+                             ip("10.1.0.9")));
+  EXPECT_EQ(routes(kHostPortTable),
+            (Strings{"10.1.0.3/32", "10.1.0.4/32", "10.2.0.0/26 src 10.1.0.9"}));
+  EXPECT_FALSE(local("10.1.0.1"));
+  ASSERT_TRUE(port.sync_pods({}, {}, std::nullopt));
+  EXPECT_EQ(routes(kHostPortTable), Strings{});
+  EXPECT_FALSE(local("10.1.0.9"));
+}
+
+TEST_F(HostPortTest, SendsWhatTheNodeSendsToAPodOutOfOurEnd) {
+  HostPort port = create();
+  ASSERT_TRUE(port.sync_pods({ip("10.1.0.2")}, {}, ip("10.1.0.1")));
+  const int packets = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ARP));
+  sockaddr_ll where{};
+  where.sll_family = AF_PACKET;
+  where.sll_protocol = htons(ETH_P_ARP);
+  where.sll_ifindex = port.our_end().ifindex;
+  ASSERT_EQ(bind(packets, reinterpret_cast<sockaddr*>(&where), sizeof where), 0);
+  const int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in pod{};
+  pod.sin_family = AF_INET;
+  pod.sin_port = htons(53);
+  pod.sin_addr.s_addr = inet_addr("10.1.0.2");
+  ASSERT_EQ(sendto(sender, "x", 1, 0, reinterpret_cast<sockaddr*>(&pod), sizeof pod), 1);
+  pollfd readable{packets, POLLIN, 0};
+  ASSERT_EQ(poll(&readable, 1, 2000), 1);
+  uint8_t frame[64];
+  ASSERT_GE(read(packets, frame, sizeof frame), 42);
+  const uint8_t target[] = {10, 1, 0, 2};
+  EXPECT_TRUE(std::equal(target, target + 4, frame + 38));
+  close(packets);
+  close(sender);
+}
+
+TEST_F(HostPortTest, CarriesTheNodesAddressesWhenTheUplinkIsNotTheKernels) {
+  HostPort port = create();
+  ASSERT_TRUE(port.take_over_uplink({{ip("192.168.7.2"), 24}}, ip("192.168.7.1")));
+  EXPECT_EQ(routes(kMain),
+            (Strings{"0.0.0.0/0 via 192.168.7.1", "192.168.7.0/24 src 192.168.7.2"}));
+  port.remove();
+  EXPECT_EQ(routes(kMain), Strings{});
+}
+
+TEST_F(HostPortTest, LeavesNothingBehindAndReplacesWhatADeadInstanceLeft) {
+  {
+    HostPort first = create();
+    ASSERT_TRUE(first.sync_pods({ip("10.1.0.2")}, {}, std::nullopt));
+    const HostPort second = create();  // finds the links and the rule of `first`
+    EXPECT_EQ(routes(kHostPortTable), Strings{});
+  }
+  EXPECT_FALSE(netlink_->link("sluice0")->has_value());
+  EXPECT_FALSE(netlink_->link("sluice0p")->has_value());
+  // Without the rule, adding it anew is no clash.
+  EXPECT_TRUE(netlink_->add_rule({kHostPortRulePriority, kHostPortTable, kRouteProtocol}));
+}
+
+TEST_F(HostPortTest, RefusesALinkOfThatNameThatIsNotOurs) {
+  ASSERT_TRUE(netlink_->add_veth({"sluice0", *parse_mac("02:00:00:00:00:01")},
+                                 {"other", *parse_mac("02:00:00:00:00:02")}, 1500));
+  const auto port = HostPort::create({});
+  ASSERT_FALSE(port);
+  EXPECT_NE(port.error().what.find("not ours"), std::string::npos);
+  EXPECT_TRUE(netlink_->link("sluice0")->has_value());
+}
+
+TEST_F(HostPortTest, MonitorHearsOfLinksAndNeighbours) {
+  auto monitor = NetlinkMonitor::open();
+  ASSERT_TRUE(monitor);
+  EXPECT_TRUE(monitor->drain().empty());
+  {
+    HostPort port = create();
+    ASSERT_TRUE(port.sync_pods({ip("10.1.0.2")}, {}, ip("10.1.0.1")));
+    ASSERT_TRUE(netlink_->resolve(port.kernel_end().ifindex, Address::of(ip("10.1.0.2"))));
+  }
+  bool up = false;
+  bool gone = false;
+  for (const Event& event : monitor->drain()) {
+    up = up ||
+         (event.kind == Event::Kind::link && event.link.name == "sluice0p" && event.link.up);
+    gone = gone || (event.kind == Event::Kind::link_gone && event.link.name == "sluice0p");
+  }
+  EXPECT_TRUE(up);
+  EXPECT_TRUE(gone);
+  EXPECT_TRUE(monitor->drain().empty());
+}
+
+}  // namespace
+}  // namespace sluice::control
