@@ -24,6 +24,7 @@ namespace {
 
 constexpr unsigned kRing = 1024;  // frames that lie ready, as in a NIC's ring
 constexpr uint64_t kLeastPackets = 512 * 1024;
+constexpr const char* kFloor = "floor";
 constexpr const char* kPeerDoes =
     "rte_hash (CRC) 5-tuple bulk lookup, rte_lpm bulk lookup, one counter entry per flow, TTL "
     "and checksum, MACs, IPIP header off or on";
@@ -87,6 +88,17 @@ Figure figure_of(std::vector<double> runs) {
   return {runs[runs.size() / 2], runs.front(), runs.back()};
 }
 
+// How much of this process lies on transparent huge pages.
+uint64_t huge_kib() {
+  std::ifstream rollup("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(rollup, line);) {
+    if (line.starts_with("AnonHugePages:")) {
+      return std::stoull(line.substr(line.find(':') + 1));
+    }
+  }
+  return 0;
+}
+
 // All subjects of one scene; runs are taken in turn, so that a noisy moment meets them all.
 std::vector<Row> measure(const Scene& scene, const Settings& settings, rte_mempool* pool,
                          std::span<rte_mbuf*> frames) {
@@ -102,11 +114,17 @@ std::vector<Row> measure(const Scene& scene, const Settings& settings, rte_mempo
   };
   // DPDK's tables lie on plain pages here, so ours are measured on such, too.
   prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  add("sluice, huge pages", make_sluice(scene, settings.rules, pool, frames));
+  const uint64_t before = huge_kib();
+  auto on_huge_pages = make_sluice(scene, settings.rules, pool, frames);
+  if (huge_kib() > before) {
+    add("sluice, huge pages", std::move(on_huge_pages));
+  } else {
+    std::fprintf(stderr, "the kernel gave no huge pages: no figures for them\n");
+  }
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   add("sluice", make_sluice(scene, settings.rules, pool, frames));
   add("plain DPDK", make_plain_dpdk(scene));
-  add("floor", make_floor());
+  add(kFloor, make_floor());
   for (unsigned run = 0; run < settings.runs + 1; ++run) {
     for (Contender& c : all) {
       const double cycles = cycles_per_packet(*c.subject, scene, c.order, frames);
@@ -137,6 +155,10 @@ std::string machine() {
          system.release;
 }
 
+bool forwards(const Row& row) {
+  return row.subject != kFloor;
+}
+
 double mpps(double cycles) {
   return static_cast<double>(rte_get_tsc_hz()) / cycles / 1e6;
 }
@@ -148,9 +170,10 @@ void print_table(const std::vector<Row>& rows, const Settings& s) {
   std::printf("%-9s %8s  %-20s %8s %17s %8s\n", "path", "flows", "subject", "cycles", "spread",
               "Mpps");
   for (const Row& row : rows) {
-    std::printf("%-9s %8u  %-20s %8.1f %8.1f-%8.1f %8.2f\n",
-                std::string(name(row.scene.path)).c_str(), row.scene.flows, row.subject.c_str(),
-                row.cycles.median, row.cycles.least, row.cycles.most, mpps(row.cycles.median));
+    std::printf("%-9s %8u  %-20s %8.1f %8.1f-%8.1f", std::string(name(row.scene.path)).c_str(),
+                row.scene.flows, row.subject.c_str(), row.cycles.median, row.cycles.least,
+                row.cycles.most);
+    forwards(row) ? std::printf(" %8.2f\n", mpps(row.cycles.median)) : std::printf("\n");
   }
   std::printf("\nfloor: the memory ports alone, contained in the other figures.\n");
   std::printf("plain DPDK does: %s.\nIt does not: %s.\n", kPeerDoes, kPeerDoesNot);
@@ -165,13 +188,14 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
                         {"peer", {{"does", kPeerDoes}, {"does_not", kPeerDoesNot}}},
                         {"results", nlohmann::json::array()}};
   for (const Row& row : rows) {
-    out["results"].push_back({{"path", name(row.scene.path)},
-                              {"flows", row.scene.flows},
-                              {"subject", row.subject},
-                              {"cycles", row.cycles.median},
-                              {"cycles_least", row.cycles.least},
-                              {"cycles_most", row.cycles.most},
-                              {"mpps", mpps(row.cycles.median)}});
+    nlohmann::json result = {
+        {"path", name(row.scene.path)},     {"flows", row.scene.flows},
+        {"subject", row.subject},           {"cycles", row.cycles.median},
+        {"cycles_least", row.cycles.least}, {"cycles_most", row.cycles.most}};
+    if (forwards(row)) {
+      result["mpps"] = mpps(row.cycles.median);
+    }
+    out["results"].push_back(result);
   }
   std::printf("%s\n", out.dump(2).c_str());
 }
@@ -234,6 +258,10 @@ int main(int argc, char** argv) {
   app.add_option("--core", s.core, "the CPU to run on");
   app.add_option("-o,--output", s.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
   return run(s);
 }
