@@ -83,6 +83,15 @@ void establish(Flow& f) {
   ASSERT_EQ(f.c().tcp, TcpState::established);
 }
 
+// Opens flows until `count` are in the table and answers each.
+void fill_replied(ConnTable& table, uint32_t count, uint32_t first = 0) {
+  for (uint32_t n = first; table.size() < count; ++n) {
+    const ConnTable::Created made = table.create(nth(n, proto::kUdp), kStart);
+    ASSERT_NE(made.id, kNoConn);
+    table.update(made.id, kReply, packet(nth(n, proto::kUdp).reversed()), kStart);
+  }
+}
+
 // ---- finding -----------------------------------------------------------------------------
 
 TEST(Conntrack, BothDirectionsFindOneEntryAndTheirSide) {
@@ -123,6 +132,16 @@ TEST(Conntrack, TuplesThatDifferInOneFieldAreStrangers) {
            Tuple4{t.dst, t.src, t.src_port, t.dst_port, t.protocol},  // addresses alone
        }) {
     EXPECT_EQ(find(table, x, kStart).id, kNoConn);
+  }
+}
+
+// The index holds 16 bits of a hash: among this many strangers about thirty agree in them with
+// one of the eight entries, which are all in reach.
+TEST(Conntrack, StrangersWithTheSameTagAreNotTakenForAnEntry) {
+  ConnTable table(options(8));
+  fill_replied(table, 8);
+  for (uint32_t n = 8; n < 250000; ++n) {
+    ASSERT_EQ(find(table, nth(n), kStart).id, kNoConn) << n;
   }
 }
 
@@ -433,15 +452,6 @@ TEST(Conntrack, WhatMayOpen) {
 
 // ---- bounds ------------------------------------------------------------------------------
 
-// Opens flows until `count` are in the table and answers each.
-void fill_replied(ConnTable& table, uint32_t count, uint32_t first = 0) {
-  for (uint32_t n = first; table.size() < count; ++n) {
-    const ConnTable::Created made = table.create(nth(n, proto::kUdp), kStart);
-    ASSERT_NE(made.id, kNoConn);
-    table.update(made.id, kReply, packet(nth(n, proto::kUdp).reversed()), kStart);
-  }
-}
-
 TEST(Conntrack, UnrepliedEntriesHoldAtMostHalf) {
   ConnTable table(options(1000));
   for (uint32_t n = 0; n < 500; ++n) {
@@ -455,6 +465,17 @@ TEST(Conntrack, UnrepliedEntriesHoldAtMostHalf) {
   table.update(find(table, nth(3), kStart).id, kReply, packet(nth(3).reversed()), kStart);
   EXPECT_EQ(table.create(nth(500), kStart).reason, DropReason::none);
   EXPECT_EQ(table.create(nth(501), kStart).reason, DropReason::ct_embryonic);
+}
+
+TEST(Conntrack, OnlyAnExpiredUnrepliedEntryMakesRoomForAnUnrepliedOne) {
+  ConnTable table(options(8));
+  const ConnId answered = table.create(nth(0), kStart).id;
+  table.update(answered, kReply, packet(nth(0).reversed()), kStart);  // until 120
+  for (uint32_t n = 1; n <= 4; ++n) {
+    table.create(nth(n), kStart + 100 * kSecond);  // until 130
+  }
+  EXPECT_EQ(table.create(nth(9), kStart + 125 * kSecond).reason, DropReason::ct_embryonic);
+  EXPECT_EQ(table.create(nth(9), kStart + 130 * kSecond).reason, DropReason::none);
 }
 
 TEST(Conntrack, AFullTableOfAnsweredFlowsTakesNoMore) {
@@ -538,8 +559,10 @@ TEST(Conntrack, SweepIsBoundedAndShowsWhatGoes) {
   const Nanos later = kStart + 31 * kSecond;
   std::set<uint16_t> gone;
   const auto note = [&](const Connection& c) { gone.insert(c.tuple.src_port); };
-  table.expire(later - 2 * kSecond, 1000, note);
+  uint32_t alive = 0;
+  table.expire(later - 2 * kSecond, 1000, note, [&](Connection&) { ++alive; });
   EXPECT_EQ(table.size(), 100u);
+  EXPECT_EQ(alive, 100u);
   table.expire(later, 10, note);
   EXPECT_EQ(table.size(), 90u);
   for (int i = 0; i < 9; ++i) {
