@@ -98,11 +98,11 @@ struct Policy {  // projectcalico.org/v3 NetworkPolicy and GlobalNetworkPolicy
   std::string tier = "default";  // "" is already replaced
   std::optional<double> order;
   Text selector;
-  Text namespace_selector;        // global only
+  Text namespace_selector;  // global only
   Text service_account_selector;
   std::vector<Rule> ingress;
   std::vector<Rule> egress;
-  bool types_given = false;       // `types` present and not empty
+  bool types_given = false;  // `types` present and not empty
   bool type_ingress = false;
   bool type_egress = false;
   bool do_not_track = false;
@@ -128,7 +128,7 @@ struct KubernetesPeer {
   std::vector<Prefix> except;
 };
 struct KubernetesPort {
-  std::optional<std::string> protocol;        // "TCP", "UDP", "SCTP"
+  std::optional<std::string> protocol;  // "TCP", "UDP", "SCTP"
   std::optional<std::variant<uint16_t, std::string>> port;
   std::optional<uint16_t> end_port;
 };
@@ -188,7 +188,7 @@ struct Pod {
   bool host_network = false;
   std::string service_account;  // spec.serviceAccountName
   std::string phase;
-  bool deleting = false;        // metadata.deletionTimestamp
+  bool deleting = false;         // metadata.deletionTimestamp
   std::vector<Address> pod_ips;  // status.podIPs, else status.podIP
   std::vector<NamedPort> ports;  // containers, then initContainers
 };
@@ -212,9 +212,9 @@ struct IpPool {
 
 struct Node {  // projectcalico.org/v3 Node
   Meta meta;
-  std::optional<Prefix> address;        // spec.bgp.ipv4Address: "192.168.100.111/24", see host
-  std::optional<Ip4> address_host;      // its host part, unmasked
-  std::optional<Ip4> tunnel_address;    // spec.bgp.ipv4IPIPTunnelAddr
+  std::optional<Prefix> address;      // spec.bgp.ipv4Address: "192.168.100.111/24", see host
+  std::optional<Ip4> address_host;    // its host part, unmasked
+  std::optional<Ip4> tunnel_address;  // spec.bgp.ipv4IPIPTunnelAddr
 };
 
 struct Block {  // BlockAffinity, or IPAMBlock's spec.affinity "host:<node>"
@@ -265,8 +265,8 @@ struct Settings {
   struct {
     uint32_t max = 1000000;
     bool calico_bpf_timeouts = false;
-    bool recheck = false;             // onPolicyChange: recheck
-    double endpoint_share = 0.5;      // endpointShare
+    bool recheck = false;         // onPolicyChange: recheck
+    double endpoint_share = 0.5;  // endpointShare
   } connections;
   struct {
     bool ip6 = true;
@@ -274,15 +274,15 @@ struct Settings {
     bool tcp_liberal = false;
     Ipv4Options ip_options = Ipv4Options::drop;
     ChecksumMode l4_checksum = ChecksumMode::control;
-    bool uplink_ip6_punt = true;      // uplinkIp6: punt, else drop
-    bool transit_allow = false;       // transit: allow, else deny
+    bool uplink_ip6_punt = true;  // uplinkIp6: punt, else drop
+    bool transit_allow = false;   // transit: allow, else deny
     OnExit on_exit = OnExit::drop;
-    bool tun_from_workload = false;   // tunFromWorkload: allow
-    bool punt_unknown_l2 = false;     // puntUnknownL2
+    bool tun_from_workload = false;  // tunFromWorkload: allow
+    bool punt_unknown_l2 = false;    // puntUnknownL2
   } path;
   struct {
-    bool http_l4 = false;             // httpRules: l4, else refuse
-    uint64_t memory = 1u << 30;       // bytes
+    bool http_l4 = false;        // httpRules: l4, else refuse
+    uint64_t memory = 1u << 30;  // bytes
   } policy;
   struct {
     std::string socket = "/run/sluice/control.sock";

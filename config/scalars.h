@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Texts that mean addresses, prefixes and MACs, with a complaint at their place.  Pure.
+#ifndef SLUICE_CONFIG_SCALARS_H_
+#define SLUICE_CONFIG_SCALARS_H_
+
+#include "config/yaml.h"
+
+namespace sluice::config {
+
+inline std::optional<Address> read_address(const Value& v) {
+  const auto address = parse_address(v.text());
+  if (!address) {
+    v.error("\"" + v.text() + "\" is no IP address");
+  }
+  return address;
+}
+
+inline std::optional<Ip4> read_ip4(const Value& v) {
+  const auto address = parse_address(v.text());
+  if (!address || !address->is_v4()) {
+    v.error("\"" + v.text() + "\" is no IPv4 address");
+    return {};
+  }
+  return address->v4();
+}
+
+inline std::optional<Prefix> read_prefix(const Value& v) {
+  const auto prefix = parse_prefix(v.text());
+  if (!prefix) {
+    v.error("\"" + v.text() + "\" is no CIDR", "write it as 10.0.0.0/8 or fd00::/8");
+  }
+  return prefix;
+}
+
+inline std::vector<Prefix> read_prefixes(const Value& v) {
+  std::vector<Prefix> out;
+  for (const Value& item : v.list()) {
+    if (const auto prefix = read_prefix(item)) {
+      out.push_back(*prefix);
+    }
+  }
+  return out;
+}
+
+inline std::optional<MacAddress> read_mac(const Value& v) {
+  const auto mac = parse_mac(v.text());
+  if (!mac || mac->is_multicast() || mac->is_zero()) {
+    v.error("\"" + v.text() + "\" is no unicast MAC address",
+            "write it in quotes: \"02:00:00:00:00:11\"");
+    return {};
+  }
+  return mac;
+}
+
+}  // namespace sluice::config
+
+#endif  // SLUICE_CONFIG_SCALARS_H_
