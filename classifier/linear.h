@@ -19,10 +19,10 @@ namespace sluice {
 struct Step {
   enum class Kind : uint8_t { rule, tier_default };
   Kind kind = Kind::rule;
-  uint32_t tier = 0;                 // index into Program::tiers
-  ListId list = 0;                   // for rules
-  uint32_t rule = 0;                 // index into RuleList::rules, for rules
-  Action action = Action::deny;      // of the rule, or what the tier's default does
+  uint32_t tier = 0;             // index into Program::tiers
+  ListId list = 0;               // for rules
+  uint32_t rule = 0;             // index into RuleList::rules, for rules
+  Action action = Action::deny;  // of the rule, or what the tier's default does
   CounterSlot counter = kNoCounter;
 };
 

@@ -52,7 +52,7 @@ struct Address {
 };
 
 struct Prefix {
-  Address base;         // host bits are zero
+  Address base;          // host bits are zero
   uint8_t length = 128;  // 0..128, counted on the 128-bit form
 
   // Clears the host bits of `address`.
@@ -77,8 +77,12 @@ std::string to_string(const Prefix& prefix);
 namespace proto {
 inline constexpr uint8_t kIcmp = 1, kIpip = 4, kTcp = 6, kUdp = 17, kIp6 = 41, kGre = 47,
                          kIcmp6 = 58, kSctp = 132, kUdpLite = 136;
-constexpr bool has_ports(uint8_t p) { return p == kTcp || p == kUdp || p == kSctp; }
-constexpr bool is_icmp(uint8_t p) { return p == kIcmp || p == kIcmp6; }
+constexpr bool has_ports(uint8_t p) {
+  return p == kTcp || p == kUdp || p == kSctp;
+}
+constexpr bool is_icmp(uint8_t p) {
+  return p == kIcmp || p == kIcmp6;
+}
 }  // namespace proto
 
 struct PortRange {

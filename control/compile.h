@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the model to rules: which endpoints are ours, which policies select them, in which order,
-// and what every selector, named port and service set holds.
+// From the model to rules: which endpoints are ours, which policies select them, in which
+// order, and what every selector, named port and service set holds.
 //
 // The policy half of control: pure, no DPDK, no I/O; used alike by sluiced, `check` and
 // `explain`.  One call sees one Model and is all-or-nothing: with errors in `findings` the
@@ -26,10 +26,10 @@ enum class Direction : uint8_t { ingress, egress };
 
 // What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.
 struct ListName {
-  std::string kind;            // NetworkPolicy, GlobalNetworkPolicy, KubernetesNetworkPolicy, Profile
+  std::string kind;  // NetworkPolicy, GlobalNetworkPolicy, KubernetesNetworkPolicy, Profile
   std::string namespace_name;  // "" for global
   std::string name;
-  std::string tier;            // __PROFILE__ for profiles
+  std::string tier;  // __PROFILE__ for profiles
   Direction direction = Direction::ingress;
   config::Where where;
 };
@@ -37,12 +37,12 @@ struct ListName {
 // One local workload, as policy sees it.
 struct LocalEndpoint {
   std::string namespace_name;
-  std::string name;            // the pod's name, or the WorkloadEndpoint's where it names no pod
+  std::string name;  // the pod's name, or the WorkloadEndpoint's where it names no pod
   std::string interface_name;  // host side of the veth
   std::vector<Address> addresses;
   std::vector<Prefix> allowed_sources;
   std::optional<MacAddress> mac;
-  config::Labels labels;       // effective: own, then inherited from profiles
+  config::Labels labels;  // effective: own, then inherited from profiles
   std::vector<std::string> profiles;
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
@@ -51,10 +51,10 @@ struct LocalEndpoint {
 
 struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
-  std::vector<ListName> lists;              // by ListId
+  std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
-  std::vector<LocalEndpoint> endpoints;     // of settings.node, sorted by interface name
-  size_t policies = 0;                      // policies that select a local endpoint
+  std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name
+  size_t policies = 0;                   // policies that select a local endpoint
 };
 
 // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.

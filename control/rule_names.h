@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The registry of rule counters: a stable slot for each (kind, namespace, name, tier, direction,
-// rule), so that a rule's counts survive reloads that keep the rule.
+// The registry of rule counters: a stable slot for each (kind, namespace, name, tier,
+// direction, rule), so that a rule's counts survive reloads that keep the rule.
 //
 // Written by control only, while it compiles; workers know the slots, never the names.
 // Capacity is fixed at kMaxCounters, because the workers' counter arrays are.
@@ -19,12 +19,12 @@ namespace sluice::control {
 inline constexpr CounterSlot kMaxCounters = 1u << 18;
 
 struct RuleName {
-  std::string kind;            // of the policy; for a tier's default: of the first policy of the
+  std::string kind;  // of the policy; for a tier's default: of the first policy of the
   std::string namespace_name;  // tier that selected the endpoint; "Profile" for profiles
   std::string policy;
-  std::string tier;            // __PROFILE__ for profiles
+  std::string tier;  // __PROFILE__ for profiles
   bool ingress = true;
-  int rule = 0;                // 0-based; -1 is the tier's default
+  int rule = 0;  // 0-based; -1 is the tier's default
   Action action = Action::deny;
   friend auto operator<=>(const RuleName&, const RuleName&) = default;
 };

@@ -21,8 +21,8 @@ struct rte_mbuf;
 
 namespace sluice {
 
-inline constexpr uint16_t kFrameRoom = 2048;    // bytes of frame after the headroom
-inline constexpr uint16_t kPrivateBytes = 64;   // PacketMeta, see packet.h
+inline constexpr uint16_t kFrameRoom = 2048;   // bytes of frame after the headroom
+inline constexpr uint16_t kPrivateBytes = 64;  // PacketMeta, see packet.h
 inline constexpr uint16_t kMaxMtu = kFrameRoom - 14;
 
 class Buffers {
@@ -34,9 +34,9 @@ class Buffers {
   Buffers& operator=(const Buffers&) = delete;
 
   rte_mempool* pool() const { return pool_; }
-  void* region() const { return region_; }         // the UMEM
+  void* region() const { return region_; }  // the UMEM
   uint64_t region_bytes() const { return bytes_; }
-  uint32_t element_bytes() const;                  // the UMEM chunk size
+  uint32_t element_bytes() const;  // the UMEM chunk size
   bool huge_pages() const { return huge_; }
   uint32_t count() const { return count_; }
 

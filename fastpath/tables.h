@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that control publishes to the workers: endpoints, routes, peers and the matcher, as
-// one immutable Generation behind one pointer.  Pure standard C++: `explain` reads it without
-// DPDK.
+// Everything that control publishes to the workers: endpoints, routes, peers and the matcher,
+// as one immutable Generation behind one pointer.  Pure standard C++: `explain` reads it
+// without DPDK.
 //
 // Control builds a Generation, stores the pointer, waits until every worker has passed a
-// quiescent point and frees the old one.  Workers load the pointer once per burst.  What did not
-// change (the rule set, the route table) is shared with the generation before.
+// quiescent point and frees the old one.  Workers load the pointer once per burst.  What did
+// not change (the rule set, the route table) is shared with the generation before.
 //
 // Numbers that connections remember outlive generations: an EndpointId and a CounterSlot name
 // the same thing for as long as it exists.  A RouteId is only good for one RouteTable::version.
@@ -25,7 +25,8 @@
 
 namespace sluice {
 
-// A port is known by its slot; slots are given by control and stay with the port while it lives.
+// A port is known by its slot; slots are given by control and stay with the port while it
+// lives.
 using PortId = uint16_t;
 inline constexpr PortId kUplinkPort = 0;
 inline constexpr PortId kHostPort = 1;  // the veth pair into the node's own kernel
@@ -39,9 +40,9 @@ inline constexpr EndpointId kNoEndpoint = UINT32_MAX;
 // A local workload.  A slot whose `port` is kNoPort is free, or belongs to a pod that has gone.
 struct Endpoint {
   PortId port = kNoPort;
-  uint8_t worker = 0;                   // the worker that owns its flows
-  bool ready = false;                   // policy is loaded; else policy_not_ready
-  bool allow_tunnels = false;           // may send protocol 4, 41, 47 and UDP/4789
+  uint8_t worker = 0;          // the worker that owns its flows
+  bool ready = false;          // policy is loaded; else policy_not_ready
+  bool allow_tunnels = false;  // may send protocol 4, 41, 47 and UDP/4789
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
   std::vector<Ip4> addresses;           // its own, the only sources it may use
@@ -71,8 +72,9 @@ struct RouteTable {
   uint32_t version = 0;  // changes whenever the content does; never 0 once published
   Lpm4 lpm;              // destination -> RouteId
   std::vector<Route> routes;
-  std::unordered_set<uint32_t> peers;       // Ip4::value of every node allowed to send IPIP, but ours
-  std::unordered_set<uint32_t> own;         // Ip4::value of the node's uplink and tunnel addresses
+  std::unordered_set<uint32_t>
+      peers;                         // Ip4::value of every node allowed to send IPIP, but ours
+  std::unordered_set<uint32_t> own;  // Ip4::value of the node's uplink and tunnel addresses
   std::unordered_set<uint32_t> broadcasts;  // of the uplink's subnets
   Ip4 outer_source;                         // the node's address, source of our IPIP packets
   uint16_t uplink_mtu = 1500;
@@ -91,9 +93,9 @@ struct PathOptions {
   bool verify_l4_all = false;     // l4Checksum: full
   bool verify_l4_control = true;  // l4Checksum: control or full
   bool transit = false;
-  bool recheck = false;           // connections.onPolicyChange: recheck
-  bool tcp_loose = true;          // mid-stream pickup: tcpLoose on or grace
-  bool tcp_grace = true;          // only for kLooseGrace after the start
+  bool recheck = false;   // connections.onPolicyChange: recheck
+  bool tcp_loose = true;  // mid-stream pickup: tcpLoose on or grace
+  bool tcp_grace = true;  // only for kLooseGrace after the start
   bool punt_unknown_l2 = false;
 };
 
@@ -102,9 +104,9 @@ struct Generation {
   PathOptions options;
   std::shared_ptr<const Linear> matcher;
   std::shared_ptr<const RouteTable> routes;
-  std::vector<Endpoint> endpoints;                         // by EndpointId
-  std::vector<EndpointId> endpoint_of_port;                // by PortId; kNoEndpoint for none
-  std::unordered_map<uint32_t, EndpointId> by_address;     // local pod Ip4::value -> endpoint
+  std::vector<Endpoint> endpoints;                      // by EndpointId
+  std::vector<EndpointId> endpoint_of_port;             // by PortId; kNoEndpoint for none
+  std::unordered_map<uint32_t, EndpointId> by_address;  // local pod Ip4::value -> endpoint
 
   EndpointId endpoint_at(PortId port) const {
     return port < endpoint_of_port.size() ? endpoint_of_port[port] : kNoEndpoint;

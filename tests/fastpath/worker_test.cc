@@ -18,7 +18,7 @@ using test::ip;
 
 constexpr MacAddress kCalico{{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
 constexpr MacAddress kPodMac{{2, 0, 0, 0, 1, 1}};
-constexpr uint32_t kFrames = 200000;
+constexpr uint32_t kFrames = 60000;
 constexpr unsigned kSwaps = 300;
 
 // Gives out `frame` again and again, with a new source port each time, `total` times.
@@ -130,7 +130,7 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
       o.count = 2;
       o.core = some_core();
       o.rule_counters = 16;
-      o.connections.max = 200000;
+      o.connections.max = 65536;
       auto worker = Worker::create(o, **published, neighbours, test::pool());
       ASSERT_TRUE(worker);
       workers.push_back(std::move(*worker));
