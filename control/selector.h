@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,14 +24,23 @@ class Selector {
 
   Selector();  // all()
 
-  // An empty text is all().  The error names the byte offset (0-based) and what was expected.
-  static Result<Selector> parse(std::string_view text);
+  // An empty text is all().  The error names the byte offset (0-based) and what was expected;
+  // `error_offset`, if given, receives the offset too.
+  static Result<Selector> parse(std::string_view text, size_t* error_offset = nullptr);
 
   bool matches(const Labels& labels) const;
   // Canonical form (section 4.5): groups parenthesised, sets sorted, double quotes.
   const std::string& canonical() const { return canonical_; }
   // "s:" + base64url-nopad(SHA-224("s:" + canonical)).
   std::string id() const;
+
+  // A label that every match must have: with one of `values`, or with any value.
+  struct Term {
+    std::string key;
+    std::optional<std::vector<std::string>> values;
+  };
+  // What the selector requires for certain; empty if it promises nothing.
+  std::vector<Term> required_terms() const;
 
   static Selector all();
   static Selector has(const std::string& key);
@@ -42,7 +52,7 @@ class Selector {
   Selector with_key_prefix(std::string_view prefix) const;
   // all() and global() replaced, on the tree (section 3.4).
   Selector with_all_replaced(const Selector& for_all, const Selector& for_global) const;
-  bool mentions_global() const;   // anywhere
+  bool mentions_global() const;  // anywhere
   bool is_exactly_global() const;
 
  private:

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/compile.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "control/endpoints.h"
+#include "control/kubernetes.h"
+#include "control/rules.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
+constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
+constexpr const char* kProfileTier = "__PROFILE__";
+
+// A tier in the order of section 2.1; one that no resource defines comes last and denies.
+struct TierRank {
+  bool unknown = false;
+  double order = 0;
+  std::string name;
+  TierEnd end = TierEnd::deny;
+  friend bool operator<(const TierRank& a, const TierRank& b) {
+    return std::tie(a.unknown, a.order, a.name) < std::tie(b.unknown, b.order, b.name);
+  }
+};
+
+TierRank rank_of(const std::string& tier) {
+  if (tier == "kube-admin") {
+    return {false, 1000, tier, TierEnd::pass};
+  }
+  if (tier == "default") {
+    return {false, 1000000, tier, TierEnd::deny};
+  }
+  if (tier == "kube-baseline") {
+    return {false, 10000000, tier, TierEnd::pass};
+  }
+  return {true, 0, tier, TierEnd::deny};
+}
+
+// A policy that may reach workloads, and which label sets it selects.
+struct Candidate {
+  config::Policy policy;
+  TierRank tier;
+  bool ingress = false;
+  bool egress = false;
+  std::vector<LabelsId> selected;  // ascending
+
+  double order() const {
+    return policy.order.value_or(std::numeric_limits<double>::infinity());
+  }
+  // The joined string, not the fields: '-' and '.' sort before '/'.
+  std::string key() const {
+    return policy.meta.name + "/" + policy.meta.namespace_name + "/" + policy.meta.kind;
+  }
+  bool selects(LabelsId id) const {
+    return std::binary_search(selected.begin(), selected.end(), id);
+  }
+};
+
+// Which directions a policy applies to (semantics 1.3).
+void set_types(Candidate& c) {
+  const config::Policy& p = c.policy;
+  c.ingress = p.types_given ? p.type_ingress : p.egress.empty() || !p.ingress.empty();
+  c.egress = p.types_given ? p.type_egress : !p.egress.empty();
+}
+
+// Whom the policy selects, as one selector over effective labels (semantics 4.6).
+Selector policy_selector(const config::Policy& p, config::Findings& findings) {
+  Selector out = parse_selector(p.selector, findings);
+  if (out.mentions_global()) {
+    findings.error(p.selector.where, "global() belongs in a rule's namespaceSelector");
+  }
+  const auto replace_all = [&out](const char* label) {
+    const Selector has = Selector::has(label);
+    out = out.with_all_replaced(has, has.negated());
+  };
+  if (!p.namespace_selector.empty()) {
+    const Selector ns = parse_selector(p.namespace_selector, findings);
+    out = Selector::conjunction(out, ns.with_key_prefix("pcns."));
+    replace_all(kNamespaceLabel);
+  }
+  if (!p.service_account_selector.empty()) {
+    const Selector account = parse_selector(p.service_account_selector, findings);
+    out = Selector::conjunction(out, account.with_key_prefix("pcsa."));
+    if (p.global) {
+      replace_all(kAccountLabel);
+    }
+  }
+  if (!p.global) {
+    out = Selector::conjunction(Selector::equals(kNamespaceLabel, p.meta.namespace_name), out);
+  }
+  return out;
+}
+
+class Compiler {
+ public:
+  Compiler(const config::Model& model, RuleNames& counters, config::Findings& findings)
+      : model_(model),
+        counters_(counters),
+        findings_(findings),
+        profiles_(all_profiles(model)),
+        inventory_(take_inventory(model, profiles_, findings)),
+        rules_(inventory_, set_, findings) {}
+
+  CompiledPolicy run() {
+    collect_policies();
+    for (Workload& w : inventory_.workloads) {
+      if (w.node == model_.settings.node) {
+        w.endpoint.ingress = program(w, Direction::ingress);
+        w.endpoint.egress = program(w, Direction::egress);
+        out_.endpoints.push_back(w.endpoint);
+      }
+    }
+    std::sort(out_.endpoints.begin(), out_.endpoints.end(),
+              [](const LocalEndpoint& a, const LocalEndpoint& b) {
+                return a.interface_name < b.interface_name;
+              });
+    check_the_rest();
+    out_.policies = used_.size();
+    out_.rules = std::make_shared<const RuleSet>(std::move(set_));
+    if (counters_.full()) {
+      findings_.warning({}, "more rules than counters: some are enforced but not counted");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void collect_policies() {
+    for (const config::Policy& p : model_.policies) {
+      add_policy(p);
+    }
+    for (const config::KubernetesPolicy& p : model_.kubernetes_policies) {
+      add_policy(to_policy(p, findings_));
+    }
+    std::sort(policies_.begin(), policies_.end(), [](const Candidate& a, const Candidate& b) {
+      if (a.tier < b.tier || b.tier < a.tier) {
+        return a.tier < b.tier;
+      }
+      return a.order() != b.order() ? a.order() < b.order() : a.key() < b.key();
+    });
+  }
+
+  void add_policy(config::Policy p) {
+    Candidate c;
+    c.tier = rank_of(p.tier);
+    if (c.tier.unknown) {
+      findings_.warning(p.meta.where,
+                        "tier \"" + p.tier +
+                            "\" does not exist: the policy is "
+                            "enforced after all others, and denies what it does not allow");
+    }
+    const Selector selector = policy_selector(p, findings_);
+    // Both kinds are for host endpoints; they never reach a workload (semantics 2.2).
+    const bool for_hosts_only = p.do_not_track || p.pre_dnat;
+    c.policy = std::move(p);
+    set_types(c);
+    if (!for_hosts_only) {
+      c.selected = inventory_.index.matching(selector);
+    }
+    policies_.push_back(std::move(c));
+  }
+
+  // Rules that no local endpoint runs are compiled too, so that their mistakes are found here.
+  void check_the_rest() {
+    for (const Candidate& c : policies_) {
+      const config::Policy& p = c.policy;
+      const std::string scope = p.global ? "" : p.meta.namespace_name;
+      for (const Direction direction : {Direction::ingress, Direction::egress}) {
+        if (policy_lists_.contains({&c, direction})) {
+          continue;
+        }
+        for (const config::Rule& rule :
+             direction == Direction::ingress ? p.ingress : p.egress) {
+          rules_.compile(rule, scope);
+        }
+      }
+    }
+  }
+
+  // One list, numbered and named; `index` counts its rules for the counters.
+  ListId add_list(const std::vector<config::Rule>& rules, const std::string& scope,
+                  const ListName& name) {
+    RuleList list;
+    for (size_t i = 0; i < rules.size(); ++i) {
+      Rule rule = rules_.compile(rules[i], scope);
+      rule.counter = counters_.slot({name.kind, name.namespace_name, name.name, name.tier,
+                                     name.direction == Direction::ingress, static_cast<int>(i),
+                                     rule.action});
+      list.rules.push_back(std::move(rule));
+    }
+    set_.lists.push_back(std::move(list));
+    out_.lists.push_back(name);
+    return static_cast<ListId>(set_.lists.size() - 1);
+  }
+
+  ListId policy_list(const Candidate& c, Direction direction) {
+    const auto [it, fresh] = policy_lists_.emplace(std::pair(&c, direction), ListId{0});
+    if (fresh) {
+      used_.insert(&c);
+      const config::Policy& p = c.policy;
+      it->second = add_list(
+          direction == Direction::ingress ? p.ingress : p.egress,
+          p.global ? "" : p.meta.namespace_name,
+          {p.meta.kind, p.meta.namespace_name, p.meta.name, p.tier, direction, p.meta.where});
+    }
+    return it->second;
+  }
+
+  ListId profile_list(const std::string& name, Direction direction) {
+    const auto [it, fresh] = profile_lists_.emplace(std::pair(name, direction), ListId{0});
+    if (fresh) {
+      const auto profile = profiles_.find(name);
+      std::vector<config::Rule> rules;
+      config::Where where;
+      if (profile == profiles_.end()) {
+        rules.emplace_back();  // a profile that does not exist denies
+        rules.back().action = Action::deny;
+      } else {
+        rules =
+            direction == Direction::ingress ? profile->second.ingress : profile->second.egress;
+        where = profile->second.meta.where;
+      }
+      it->second = add_list(rules, "", {"Profile", "", name, kProfileTier, direction, where});
+    }
+    return it->second;
+  }
+
+  CounterSlot default_counter(const ListName& first, Direction direction) {
+    return counters_.slot({first.kind, first.namespace_name, first.name, first.tier,
+                           direction == Direction::ingress, -1, Action::deny});
+  }
+
+  ProgramId program(const Workload& w, Direction direction) {
+    Program made;
+    std::vector<std::string> names;
+    for (const Candidate& c : policies_) {
+      const bool applies = direction == Direction::ingress ? c.ingress : c.egress;
+      if (!applies || !c.selects(w.labels)) {
+        continue;
+      }
+      const ListId list = policy_list(c, direction);
+      if (names.empty() || names.back() != c.tier.name) {
+        names.push_back(c.tier.name);
+        Tier tier;
+        tier.end = c.tier.end;
+        tier.counter = tier.end == TierEnd::deny ? default_counter(out_.lists[list], direction)
+                                                 : kNoCounter;
+        made.tiers.push_back(std::move(tier));
+      }
+      made.tiers.back().lists.push_back(list);
+    }
+    Tier last;
+    last.profiles = true;
+    for (const std::string& name : w.endpoint.profiles) {
+      last.lists.push_back(profile_list(name, direction));
+    }
+    const ListName nobody{"Profile", "", "", kProfileTier, direction, {}};
+    last.counter =
+        default_counter(last.lists.empty() ? nobody : out_.lists[last.lists[0]], direction);
+    names.emplace_back(kProfileTier);
+    made.tiers.push_back(std::move(last));
+    return share(std::move(made), std::move(names));
+  }
+
+  // The program's id; endpoints with the same tiers, policies and profiles share one.
+  ProgramId share(Program made, std::vector<std::string> names) {
+    std::vector<uint32_t> key;
+    for (const Tier& tier : made.tiers) {
+      key.push_back(UINT32_MAX);
+      key.push_back(tier.counter);
+      key.insert(key.end(), tier.lists.begin(), tier.lists.end());
+    }
+    const auto [it, fresh] =
+        programs_.emplace(std::move(key), static_cast<ProgramId>(set_.programs.size()));
+    if (fresh) {
+      set_.programs.push_back(std::move(made));
+      out_.tier_names.push_back(std::move(names));
+    }
+    return it->second;
+  }
+
+  const config::Model& model_;
+  RuleNames& counters_;
+  config::Findings& findings_;
+  CompiledPolicy out_;
+  RuleSet set_;
+  Profiles profiles_;
+  Inventory inventory_;
+  RuleCompiler rules_;
+  std::vector<Candidate> policies_;  // in order of evaluation
+  std::map<std::pair<const Candidate*, Direction>, ListId> policy_lists_;
+  std::map<std::pair<std::string, Direction>, ListId> profile_lists_;
+  std::map<std::vector<uint32_t>, ProgramId> programs_;
+  std::set<const Candidate*> used_;
+};
+
+}  // namespace
+
+CompiledPolicy compile(const config::Model& model, RuleNames& counters,
+                       config::Findings& findings) {
+  return Compiler(model, counters, findings).run();
+}
+
+}  // namespace sluice::control

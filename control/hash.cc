@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/hash.h"
+
+#include <array>
+#include <cassert>
+#include <cstdint>
+#include <span>
+
+#include <openssl/evp.h>
+
+namespace sluice::control {
+namespace {
+
+using Buffer = std::array<unsigned char, EVP_MAX_MD_SIZE>;
+
+std::span<const unsigned char> digest(std::string_view text, const EVP_MD* algorithm,
+                                      Buffer& buffer) {
+  unsigned length = 0;
+  [[maybe_unused]] const int ok =
+      EVP_Digest(text.data(), text.size(), buffer.data(), &length, algorithm, nullptr);
+  assert(ok == 1);
+  return {buffer.data(), length};
+}
+
+}  // namespace
+
+std::string sha1_hex(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  Buffer buffer{};
+  std::string hex;
+  for (const unsigned char byte : digest(text, EVP_sha1(), buffer)) {
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+std::string sha224_base64url(std::string_view text) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  Buffer buffer{};
+  std::string out;
+  uint32_t bits = 0;
+  unsigned held = 0;  // bits that wait in `bits`
+  for (const unsigned char byte : digest(text, EVP_sha224(), buffer)) {
+    bits = bits << 8 | byte;
+    held += 8;
+    while (held >= 6) {
+      held -= 6;
+      out += kDigits[bits >> held & 63];
+    }
+  }
+  if (held > 0) {
+    out += kDigits[bits << (6 - held) & 63];
+  }
+  return out;
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kubernetes objects in Calico's words: NetworkPolicy to a policy, Namespace and ServiceAccount
+// to profiles, and the names that Calico gives to what it derives.
+//
+// Pure functions of one object each, called by control while it compiles.  What the Kubernetes
+// API server fills in before Calico sees an object (policyTypes, `protocol: TCP`, the name
+// label of a namespace) is filled in here.  Source: Calico semantics, sections 1.5 and 1.7.
+#ifndef SLUICE_CONTROL_KUBERNETES_H_
+#define SLUICE_CONTROL_KUBERNETES_H_
+
+#include <string>
+
+#include "config/findings.h"
+#include "config/model.h"
+
+namespace sluice::control {
+
+inline constexpr const char* kKubernetesPolicyKind = "KubernetesNetworkPolicy";
+
+// The policy, of kind KubernetesNetworkPolicy and order 1000.  A rule is the cross product of
+// its protocols and peers.  A peer or port that the API server would refuse is an error in
+// `findings`, and its rule is left out.
+config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings);
+
+// kns.<namespace>: allows both ways and lends its labels under "pcns.".
+config::Profile to_profile(const config::Namespace& object);
+// ksa.<namespace>.<name>: no rules; lends its labels under "pcsa.".
+config::Profile to_profile(const config::ServiceAccount& object);
+
+std::string namespace_profile(const std::string& namespace_name);
+std::string account_profile(const std::string& namespace_name, const std::string& account);
+// The host's end of a pod's veth pair.
+std::string pod_interface(const std::string& namespace_name, const std::string& pod);
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_KUBERNETES_H_

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/rules.h"
+
+#include <algorithm>
+
+namespace sluice::control {
+namespace {
+
+constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
+constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
+
+std::optional<Selector> both(const std::optional<Selector>& a,
+                             const std::optional<Selector>& b) {
+  if (a && b) {
+    return Selector::conjunction(*a, *b);
+  }
+  return a ? a : b;
+}
+
+uint8_t family_of(const std::vector<Prefix>& nets) {
+  uint8_t out = 0;
+  for (const Prefix& p : nets) {
+    out |= p.is_v4() ? Rule::kV4 : Rule::kV6;
+  }
+  return out;
+}
+
+// For which families the rule exists (section 3.3).
+uint8_t families_of(const config::Rule& rule) {
+  uint8_t out = Rule::kV4 | Rule::kV6;
+  if (rule.ip_version) {
+    out = *rule.ip_version == 4 ? Rule::kV4 : Rule::kV6;
+  } else if (rule.protocol && rule.protocol->by_name) {
+    if (rule.protocol->number == proto::kIcmp) {
+      out = Rule::kV4;
+    } else if (rule.protocol->number == proto::kIcmp6) {
+      out = Rule::kV6;
+    }
+  }
+  for (const config::EntityRule* e : {&rule.source, &rule.destination}) {
+    for (const auto* nets : {&e->nets, &e->not_nets}) {
+      out &= nets->empty() ? out : family_of(*nets);
+    }
+    for (const Prefix& p : e->not_nets) {  // "not everything" can never hold
+      const bool everything = p.written_length() == 0;
+      out &= static_cast<uint8_t>(everything ? (p.is_v4() ? ~Rule::kV4 : ~Rule::kV6) : 0xff);
+    }
+  }
+  return out;
+}
+
+std::vector<Prefix> of_families(const std::vector<Prefix>& nets, uint8_t families) {
+  std::vector<Prefix> out;
+  for (const Prefix& p : nets) {
+    if ((families & (p.is_v4() ? Rule::kV4 : Rule::kV6)) != 0) {
+      out.push_back(p);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Selector parse_selector(const config::Text& text, config::Findings& findings) {
+  size_t offset = 0;
+  auto parsed = Selector::parse(text.value, &offset);
+  if (parsed) {
+    return std::move(*parsed);
+  }
+  config::Where where = text.where;
+  where.column += static_cast<int>(offset);
+  findings.error(where, "selector \"" + text.value + "\": " + parsed.error().what,
+                 parsed.error().hint);
+  return Selector::all();
+}
+
+std::optional<Selector> RuleCompiler::fold(const config::EntityRule& e,
+                                           const std::string& namespace_name) {
+  std::optional<Selector> account;
+  if (e.service_accounts) {
+    if (!e.service_accounts->selector.empty()) {
+      account =
+          parse_selector(e.service_accounts->selector, findings_).with_key_prefix("pcsa.");
+    }
+    if (!e.service_accounts->names.empty()) {
+      account = both(account, Selector::in(kAccountLabel, e.service_accounts->names));
+    }
+  }
+  std::optional<Selector> own;
+  if (!e.selector.empty()) {
+    own = parse_selector(e.selector, findings_);
+    if (own->mentions_global()) {
+      findings_.error(e.selector.where, "global() belongs in a namespaceSelector");
+    }
+  }
+  const std::optional<Selector> core = both(account, own);
+  std::optional<Selector> space;
+  if (!e.namespace_selector.empty()) {
+    const Selector parsed = parse_selector(e.namespace_selector, findings_);
+    if (parsed.mentions_global() && !parsed.is_exactly_global()) {
+      findings_.error(e.namespace_selector.where,
+                      "global() must be the whole namespaceSelector");
+    }
+    const Selector named = Selector::has(kNamespaceLabel);
+    space = parsed.with_key_prefix("pcns.").with_all_replaced(named, named.negated());
+  } else if (!namespace_name.empty()) {
+    space = Selector::equals(kNamespaceLabel, namespace_name);
+  }
+  const bool scoped = core || !e.not_selector.empty() || !e.namespace_selector.empty();
+  return space && scoped ? both(space, core) : core;
+}
+
+SetId RuleCompiler::address_set(const Selector& selector) {
+  const auto [it, fresh] =
+      address_sets_.emplace(selector.canonical(), static_cast<SetId>(out_.address_sets.size()));
+  if (!fresh) {
+    return it->second;
+  }
+  const std::vector<LabelsId> ids = inventory_.index.matching(selector);
+  const auto matches = [&](LabelsId id) {
+    return std::binary_search(ids.begin(), ids.end(), id);
+  };
+  std::vector<Prefix> members;
+  for (const Workload& w : inventory_.workloads) {
+    if (matches(w.labels)) {
+      for (const Address& address : w.endpoint.addresses) {
+        members.push_back(Prefix::of(address, 128));
+      }
+    }
+  }
+  for (const LabelledSet& set : inventory_.sets) {
+    if (matches(set.labels)) {
+      members.insert(members.end(), set.nets.begin(), set.nets.end());
+    }
+  }
+  out_.address_sets.emplace_back(members);
+  return it->second;
+}
+
+SetId RuleCompiler::port_set(const std::string& name, const std::optional<Selector>& selector,
+                             const std::optional<config::Protocol>& protocol) {
+  const int number = protocol ? protocol->number : -1;
+  const auto [it, fresh] =
+      port_sets_.emplace(std::tuple(name, selector ? selector->canonical() : "", number),
+                         static_cast<SetId>(out_.port_sets.size()));
+  if (!fresh) {
+    return it->second;
+  }
+  const std::vector<LabelsId> ids =
+      inventory_.index.matching(selector ? *selector : Selector::all());
+  std::vector<PortSet::Member> members;
+  for (const Workload& w : inventory_.workloads) {
+    if (!std::binary_search(ids.begin(), ids.end(), w.labels)) {
+      continue;
+    }
+    for (const config::NamedPort& port : w.ports) {
+      const bool fits = port.name == name && (number < 0 || port.protocol == number);
+      for (const Address& address : w.endpoint.addresses) {
+        if (fits) {
+          members.push_back({address, port.protocol, port.port});
+        }
+      }
+    }
+  }
+  out_.port_sets.emplace_back(members);
+  return it->second;
+}
+
+void RuleCompiler::ports(const std::vector<config::RulePort>& from,
+                         const std::optional<Selector>& selector, const config::Rule& rule,
+                         std::vector<PortRange>& ranges, std::vector<SetId>& sets) {
+  for (const config::RulePort& port : from) {
+    if (const auto* range = std::get_if<PortRange>(&port)) {
+      ranges.push_back(*range);
+    } else {
+      sets.push_back(port_set(std::get<std::string>(port), selector, rule.protocol));
+    }
+  }
+}
+
+RuleSide RuleCompiler::side(const config::EntityRule& e, const config::Rule& rule,
+                            const std::string& namespace_name) {
+  RuleSide out;
+  const std::optional<Selector> selector = fold(e, namespace_name);
+  if (selector) {
+    out.sets.push_back(address_set(*selector));
+  }
+  if (!e.not_selector.empty()) {
+    out.not_sets.push_back(address_set(parse_selector(e.not_selector, findings_)));
+  }
+  const uint8_t families = families_of(rule);
+  out.nets = of_families(e.nets, families);
+  out.not_nets = of_families(e.not_nets, families);
+  ports(e.ports, selector, rule, out.ports, out.port_sets);
+  ports(e.not_ports, selector, rule, out.not_ports, out.not_port_sets);
+  if (e.services) {
+    findings_.error(rule.where, "services matches are not supported by this version",
+                    "select the pods behind the service by their labels");
+  }
+  return out;
+}
+
+Rule RuleCompiler::compile(const config::Rule& rule, const std::string& namespace_name) {
+  Rule out;
+  out.action = rule.action;
+  out.families = families_of(rule);
+  if (rule.protocol) {
+    out.protocol = rule.protocol->number;
+  }
+  if (rule.not_protocol) {
+    out.not_protocol = rule.not_protocol->number;
+  }
+  out.icmp = rule.icmp;
+  out.not_icmp = rule.not_icmp;
+  out.source = side(rule.source, rule, namespace_name);
+  out.destination = side(rule.destination, rule, namespace_name);
+  return out;
+}
+
+}  // namespace sluice::control

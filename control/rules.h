@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calico rules to numeric rules: selectors folded into sets, named ports into port sets, CIDRs
+// filtered by family.
+//
+// Used by one compilation; it grows the RuleSet that it was given.  Selectors with one
+// canonical text share a set.  Source: Calico semantics, section 3.
+#ifndef SLUICE_CONTROL_RULES_H_
+#define SLUICE_CONTROL_RULES_H_
+
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "classifier/rule.h"
+#include "control/endpoints.h"
+
+namespace sluice::control {
+
+// Parses a selector text; an error becomes a finding at its place, and the result all().
+Selector parse_selector(const config::Text& text, config::Findings& findings);
+
+class RuleCompiler {
+ public:
+  RuleCompiler(const Inventory& inventory, RuleSet& out, config::Findings& findings)
+      : inventory_(inventory), out_(out), findings_(findings) {}
+
+  // `namespace_name`: of the policy that holds the rule, "" for a global one.
+  Rule compile(const config::Rule& rule, const std::string& namespace_name);
+
+ private:
+  RuleSide side(const config::EntityRule& e, const config::Rule& rule,
+                const std::string& namespace_name);
+  // The one selector that an entity's selector fields amount to, if there is any.
+  std::optional<Selector> fold(const config::EntityRule& e, const std::string& namespace_name);
+  SetId address_set(const Selector& selector);
+  SetId port_set(const std::string& name, const std::optional<Selector>& selector,
+                 const std::optional<config::Protocol>& protocol);
+  void ports(const std::vector<config::RulePort>& from, const std::optional<Selector>& selector,
+             const config::Rule& rule, std::vector<PortRange>& ranges,
+             std::vector<SetId>& sets);
+
+  const Inventory& inventory_;
+  RuleSet& out_;
+  config::Findings& findings_;
+  std::map<std::string, SetId> address_sets_;
+  std::map<std::tuple<std::string, std::string, int>, SetId> port_sets_;
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_RULES_H_
