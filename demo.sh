@@ -140,10 +140,12 @@ wait_ready() {
 say "Two nodes, three pods, IPIP between the nodes"
 namespace node111
 namespace node112
-ip link add "u1-$$" type veth peer name "u2-$$"
-ip link set "u1-$$" netns "$net-node111" name ens10
-ip link set "u2-$$" netns "$net-node112" name ens10
+namespace wire # a switch between the nodes, where tcpdump sees what neither node's kernel does
+ip -n "$net-wire" link add switch type bridge
+ip -n "$net-wire" link set switch up
 for n in 111 112; do
+  ip -n "$net-wire" link add "port$n" type veth peer name ens10 netns "$net-node$n"
+  ip -n "$net-wire" link set "port$n" master switch up
   ip -n "$net-node$n" addr add "192.168.100.$n/24" dev ens10
   ip -n "$net-node$n" link set ens10 up
 done
@@ -177,7 +179,7 @@ for p in "${pods[@]}"; do
   pids+=($!)
 done
 sleep 1
-in_ns node111 timeout 40 tcpdump -i ens10 -n -U -w "$dir/uplink.pcap" proto 4 >/dev/null 2>&1 &
+ip netns exec "$net-wire" timeout 60 tcpdump -i port111 -n -U -w "$dir/uplink.pcap" proto 4 >/dev/null 2>&1 &
 pids+=($!)
 sleep 0.5
 
