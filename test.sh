@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs every check: format and layering, unit tests, the
-# same under ASan and UBSan, the worker test under TSan.  Ends with one summary line.
+# demo as a system test, unit tests under ASan and UBSan, the worker test under TSan.  Ends with
+# one summary line.
 #   sudo ./test.sh
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -63,6 +64,7 @@ check "layering" python3 tests/layering_test.py
 
 check "build" build build
 run_tests build
+check "demo" ./demo.sh
 check "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false
 run_tests build-asan --no-suite system --no-suite threads

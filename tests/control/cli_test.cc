@@ -51,7 +51,7 @@ spec:
   endpoint: eth0
   interfaceName: caliweb
   ipNetworks: [10.1.0.2/32]
-  profiles: []
+  profiles: [open]
 ---
 apiVersion: projectcalico.org/v3
 kind: WorkloadEndpoint
