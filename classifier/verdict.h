@@ -14,9 +14,10 @@ namespace sluice {
 
 #define SLUICE_DROP_REASONS(X)                                                                 \
   X(l2_runt)                                                                                   \
-  X(l2_oversize) X(l2_bad_dst) X(l2_bad_src) X(l2_vlan) X(l2_ethertype) X(arp_invalid) X(      \
-      ip4_truncated) X(ip4_version) X(ip4_ihl) X(ip4_total_len) X(ip4_checksum) X(ip4_options) \
-      X(ip4_src) X(ip4_dst) X(ip4_land) X(ip4_ttl) X(ip6_truncated) X(ip6_version) X(ip6_len)  \
+  X(l2_oversize)                                                                               \
+  X(l2_bad_dst) X(l2_bad_src) X(l2_vlan) X(l2_ethertype) X(arp_invalid) X(ip4_truncated)       \
+      X(ip4_version) X(ip4_ihl) X(ip4_total_len) X(ip4_checksum) X(ip4_options) X(ip4_src) X(  \
+          ip4_dst) X(ip4_land) X(ip4_ttl) X(ip6_truncated) X(ip6_version) X(ip6_len)           \
           X(ip6_disabled) X(ip6_ext) X(ip6_src) X(ip6_dst) X(ip6_hop) X(l4_truncated) X(       \
               l4_port_zero) X(l4_checksum) X(tcp_offset) X(tcp_flags) X(udp_len) X(icmp_type)  \
               X(icmp_quote) X(icmp_unrelated) X(icmp_quote_mismatch) X(icmp_unsolicited)       \
