@@ -66,8 +66,9 @@ Status Daemon::start(const config::Loaded& loaded) {
   }
   built_ = std::move(built);
   using Step = Status (Daemon::*)(const config::Settings&);
-  for (const Step step : {Step{&Daemon::start_memory}, Step{&Daemon::start_ports},
-                          Step{&Daemon::start_workers}, Step{&Daemon::start_control}}) {
+  // The socket first: a second daemon must learn that it is one before it touches a port.
+  for (const Step step : {Step{&Daemon::start_control}, Step{&Daemon::start_memory},
+                          Step{&Daemon::start_ports}, Step{&Daemon::start_workers}}) {
     if (Status s = (this->*step)(model_.settings); !s) {
       return s;
     }

@@ -257,9 +257,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   DropReason reason =
       forward_.fits(frame, p, g_->routes->routes[route], origin.port == kHostPort);
   if (reason == DropReason::none && connections_.reopens(c, side, p)) {
-    fold(c);
-    connections_.erase(id);
-    on_miss(frame, p, origin);
+    on_miss(frame, p, origin, id);
     return;
   }
   const bool verify =
@@ -374,7 +372,8 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
   return DropReason::none;
 }
 
-void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
+// `reopened`: the closing entry that this SYN begins anew on; it stays if the SYN is refused.
+void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened) noexcept {
   DropReason reason = check_source(*g_, origin, p.tuple.src);
   Way way;
   if (reason == DropReason::none) {
@@ -394,6 +393,10 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
   }
   ConnTable::Created made;
   if (reason == DropReason::none) {
+    if (reopened != kNoConn) {
+      fold(connections_.at(reopened));
+      connections_.erase(reopened);
+    }
     made = connections_.create(p.tuple, now_);
     reason = made.reason;
   }
