@@ -19,6 +19,7 @@ using test::ip;
 constexpr MacAddress kCalico{{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
 constexpr MacAddress kPodMac{{2, 0, 0, 0, 1, 1}};
 constexpr uint32_t kFrames = 60000;
+constexpr uint32_t kFlows = 8000;  // of each pod; both pods' stay far below the table's 65536
 constexpr unsigned kSwaps = 300;
 
 // Gives out `frame` again and again, with a new source port each time, `total` times.
@@ -36,7 +37,7 @@ class SourcePort : public Port {
         break;
       }
       auto* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(frame_.size()));
-      test::put16(frame_, 34, static_cast<uint16_t>(1 + left_ % 60000));
+      test::put16(frame_, 34, static_cast<uint16_t>(1 + left_ % kFlows));
       std::copy(frame_.begin(), frame_.end(), reinterpret_cast<uint8_t*>(to));
       out[n++] = frame;
       --left_;
@@ -169,7 +170,6 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
     uint32_t listed = 0;
     EXPECT_TRUE(workers[0]->call([&](const ConnTable& table) { listed = table.size(); }));
     EXPECT_GT(listed, 0u);
-    uint64_t dropped_otherwise = 0;
     for (auto& worker : workers) {
       worker->stop();
       for (size_t r = 1; r < kDropReasons; ++r) {
@@ -177,11 +177,11 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
         const bool policy = reason == DropReason::policy_deny_egress ||
                             reason == DropReason::policy_deny_ingress;
         // A ring between two workers on one core may fill; nothing else may happen.
-        dropped_otherwise +=
-            policy || reason == DropReason::res_tx ? 0 : worker->counters().drops[r].get();
+        if (!policy && reason != DropReason::res_tx) {
+          EXPECT_EQ(worker->counters().drops[r].get(), 0u) << name(reason);
+        }
       }
     }
-    EXPECT_EQ(dropped_otherwise, 0u);
     EXPECT_GT(a.sent() + b.sent(), 0u);
   }
   EXPECT_EQ(rte_mempool_avail_count(test::pool()), before);
