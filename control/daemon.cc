@@ -189,10 +189,9 @@ void Daemon::publish() {
   auto view = std::make_unique<View>();
   view->serial = next_serial_++;
   view->generation = built_->generation;
-  view->ports = ports_->visible();
-  view->owner.assign(view->ports.size(), 0);
+  ports_->show(view->ports);
   for (const Endpoint& endpoint : built_->generation->endpoints) {
-    if (endpoint.port < view->owner.size()) {
+    if (endpoint.port != kNoPort) {
       view->owner[endpoint.port] = endpoint.worker;
     }
   }

@@ -125,13 +125,10 @@ bool PortSet::sync(const std::vector<Pod>& pods) {
   return changed;
 }
 
-std::vector<Port*> PortSet::visible() const {
-  std::vector<Port*> out;
+void PortSet::show(std::span<Port*> ports) const {
   for (const auto& [id, open] : open_) {
-    out.resize(size_t{id} + 1);
-    out[id] = open.leaving ? nullptr : open.port.get();
+    ports[id] = open.leaving ? nullptr : open.port.get();
   }
-  return out;
 }
 
 void PortSet::close_leaving() {

@@ -42,8 +42,8 @@ class PortSet {
   // interface has gone, as leaving.  True if anything changed.  Pods whose interface is missing
   // or refused are logged once and tried again at the next call.
   bool sync(const std::vector<Pod>& pods);
-  // The ports that the next View may show, by PortId.
-  std::vector<Port*> visible() const;
+  // Enters the ports that the next View may show, by PortId.
+  void show(std::span<Port*> ports) const;
   // Closes the leaving ports.  REQUIRES: no worker can see them any more.
   void close_leaving();
 

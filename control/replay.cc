@@ -69,7 +69,7 @@ struct Captures {
 
 Status open_all(Captures& captures, const config::Settings& settings, const Built& built,
                 const Registries& registries, const std::string& directory, Buffers& buffers) {
-  const uint16_t mtu = built.generation->routes->uplink_mtu;
+  const uint16_t mtu = kEtherMtu;
   Port::Info uplink{"uplink",
                     settings.uplink.mac.value_or(default_mac(kUplinkPort)),
                     mtu,
@@ -97,8 +97,6 @@ View view_of(const Built& built, const Captures& captures) {
   View view;
   view.serial = 1;
   view.generation = built.generation;
-  view.ports.resize(size_t{captures.ports.rbegin()->first} + 1);
-  view.owner.resize(view.ports.size());
   for (const auto& [id, port] : captures.ports) {
     view.ports[id] = port.get();
   }

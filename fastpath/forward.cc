@@ -14,17 +14,17 @@ constexpr unsigned kMaxPieces = 64;
 
 uint16_t Forward::mtu(const Route& route) const noexcept {
   const View& view = out_.view();
-  const RouteTable& table = *view.generation->routes;
+  const auto of = [&view](PortId id) {
+    return view.ports[id] == nullptr ? kEtherMtu : view.ports[id]->info().mtu;
+  };
   switch (route.kind) {
-    case RouteKind::endpoint: {
-      const Port* port = view.ports[view.generation->endpoints[route.endpoint].port];
-      return port == nullptr ? table.uplink_mtu : port->info().mtu;
-    }
+    case RouteKind::endpoint:
+      return of(view.generation->endpoints[route.endpoint].port);
     case RouteKind::tunnel:
-      return static_cast<uint16_t>(table.uplink_mtu - kIp4Bytes);
+      return static_cast<uint16_t>(of(kUplinkPort) - kIp4Bytes);
     case RouteKind::gateway:
     case RouteKind::connected:
-      return table.uplink_mtu;
+      return of(kUplinkPort);
     case RouteKind::local:
     case RouteKind::blackhole:
       break;

@@ -86,11 +86,10 @@ class Sluice : public Subject {
       info.mac = kOurMac;
       info.unfinished_checksums = id != kUplinkPort;  // as on a veth
       ports_[id] = std::make_unique<MemoryPort>(info);
-      view_.ports.push_back(ports_[id].get());
+      view_.ports[id] = ports_[id].get();
     }
     view_.serial = 1;
     view_.generation = make_generation(rules);
-    view_.owner.resize(ports_.size(), 0);
     neighbours_.learn(neighbours_.find(kUplinkPort, kPeerNode), kPeerMac);
     open(scene, frames);
   }
