@@ -16,9 +16,6 @@ namespace sluice::control {
 namespace {
 
 constexpr int kTickMs = 20;
-// The kernel keeps about 150 bytes for each buffer and port, so a pod's share stays small.
-constexpr uint32_t kBuffersPerPod = 2048;
-constexpr uint32_t kBuffersBase = 16384;
 
 sigset_t loop_signals() {
   sigset_t set;
@@ -83,7 +80,8 @@ Status Daemon::start_memory(const config::Settings& settings) {
   }
   published_ = std::move(*published);
   const auto pods = static_cast<uint32_t>(built_->policy.endpoints.size());
-  auto buffers = Buffers::create(kBuffersBase + (pods + 8) * kBuffersPerPod);
+  room_ = PortSet::room_for(pods);
+  auto buffers = Buffers::create(room_.buffers);
   if (!buffers) {
     return buffers.error();
   }
@@ -102,7 +100,7 @@ Status Daemon::start_ports(const config::Settings& settings) {
     return monitor.error();
   }
   monitor_.emplace(std::move(*monitor));
-  ports_ = std::make_unique<PortSet>(*buffers_, *netlink_);
+  ports_ = std::make_unique<PortSet>(room_, *buffers_, *netlink_);
   if (Status s = ports_->open_uplink(settings.uplink); !s) {
     return s;
   }

@@ -85,6 +85,7 @@ class Daemon {
   std::time_t started_ = 0;
   LastReload last_reload_;
 
+  PortSet::Room room_;
   std::unique_ptr<Buffers> buffers_;
   Neighbours neighbours_;
   std::unique_ptr<Published> published_;

@@ -11,6 +11,20 @@
 
 namespace sluice::control {
 
+namespace {
+constexpr uint32_t kLeastPods = 128;   // more than the 110 that kubelet lets a node have
+constexpr uint32_t kUnderWay = 16384;  // buffers between the rings, and the uplink's own
+constexpr uint32_t kUplinkRing = 2048;
+}  // namespace
+
+PortSet::Room PortSet::room_for(uint32_t pods) {
+  Room room;
+  room.pods = std::max(kLeastPods, pods + pods / 4);
+  room.pod_ring = room.pods <= kLeastPods ? 512 : 256;
+  room.buffers = kUnderWay + room.pods * room.pod_ring;
+  return room;
+}
+
 PortSet::~PortSet() {
   // Sockets go before the program that feeds them.
   open_.clear();
@@ -59,7 +73,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
-  options.ring_size = pod ? 1024 : 2048;
+  options.ring_size = pod ? room_.pod_ring : kUplinkRing;
   auto port = PortXsk::open(info, options, buffers_);
   if (!port) {
     xdp_->detach(l.ifindex);

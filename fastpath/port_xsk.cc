@@ -81,7 +81,7 @@ Result<std::unique_ptr<PortXsk>> PortXsk::open(Info info, const Options& options
     port->refill();
     if (port->fill_.cached_prod == before) {
       return Error{"interface \"" + options.interface + "\": the packet buffers are used up",
-                   "fewer or smaller rings, or more buffers"};
+                   "they are sized at start for the pods there are then: restart to make room"};
     }
   }
   return port;
