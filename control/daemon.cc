@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "control/pins.h"
 #include "fastpath/eal.h"
 
 namespace sluice::control {
@@ -64,8 +65,9 @@ Status Daemon::start(const config::Loaded& loaded) {
   built_ = std::move(built);
   using Step = Status (Daemon::*)(const config::Settings&);
   // The socket first: a second daemon must learn that it is one before it touches a port.
-  for (const Step step : {Step{&Daemon::start_control}, Step{&Daemon::start_memory},
-                          Step{&Daemon::start_ports}, Step{&Daemon::start_workers}}) {
+  for (const Step step :
+       {Step{&Daemon::start_control}, Step{&Daemon::start_memory}, Step{&Daemon::start_ports},
+        Step{&Daemon::start_workers}, Step{&Daemon::keep_ports}}) {
     if (Status s = (this->*step)(model_.settings); !s) {
       return s;
     }
@@ -101,6 +103,10 @@ Status Daemon::start_ports(const config::Settings& settings) {
   }
   monitor_.emplace(std::move(*monitor));
   ports_ = std::make_unique<PortSet>(room_, *buffers_, *netlink_);
+  if (Status s = ports_->load(pin_directory(settings.control.state)); !s) {
+    return s;
+  }
+  tell_ours();  // before the uplink's program takes the place of an earlier one
   if (Status s = ports_->open_uplink(settings.uplink); !s) {
     return s;
   }
@@ -172,6 +178,22 @@ Status Daemon::start_workers(const config::Settings& settings) {
   return Ok{};
 }
 
+// Last of all: a start that fails leaves nothing behind.
+Status Daemon::keep_ports(const config::Settings& settings) {
+  const bool keep = settings.path.on_exit == config::OnExit::drop;
+  if (keep) {
+    if (Status s = mount_pins(settings.control.state); !s) {
+      return s;
+    }
+    if (mounts_are_private()) {
+      spdlog::warn(
+          "path.onExit: drop ends with this mount namespace; start sluiced outside of "
+          "it, for a network namespace with nsenter --net");
+    }
+  }
+  return ports_->keep(keep);
+}
+
 Status Daemon::start_control(const config::Settings& settings) {
   auto api = ApiServer::listen(settings.control.socket, handlers());
   if (!api) {
@@ -215,20 +237,28 @@ void Daemon::apply() {
   sync_kernel();
 }
 
+// Which frames of the uplink are ours.
+void Daemon::tell_ours() {
+  std::vector<Prefix> local;
+  for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
+    for (const Address& address : endpoint.addresses) {
+      local.push_back(Prefix::of(address, 128));
+    }
+  }
+  ports_->set_ours({built_->generation->routes->outer_source}, local);
+}
+
 // What the kernel must know: which frames of the uplink are ours, where pods are.
 void Daemon::sync_kernel() {
-  const RouteTable& table = *built_->generation->routes;
+  tell_ours();
   std::vector<Ip4> pods;
-  std::vector<Prefix> local;
   for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
     for (const Address& address : endpoint.addresses) {
       if (address.is_v4()) {
         pods.push_back(address.v4());
-        local.push_back(Prefix::of(address, 128));
       }
     }
   }
-  ports_->set_ours({table.outer_source}, local);
   Status s = host_port_->sync_pods(pods, built_->remote_blocks, built_->tunnel_address);
   if (!s) {
     spdlog::error("host port: {}", s.error().what);
@@ -255,6 +285,9 @@ Status Daemon::reload() {
   model_ = std::move(loaded.model);
   built_ = std::move(next);
   apply();
+  if (Status s = keep_ports(model_.settings); !s) {
+    spdlog::error("{}", s.error().what);
+  }
   last_reload_.ok = true;
   spdlog::info("reload generation={} endpoints={} policies={}", built_->generation->number,
                built_->policy.endpoints.size(), built_->policy.policies);

@@ -64,12 +64,14 @@ class Daemon {
   Status start_ports(const config::Settings& settings);
   Status start_workers(const config::Settings& settings);
   Status start_control(const config::Settings& settings);
+  Status keep_ports(const config::Settings& settings);
   Handlers handlers();
   // Makes the view of built_ and the open ports what the workers see.
   void publish();
   // Opens ports of new pods, publishes, closes those of pods that have gone.
   void apply();
   std::vector<PortSet::Pod> pods() const;
+  void tell_ours();
   void sync_kernel();
   void on_signal();
   void on_netlink();

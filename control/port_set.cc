@@ -31,15 +31,13 @@ PortSet::~PortSet() {
   xdp_.reset();
 }
 
-Status PortSet::need_xdp() {
-  if (xdp_ != nullptr) {
-    return Ok{};
-  }
+Status PortSet::load(const std::string& pins) {
   auto xdp = Xdp::load();
   if (!xdp) {
     return xdp.error();
   }
   xdp_ = std::move(*xdp);
+  xdp_->set_pin_directory(pins);
   return Ok{};
 }
 
@@ -57,9 +55,6 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
     return Error{"interface \"" + name + "\": mtu " + std::to_string(l.mtu) + " exceeds " +
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "ip link set " + name + " mtu 1500"};
-  }
-  if (Status s = need_xdp(); !s) {
-    return s;
   }
   if (Status s = xdp_->attach(l.ifindex, role); !s) {
     return s;
@@ -162,9 +157,6 @@ void PortSet::close_leaving() {
 
 void PortSet::set_ours(const std::vector<Ip4>& node_addresses,
                        const std::vector<Prefix>& local) {
-  if (xdp_ == nullptr) {
-    return;
-  }
   for (const Status& s : {xdp_->set_node_addresses(node_addresses), xdp_->set_local(local)}) {
     if (!s) {
       spdlog::error("uplink: {}", s.error().what);

@@ -42,6 +42,12 @@ class PortSet {
   PortSet(const PortSet&) = delete;
   PortSet& operator=(const PortSet&) = delete;
 
+  // The programs that feed the ports; before any is opened.  Pins of an earlier process are
+  // looked for in `pins`.
+  Status load(const std::string& pins);
+  // Whether the programs stay attached, and drop, when this process has ended.
+  Status keep(bool on) { return xdp_->keep(on); }
+
   Status open_uplink(const config::Uplink& uplink);
   Status open_host(const Link& our_end);
 
@@ -75,7 +81,6 @@ class PortSet {
   };
 
   Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
-  Status need_xdp();
 
   Room room_;
   Buffers& buffers_;
