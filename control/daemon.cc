@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <system_error>
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -129,14 +130,20 @@ Status Daemon::start_ports(const config::Settings& settings) {
   for (const auto& [address, mac] : settings.uplink.neighbours) {
     neighbours_.learn(neighbours_.find(kUplinkPort, address), mac);
   }
-  if (ports_->uplink_ifindex() != 0) {
-    auto known = netlink_->neighbours(ports_->uplink_ifindex());
-    if (!known) {
-      return known.error();
-    }
-    for (const Neighbour& neighbour : *known) {
-      on_neighbour(neighbour);
-    }
+  return learn_neighbours();
+}
+
+// Those that the kernel knows on the uplink, if it is the kernel's.
+Status Daemon::learn_neighbours() {
+  if (ports_->uplink_ifindex() == 0) {
+    return Ok{};
+  }
+  auto known = netlink_->neighbours(ports_->uplink_ifindex());
+  if (!known) {
+    return known.error();
+  }
+  for (const Neighbour& neighbour : *known) {
+    on_neighbour(neighbour);
   }
   return Ok{};
 }
@@ -158,7 +165,7 @@ Status Daemon::start_workers(const config::Settings& settings) {
             sizeof(o.connections.hash_key) ||
         getrandom(&o.first_id, sizeof(o.first_id), 0) != sizeof(o.first_id)) {
       return Error{std::string("no random key for the connection table: ") +
-                   std::strerror(errno)};
+                   std::generic_category().message(errno)};
     }
     auto worker = Worker::create(o, *published_, neighbours_, buffers_->pool());
     if (!worker) {
@@ -344,12 +351,8 @@ void Daemon::on_netlink() {
         break;
       case Event::Kind::lost:
         links = true;
-        if (ports_->uplink_ifindex() != 0) {
-          if (auto all = netlink_->neighbours(ports_->uplink_ifindex())) {
-            for (const Neighbour& neighbour : *all) {
-              on_neighbour(neighbour);
-            }
-          }
+        if (Status s = learn_neighbours(); !s) {
+          spdlog::warn("{}", s.error().what);
         }
         break;
     }

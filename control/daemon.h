@@ -75,6 +75,7 @@ class Daemon {
   void sync_kernel();
   void on_signal();
   void on_netlink();
+  Status learn_neighbours();
   void on_neighbour(const Neighbour& neighbour);
   void resolve_wanted();
   std::vector<const Counters*> counters() const;

@@ -177,6 +177,7 @@ Status HostPort::sync_pods(const std::vector<Ip4>& pods,
     return s;
   }
   std::vector<Route> wanted;
+  wanted.reserve(pods.size() + remote_blocks.size());
   for (const Ip4 pod : pods) {
     wanted.push_back({Prefix::of(Address::of(pod), 128), kHostPortTable, kernel_end_.ifindex,
                       std::nullopt, std::nullopt, kRouteProtocol});

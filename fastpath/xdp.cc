@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -39,7 +40,7 @@ std::string name_of(int ifindex) {
 
 // The failure of a call that sets errno.
 Error failed(const std::string& what) {
-  return Error{what + ": " + std::strerror(errno)};
+  return Error{what + ": " + std::generic_category().message(errno)};
 }
 
 Error busy(int ifindex, uint32_t program) {
@@ -160,7 +161,8 @@ Status Xdp::attach(int ifindex, XdpRole role) {
     }
   }
   return Error{name_of(ifindex) + ": XDP program cannot be attached: native mode: " +
-                   std::strerror(native_error) + "; generic mode: " + std::strerror(errno),
+                   std::generic_category().message(native_error) +
+                   "; generic mode: " + std::generic_category().message(errno),
                errno == EPERM ? "run as root, or with CAP_NET_ADMIN and CAP_BPF" : ""};
 }
 

@@ -80,7 +80,7 @@ class Sluice : public Subject {
         output_(0, counters_, neighbours_, pool),
         pipeline_({}, table_, output_) {
     ports_.resize(kFirstPodPort + kPods);
-    for (PortId id = 0; id < ports_.size(); ++id) {
+    for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
       Port::Info info;
       info.name = id == kUplinkPort ? "uplink" : "pod";
       info.mac = kOurMac;
