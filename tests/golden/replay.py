@@ -67,14 +67,11 @@ class Sent:
         return self._ends("consumed")
 
     def held(self):
-        """Still waits at the end.  One that is released later is .waits(), see there."""
+        """Still waits for a neighbour at the end."""
         return self._ends("held")
 
-    def waits(self):
-        """Waits for a neighbour; the frame that ends the wait says .releases(this, ...)."""
-        return self
-
     def releases(self, waiting, port, frame):
+        """Ends the wait of an earlier frame, which leaves by `port` now."""
         self.replay.expect(port, frame, own=False)
         waiting._ends("forwarded")
         return self
@@ -114,7 +111,7 @@ class Replay:
         self.rule_rows = sorted(rows)
 
     def expect(self, port, frame, own):
-        self.expected.append((port, bytes(frame), own))
+        self.expected.append((port, bytes(frame), own, self.time))
 
     # ---- run and check ---------------------------------------------------------------------
 
@@ -165,20 +162,22 @@ class Replay:
         problems = []
         for file in sorted(captures.glob("*.out.pcap")):
             port = file.name.removesuffix(".out.pcap")
-            got = [data for _, data in read_pcap(file)]
-            want = [data for to, data, _ in self.expected if to == port]
+            got = read_pcap(file)
+            want = [(time, data) for to, data, _, time in self.expected if to == port]
             for n in range(max(len(got), len(want))):
                 g, w = (x[n] if n < len(x) else None for x in (got, want))
-                if g != w:
+                if g != w and g and w and g[1] == w[1]:
+                    problems.append(f"{port}: frame {n} leaves {(g[0] - w[0]) / 1e9:+} s late")
+                elif g != w:
                     problems += [f"{port}: frame {n} of those that went out differs",
-                                 f"  got  {show(g) if g else 'nothing'}",
-                                 f"  want {show(w) if w else 'nothing'}"]
+                                 f"  got  {show(g[1]) if g else 'nothing'}",
+                                 f"  want {show(w[1]) if w else 'nothing'}"]
         return problems
 
     def _check_ports(self, ports):
         for name, row in ports.items():
             came = [s for s in self.sent if s.port == name]
-            went = [(data, own) for to, data, own in self.expected if to == name]
+            went = [(data, own) for to, data, own, _ in self.expected if to == name]
             assert row["rx_packets"] == sum(row[f] for f in FATES), f"{name}: the sum of fates"
             assert row == {
                 "rx_packets": len(came),

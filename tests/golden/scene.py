@@ -86,14 +86,9 @@ def hop(packet):
     return onward
 
 
-def wire(packet):
-    """The bytes of a packet, for quotes in ICMP errors and for cutting it up."""
-    return bytes(packet)
-
-
 def icmp_error(to, type, code, about, id, mtu=0):
     """The packet in which this node tells `to` what is wrong with the packet `about`."""
-    quote = wire(about)[: 576 - 28]
+    quote = bytes(about)[: 576 - 28]
     return ip(NODE, to, ttl=64, id=id) / ICMP(type=type, code=code, nexthopmtu=mtu) / Raw(quote)
 
 
@@ -115,3 +110,8 @@ def udp(src, dst, sport=40000, dport=53, data=b"question", **fields):
 
 def ping(src, dst, id=7, type=8):
     return ip(src, dst) / ICMP(type=type, id=id, seq=1) / Raw(b"abcdefgh")
+
+
+def arp(op, sender_mac, sender, target, target_mac="00:00:00:00:00:00", **fields):
+    """An ARP packet (1 asks, 2 answers), from the pod's or node's MAC and address."""
+    return ARP(op=op, hwsrc=sender_mac, psrc=sender, hwdst=target_mac, pdst=target, **fields)
