@@ -331,10 +331,9 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = DropReason::icmp_unrelated;
   }
   if (reason == DropReason::none) {
-    // The error comes from where the quoted packet went, if that is known yet.
-    const Side back = quoted == kOriginal ? kReply : kOriginal;
-    const Origin& seen = connections_.at(id).origin[back];
-    if (seen.port != kNoPort && seen.port != origin.port) {
+    // The error comes from where the quoted packet went, which must have been sent at all.
+    const bool sent = connections_.at(id).packets[quoted] > 0;
+    if (!sent || port_towards(*g_, p.quoted.dst) != origin.port) {
       reason = DropReason::icmp_quote_mismatch;
     }
   }

@@ -8,7 +8,7 @@ import logging
 from collections import namedtuple
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption  # noqa: E402,F401
+from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402,F401
 from scapy.layers.inet6 import IPv6  # noqa: E402,F401
 from scapy.layers.l2 import ARP, Ether  # noqa: E402,F401
 from scapy.layers.sctp import SCTP  # noqa: E402,F401
@@ -115,3 +115,20 @@ def ping(src, dst, id=7, type=8):
 def arp(op, sender_mac, sender, target, target_mac="00:00:00:00:00:00", **fields):
     """An ARP packet (1 asks, 2 answers), from the pod's or node's MAC and address."""
     return ARP(op=op, hwsrc=sender_mac, psrc=sender, hwdst=target_mac, pdst=target, **fields)
+
+
+def sent_by(src, packet):
+    """The port and the frame by which a pod's or the world's packet arrives."""
+    if src in (FAR, GREEN):
+        return UPLINK, from_peer(packet)
+    return (src.port, from_pod(src, packet)) if isinstance(src, Pod) else (
+        UPLINK, from_gateway(packet))
+
+
+def reaches(r, src, dst, packet):
+    """The packet arrives at a local pod."""
+    r.send(*sent_by(src, packet)).forwarded(dst.port, to_pod(dst, hop(packet)))
+
+
+def refused(r, src, packet, reason="policy_deny_ingress"):
+    r.send(*sent_by(src, packet)).dropped(reason)

@@ -58,6 +58,12 @@ def the_source_is_checked_before_the_rest(r):
     r.send(CLIENT.port, from_pod(CLIENT, tunnel)).dropped("rpf_workload")
 
 
+def transit(r):
+    """What touches no pod of ours is not carried, unless path.transit says so: transit-allow/."""
+    for dst in (PEER, "192.168.100.50", "198.51.100.1", FAR):
+        r.send(UPLINK, from_gateway(udp(WORLD, dst))).dropped("rt_transit")
+
+
 def to_the_world_by_the_gateway(r):
     question, answer = udp(CLIENT, WORLD), udp(WORLD, CLIENT, 53, 40000)
     r.send(CLIENT.port, from_pod(CLIENT, question)).forwarded(UPLINK, to_gateway(hop(question)))

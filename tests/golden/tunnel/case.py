@@ -80,7 +80,7 @@ def the_inner_header(r):
             (udp(FAR, WEB, len=37), "ip4_total_len"), (udp(FAR, WEB, chksum=1), "ip4_checksum"),
             (udp("127.0.0.1", WEB), "ip4_src"), (udp(FAR, "224.0.0.1"), "ip4_dst"),
             (udp(FAR, FAR), "ip4_land"), (Raw(bytes(19)), "ip4_truncated"),
-            (ip(FAR, WEB, options=IPOption(b"\x01" * 4)) / UDP(dport=5), "ip4_options"),
+            (ip(FAR, WEB, options=[Raw(b"\x01" * 4)]) / UDP(dport=5), "ip4_options"),
             (udp(FAR, WEB, ttl=0), "ip4_ttl"),
             (ip(FAR, WEB, proto=17) / Raw(bytes(7)), "l4_truncated"),
             (ip(FAR, WEB) / TCP(flags="SF"), "tcp_flags")]

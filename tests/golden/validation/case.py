@@ -68,7 +68,7 @@ def ipv4_header(r):
 def ipv4_options(r):
     """Dropped unless path.ipOptions allows them: see options/."""
     for option in (b"\x01" * 4, b"\x07\x07\x04\x00\x00\x00\x00\x00", b"\x83\x03\x04\x00"):
-        packet = ip(CLIENT, WEB, options=IPOption(option)) / UDP(sport=1, dport=2)
+        packet = ip(CLIENT, WEB, options=[Raw(option)]) / UDP(sport=1, dport=2)
         r.send(CLIENT.port, from_pod(CLIENT, packet)).dropped("ip4_options")
 
 
