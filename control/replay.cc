@@ -95,6 +95,29 @@ Status open_all(Captures& captures, const config::Settings& settings, const Buil
   return Ok{};
 }
 
+// A capture that no port reads would be left out in silence.
+Status check_names(const Captures& captures, const std::string& directory) {
+  constexpr std::string_view kEnding = ".in.pcap";
+  std::vector<std::string_view> names;
+  for (const auto& [id, port] : captures.ports) {
+    names.push_back(port->info().name);
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.ends_with(kEnding)) {
+      continue;
+    }
+    const std::string name = file.substr(0, file.size() - kEnding.size());
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      const std::string near = config::nearest(name, names);
+      return Error{entry.path().string() + ": no local endpoint has interface \"" + name + "\"",
+                   near.empty() ? "uplink, host, or an interface: sluicectl get endpoints"
+                                : "did you mean \"" + near + "\"?"};
+    }
+  }
+  return Ok{};
+}
+
 View view_of(const Built& built, const Captures& captures) {
   View view;
   view.serial = 1;
@@ -172,6 +195,9 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
   }
   Captures captures;
   if (Status s = open_all(captures, settings, built, registries, directory, **buffers); !s) {
+    return s;
+  }
+  if (Status s = check_names(captures, directory); !s) {
     return s;
   }
   Counters counters(kMaxCounters);
