@@ -100,3 +100,12 @@ def who_asks_us_is_known(r):
                                          / arp(2, NODE_MAC, NODE, NEIGHBOUR, NEIGHBOUR_MAC))
     packet = udp(CLIENT, NEIGHBOUR)
     r.send(CLIENT.port, from_pod(CLIENT, packet)).forwarded(UPLINK, _to_neighbour(packet))
+
+
+def the_host_port_answers_for_all_but_the_node(r):
+    """The node's kernel finds its pods there."""
+    ask = Ether(src=KERNEL_MAC, dst=BROADCAST) / arp(1, KERNEL_MAC, NODE, CLIENT.ip)
+    r.send(HOST, ask).consumed().emits(
+        HOST, to_host(arp(2, HOST_MAC, CLIENT.ip, NODE, KERNEL_MAC)))
+    ask = Ether(src=KERNEL_MAC, dst=BROADCAST) / arp(1, KERNEL_MAC, NODE, TUNNEL)
+    r.send(HOST, ask).consumed()

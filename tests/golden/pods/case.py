@@ -24,7 +24,9 @@ def every_ttl_keeps_the_header_checksum_right(r):
 
 def unfinished_checksums_are_finished(r):
     """A pod's kernel leaves the sum of the pseudo-header only; the other side needs it whole."""
-    for packet in (syn(CLIENT, WEB), udp(CLIENT, WEB), udp(CLIENT, WEB, data=b"odd")):
+    zero = udp(CLIENT, WEB, data=b"\0\0")  # the sum of this one, once finished, is 0: 0xffff
+    zero[Raw].load = bytes(zero)[26:28]
+    for packet in (syn(CLIENT, WEB), udp(CLIENT, WEB), udp(CLIENT, WEB, data=b"odd"), zero):
         segment = packet[1]
         whole = bytes(packet)
         length = len(whole) - 20
