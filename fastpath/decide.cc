@@ -145,6 +145,21 @@ Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
   return way;
 }
 
+PortId port_towards(const Generation& g, Ip4 dst) {
+  const Route* route = route_of(*g.routes, dst);
+  if (route == nullptr || route->kind == RouteKind::blackhole) {
+    return kNoPort;
+  }
+  switch (route->kind) {
+    case RouteKind::endpoint:
+      return g.endpoints[route->endpoint].port;
+    case RouteKind::local:
+      return kHostPort;
+    default:
+      return kUplinkPort;
+  }
+}
+
 bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
   constexpr uint16_t kVxlan = 4789;
   return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||

@@ -37,6 +37,9 @@ struct Way {
 // REQUIRES: check_source() said none for `origin`.
 Way decide_way(const Generation& g, Origin origin, Ip4 dst);
 
+// The port behind which `dst` is; kNoPort: behind none.
+PortId port_towards(const Generation& g, Ip4 dst);
+
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
 bool is_tunnel(uint8_t protocol, uint16_t dst_port);
 
