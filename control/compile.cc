@@ -72,9 +72,6 @@ void set_types(Candidate& c) {
 // Whom the policy selects, as one selector over effective labels (semantics 4.6).
 Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   Selector out = parse_selector(p.selector, findings);
-  if (out.mentions_global()) {
-    findings.error(p.selector.where, "global() belongs in a rule's namespaceSelector");
-  }
   const auto replace_all = [&out](const char* label) {
     const Selector has = Selector::has(label);
     out = out.with_all_replaced(has, has.negated());
@@ -95,6 +92,11 @@ Selector policy_selector(const config::Policy& p, config::Findings& findings) {
     out = Selector::conjunction(Selector::equals(kNamespaceLabel, p.meta.namespace_name), out);
   }
   return out;
+}
+
+template <typename Holder>  // a Policy or a Profile
+const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
+  return direction == Direction::ingress ? holder.ingress : holder.egress;
 }
 
 class Compiler {
@@ -165,20 +167,28 @@ class Compiler {
     policies_.push_back(std::move(c));
   }
 
-  // Rules that no local endpoint runs are compiled too, so that their mistakes are found here.
+  // The mistakes of rules that no local endpoint runs are found here.
   void check_the_rest() {
     for (const Candidate& c : policies_) {
-      const config::Policy& p = c.policy;
-      const std::string scope = p.global ? "" : p.meta.namespace_name;
+      const std::string scope = c.policy.global ? "" : c.policy.meta.namespace_name;
       for (const Direction direction : {Direction::ingress, Direction::egress}) {
-        if (policy_lists_.contains({&c, direction})) {
-          continue;
-        }
-        for (const config::Rule& rule :
-             direction == Direction::ingress ? p.ingress : p.egress) {
-          rules_.compile(rule, scope);
+        if (!policy_lists_.contains({&c, direction})) {
+          check(rules_of(c.policy, direction), scope);
         }
       }
+    }
+    for (const auto& [name, profile] : profiles_) {
+      for (const Direction direction : {Direction::ingress, Direction::egress}) {
+        if (!profile_lists_.contains({name, direction})) {
+          check(rules_of(profile, direction), "");
+        }
+      }
+    }
+  }
+
+  void check(const std::vector<config::Rule>& rules, const std::string& scope) {
+    for (const config::Rule& rule : rules) {
+      rules_.check(rule, scope);
     }
   }
 
@@ -204,8 +214,7 @@ class Compiler {
       used_.insert(&c);
       const config::Policy& p = c.policy;
       it->second = add_list(
-          direction == Direction::ingress ? p.ingress : p.egress,
-          p.global ? "" : p.meta.namespace_name,
+          rules_of(p, direction), p.global ? "" : p.meta.namespace_name,
           {p.meta.kind, p.meta.namespace_name, p.meta.name, p.tier, direction, p.meta.where});
     }
     return it->second;
@@ -221,8 +230,7 @@ class Compiler {
         rules.emplace_back();  // a profile that does not exist denies
         rules.back().action = Action::deny;
       } else {
-        rules =
-            direction == Direction::ingress ? profile->second.ingress : profile->second.egress;
+        rules = rules_of(profile->second, direction);
         where = profile->second.meta.where;
       }
       it->second = add_list(rules, "", {"Profile", "", name, kProfileTier, direction, where});
