@@ -5,13 +5,13 @@
 
 #include "config/rules.h"
 #include "config/scalars.h"
+#include "config/tiers.h"
 
 namespace sluice::config {
 namespace {
 
 // Kinds that decide verdicts and are not applied by this version: worth more than a note.
-constexpr std::string_view kDeciding[] = {"Tier",
-                                          "HostEndpoint",
+constexpr std::string_view kDeciding[] = {"HostEndpoint",
                                           "StagedNetworkPolicy",
                                           "StagedGlobalNetworkPolicy",
                                           "StagedKubernetesNetworkPolicy",
@@ -239,6 +239,10 @@ NamedPort read_named_port(const Value& v, std::string_view number_key) {
 }
 
 }  // namespace
+
+void Resources::read_tier(const Value& object, Meta meta) {
+  config::read_tier(object, std::move(meta), model_);
+}
 
 void Resources::read_policy(const Value& object, Meta meta) {
   Policy p;
@@ -502,6 +506,7 @@ void Resources::read_service(const Value& object, Meta) {
 
 const std::vector<Resources::Kind>& Resources::kinds() {
   static const std::vector<Kind> all = {
+      {"projectcalico.org", "Tier", false, &Resources::read_tier},
       {"projectcalico.org", "NetworkPolicy", true, &Resources::read_policy},
       {"projectcalico.org", "GlobalNetworkPolicy", false, &Resources::read_policy},
       {"projectcalico.org", "Profile", false, &Resources::read_profile},

@@ -29,17 +29,21 @@ struct TierRank {
   }
 };
 
-TierRank rank_of(const std::string& tier) {
-  if (tier == "kube-admin") {
-    return {false, 1000, tier, TierEnd::pass};
+using TierRanks = std::map<std::string, TierRank, std::less<>>;
+
+TierRanks rank_tiers(const config::Model& model) {
+  TierRanks out;
+  const auto add = [&](std::string_view name, double order, bool pass) {
+    out[std::string(name)] = {false, order, std::string(name),
+                              pass ? TierEnd::pass : TierEnd::deny};
+  };
+  for (const config::ReservedTier& tier : config::kReservedTiers) {
+    add(tier.name, tier.order, tier.pass);
   }
-  if (tier == "default") {
-    return {false, 1000000, tier, TierEnd::deny};
+  for (const config::Tier& tier : model.tiers) {
+    add(tier.meta.name, tier.order, tier.pass);
   }
-  if (tier == "kube-baseline") {
-    return {false, 10000000, tier, TierEnd::pass};
-  }
-  return {true, 0, tier, TierEnd::deny};
+  return out;
 }
 
 // A policy that may reach workloads, and which label sets it selects.
@@ -105,6 +109,7 @@ class Compiler {
       : model_(model),
         counters_(counters),
         findings_(findings),
+        tiers_(rank_tiers(model)),
         profiles_(all_profiles(model)),
         inventory_(take_inventory(model, profiles_, findings)),
         rules_(inventory_, set_, findings) {}
@@ -149,8 +154,10 @@ class Compiler {
 
   void add_policy(config::Policy p) {
     Candidate c;
-    c.tier = rank_of(p.tier);
-    if (c.tier.unknown) {
+    if (const auto tier = tiers_.find(p.tier); tier != tiers_.end()) {
+      c.tier = tier->second;
+    } else {
+      c.tier = {true, 0, p.tier, TierEnd::deny};
       findings_.warning(p.meta.where,
                         "tier \"" + p.tier +
                             "\" does not exist: the policy is "
@@ -297,6 +304,7 @@ class Compiler {
   config::Findings& findings_;
   CompiledPolicy out_;
   RuleSet set_;
+  TierRanks tiers_;
   Profiles profiles_;
   Inventory inventory_;
   RuleCompiler rules_;

@@ -32,6 +32,14 @@ TEST(Trap, T02NoPolicyOrderIsInfinite) {
             kAllowed);
 }
 
+TEST(Trap, T02NoTierOrderIsTheDefaultTiersAndTiesByName) {
+  const std::string policies = np("x", "{ingress: [{action: Deny}]}") +
+                               gnp("a", "{tier: aaa, ingress: [{action: Allow}]}") +
+                               gnp("z", "{tier: zzz, ingress: [{action: Allow}]}");
+  EXPECT_EQ(ask(policies + tier("aaa", "{}")), "allow aaa a 0");
+  EXPECT_EQ(ask(policies + tier("zzz", "{}")), "deny default x 0");
+}
+
 TEST(Trap, T03TheTierDeniesOnlyInADirectionThatHasAPolicy) {
   const World world(np("x", "{types: [Ingress]}"));
   EXPECT_EQ(world.verdict(kInternet, "ns1/p", "tcp/80"), kDenied);

@@ -63,6 +63,70 @@ TEST(PolicyOrder, AnUnknownTierComesAfterAllKnownOnes) {
             "GlobalNetworkPolicy//b | GlobalNetworkPolicy//a");
 }
 
+TEST(PolicyOrder, TiersByOrderThenName) {
+  const struct {
+    std::string tiers;
+    const char* order;
+  } rows[] = {
+      {"", "| admin | default | baseline | a | b"},
+      {tier("a", "{order: 5}") + tier("b", "{order: 4}"),
+       "| b | a | admin | default | baseline"},
+      {tier("a", "{order: 999.5}"), "| a | admin | default | baseline | b"},
+      {tier("a", "{order: -1}") + tier("b", "{order: 0}"),
+       "| a | b | admin | default | baseline"},
+      // One order: by name.  No order is 1 000 000, which is the default tier's.
+      {tier("a", "{order: 1000}"), "| a | admin | default | baseline | b"},
+      {tier("a", "{}") + tier("b", "{order: null}"), "| admin | a | b | default | baseline"},
+      {tier("b", "{order: 2000000}"), "| admin | default | b | baseline | a"},
+      {tier("a", "{order: 10000000}"), "| admin | default | a | baseline | b"},
+      {tier("b", "{order: 20000000}"), "| admin | default | baseline | b | a"},
+  };
+  const std::string policies =
+      gnp("a", "{tier: a}") + gnp("b", "{tier: b}") + gnp("default", "{tier: ''}") +
+      gnp("baseline", "{tier: kube-baseline}") + gnp("admin", "{tier: kube-admin}");
+  for (const auto& row : rows) {
+    std::string order = "| " + World(policies + row.tiers).order("p");
+    for (size_t at = 0; (at = order.find("GlobalNetworkPolicy//")) != std::string::npos;) {
+      order.erase(at, std::string_view("GlobalNetworkPolicy//").size());
+    }
+    EXPECT_EQ(order, row.order) << row.tiers;
+  }
+}
+
+TEST(PolicyOrder, TiersAreNamedAndReservedOnesPinned) {
+  const struct {
+    std::string yaml;
+    const char* says;  // "": nothing
+  } rows[] = {
+      {tier("security", "{order: 100, defaultAction: Pass}"), ""},
+      {tier("security", "{order: 100, defaultAction: Deny}"), ""},
+      {tier("security", "{order: 100, defaultAction: pass}"), "is not one of: Deny, Pass"},
+      {tier("security", "{order: many}"), "a number is expected"},
+      {tier("a.b", "{order: 1}"), "cannot name a tier"},
+      {tier("A", "{order: 1}"), "cannot name a tier"},
+      {tier(std::string(64, 'a'), "{order: 1}"), "cannot name a tier"},
+      {tier(std::string(63, 'a'), "{order: 1}"), ""},
+      {tier("default", "{order: 1000000, defaultAction: Deny}"), ""},
+      {tier("default", "{order: null}"), ""},
+      {tier("default", "{order: 1}"), "tier \"default\" is reserved"},
+      {tier("default", "{order: 1000000, defaultAction: Pass}"), "is reserved"},
+      {tier("kube-admin", "{order: 1000, defaultAction: Pass}"), ""},
+      {tier("kube-admin", "{order: 1000, defaultAction: Deny}"), "is reserved"},
+      {tier("kube-baseline", "{order: 10000000, defaultAction: Pass}"), ""},
+      {tier("kube-baseline", "{order: 10, defaultAction: Pass}"), "is reserved"},
+      {tier("x", "{order: 1}") + tier("x", "{order: 2}"), "the same object twice"},
+  };
+  for (const auto& row : rows) {
+    const std::string findings = findings_of(row.yaml);
+    EXPECT_EQ(findings.empty(), *row.says == 0) << row.yaml << findings;
+    EXPECT_NE(findings.find(row.says), std::string::npos) << row.yaml << findings;
+  }
+  // Given as a resource, a tier is known.
+  EXPECT_NE(findings_of(gnp("x", "{tier: t}")).find("tier \"t\" does not exist"),
+            std::string::npos);
+  EXPECT_EQ(findings_of(gnp("x", "{tier: t}") + tier("t", "{order: 1}")), "");
+}
+
 // ---- whom a policy selects (2.2, 4.6) ------------------------------------------------------
 
 TEST(PolicySelection, EmptySelectorsMeanWhatTheirPositionSays) {
@@ -103,7 +167,6 @@ TEST(PolicySelection, EmptySelectorsMeanWhatTheirPositionSays) {
       {gnp("x", "{selector: \"projectcalico.org/orchestrator == 'k8s'\"}"), "pqr"},
       {gnp("x", "{selector: \"k == 'all()' || has(app)\", namespaceSelector: all()}"), "pqr"},
       {knp("x", "{podSelector: {}}"), "pq"},
-      {knp("x", "{}"), "pq"},
       {knp("x", "{podSelector: {matchLabels: {app: db}}}"), "q"},
       // These never reach a workload, whatever they select.
       {gnp("x", "{doNotTrack: true, applyOnForward: true}"), ""},
@@ -187,7 +250,19 @@ TEST(PolicyVerdict, TheVectorsOfTheSpecification) {
   const std::string ghost = gnp("g",
                                 "{tier: ghost, ingress: [{action: Allow, protocol: TCP, "
                                 "destination: {ports: [80]}}]}");
+  const std::string pass_80 =
+      tier("t", "{order: 10, defaultAction: Deny}") +
+      gnp("g",
+          "{tier: t, ingress: [{action: Pass, protocol: TCP, destination: {ports: [80]}}]}");
+  const std::string deny_22 =
+      tier("t", "{order: 10, defaultAction: Pass}") +
+      gnp("g",
+          "{tier: t, ingress: [{action: Deny, protocol: TCP, destination: {ports: [22]}}]}");
   check({
+      {"5", pass_80, kInternet, "ns1/p", "tcp/80", "allow __PROFILE__ kns.ns1 0"},
+      {"6", pass_80, kInternet, "ns1/p", "tcp/81", "deny t g -1"},
+      {"7", deny_22, kInternet, "ns1/p", "tcp/80", "allow __PROFILE__ kns.ns1 0"},
+      {"7, its port", deny_22, kInternet, "ns1/p", "tcp/22", "deny t g 0"},
       {"1", "", kInternet, "ns1/p", "tcp/80", "allow __PROFILE__ kns.ns1 0"},
       {"2", deny_all, kInternet, "ns1/p", "tcp/80", "deny default x -1"},
       {"3", deny_all, "ns1/p", kInternet, "tcp/80", "allow __PROFILE__ kns.ns1 0"},
@@ -276,6 +351,25 @@ TEST(PolicyVerdict, TheFirstRuleThatDecidesWins) {
        "allow __PROFILE__ kns.ns1 0"},
       {"a policy of another namespace does not judge", np("x", "{}", "ns2"), kInternet, "ns1/p",
        "tcp/80", "allow __PROFILE__ kns.ns1 0"},
+      {"a tier without a policy for the endpoint is not there",
+       tier("t", "{order: 10}") + gnp("g", "{tier: t, selector: \"app == 'db'\"}"), kInternet,
+       "ns1/p", "tcp/80", "allow __PROFILE__ kns.ns1 0"},
+      {"a tier without a policy in the direction is not there",
+       tier("t", "{order: 10}") + gnp("g", "{tier: t, types: [Egress]}"), kInternet, "ns1/p",
+       "tcp/80", "allow __PROFILE__ kns.ns1 0"},
+      {"an earlier tier's deny end comes before a later allow",
+       tier("t", "{order: 10}") + gnp("g", "{tier: t}") +
+           np("x", "{ingress: [{action: Allow}]}"),
+       kInternet, "ns1/p", "tcp/80", "deny t g -1"},
+      {"a passing end goes to the next tier",
+       tier("t", "{order: 10, defaultAction: Pass}") + gnp("g", "{tier: t}") +
+           np("x", "{ingress: [{action: Deny}]}"),
+       kInternet, "ns1/p", "tcp/80", "deny default x 0"},
+      {"pass skips the rest of its tier only",
+       tier("t", "{order: 10}") + gnp("g", "{tier: t, order: 1, ingress: [{action: Pass}]}") +
+           gnp("h", "{tier: t, order: 2, ingress: [{action: Deny}]}") +
+           np("x", "{ingress: [{action: Allow}]}"),
+       kInternet, "ns1/p", "tcp/80", "allow default x 0"},
       {"admin allow ends it all",
        gnp("a", "{tier: kube-admin, ingress: [{action: Allow}]}") +
            np("x", "{ingress: [{action: Deny}]}"),
