@@ -5,13 +5,13 @@
 
 #include "config/rules.h"
 #include "config/scalars.h"
+#include "config/tiers.h"
 
 namespace sluice::config {
 namespace {
 
 // Kinds that decide verdicts and are not applied by this version: worth more than a note.
-constexpr std::string_view kDeciding[] = {"Tier",
-                                          "HostEndpoint",
+constexpr std::string_view kDeciding[] = {"HostEndpoint",
                                           "StagedNetworkPolicy",
                                           "StagedGlobalNetworkPolicy",
                                           "StagedKubernetesNetworkPolicy",
@@ -39,6 +39,19 @@ void for_spec(const Value& object, const Value::Handlers& handlers,
                 kObjectFields);
 }
 
+void check_requirement(const Value& v, const LabelRequirement& r) {
+  using Operator = LabelRequirement::Operator;
+  const bool takes_values = r.op == Operator::in || r.op == Operator::not_in;
+  if (r.key.empty()) {
+    v.error("key is missing");
+  }
+  if (takes_values && r.values.empty()) {
+    v.error("operators In and NotIn need values");
+  } else if (!takes_values && !r.values.empty()) {
+    v.error("operators Exists and DoesNotExist take no values");
+  }
+}
+
 LabelSelector read_label_selector(const Value& v) {
   LabelSelector s;
   v.fields({
@@ -47,6 +60,10 @@ LabelSelector read_label_selector(const Value& v) {
        [&](const Value& x) {
          for (const Value& item : x.list()) {
            LabelRequirement r;
+           if (!item.get("operator")) {
+             item.error("operator is missing", "In, NotIn, Exists or DoesNotExist");
+             continue;
+           }
            item.fields({
                {"key", [&](const Value& y) { r.key = y.text(); }},
                {"operator",
@@ -57,6 +74,7 @@ LabelSelector read_label_selector(const Value& v) {
                 }},
                {"values", [&](const Value& y) { r.values = y.texts(); }},
            });
+           check_requirement(item, r);
            s.match_expressions.push_back(std::move(r));
          }
        }},
@@ -67,11 +85,24 @@ LabelSelector read_label_selector(const Value& v) {
 KubernetesPeer read_peer(const Value& v) {
   KubernetesPeer p;
   v.fields({
-      {"podSelector", [&](const Value& x) { p.pod_selector = read_label_selector(x); }},
+      // A null is as good as absent; an empty map is not, it selects everything.
+      {"podSelector",
+       [&](const Value& x) {
+         if (!x.is_null()) {
+           p.pod_selector = read_label_selector(x);
+         }
+       }},
       {"namespaceSelector",
-       [&](const Value& x) { p.namespace_selector = read_label_selector(x); }},
+       [&](const Value& x) {
+         if (!x.is_null()) {
+           p.namespace_selector = read_label_selector(x);
+         }
+       }},
       {"ipBlock",
        [&](const Value& x) {
+         if (x.is_null()) {
+           return;
+         }
          x.fields({
              {"cidr", [&](const Value& y) { p.ip_block = read_prefix(y); }},
              {"except", [&](const Value& y) { p.except = read_prefixes(y); }},
@@ -96,6 +127,14 @@ KubernetesPeer read_peer(const Value& v) {
   return p;
 }
 
+// What Kubernetes lets a port be called: lower case, digits and '-', a letter among them.
+bool is_port_name(std::string_view s) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz";
+  constexpr size_t kMaxPortName = 15;
+  return s.size() <= kMaxPortName && s.find_first_of(kLetters) != std::string_view::npos &&
+         s.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+}
+
 KubernetesPort read_kubernetes_port(const Value& v) {
   KubernetesPort p;
   v.fields({
@@ -112,8 +151,10 @@ KubernetesPort read_kubernetes_port(const Value& v) {
            if (const auto n = x.integer(1, 65535)) {
              p.port = static_cast<uint16_t>(*n);
            }
-         } else {
+         } else if (is_port_name(s)) {
            p.port = s;
+         } else {
+           x.error("\"" + s + "\" is no port's name", "write a number without quotes");
          }
        }},
       {"endPort",
@@ -198,6 +239,10 @@ NamedPort read_named_port(const Value& v, std::string_view number_key) {
 }
 
 }  // namespace
+
+void Resources::read_tier(const Value& object, Meta meta) {
+  config::read_tier(object, std::move(meta), model_);
+}
 
 void Resources::read_policy(const Value& object, Meta meta) {
   Policy p;
@@ -461,6 +506,7 @@ void Resources::read_service(const Value& object, Meta) {
 
 const std::vector<Resources::Kind>& Resources::kinds() {
   static const std::vector<Kind> all = {
+      {"projectcalico.org", "Tier", false, &Resources::read_tier},
       {"projectcalico.org", "NetworkPolicy", true, &Resources::read_policy},
       {"projectcalico.org", "GlobalNetworkPolicy", false, &Resources::read_policy},
       {"projectcalico.org", "Profile", false, &Resources::read_profile},

@@ -34,6 +34,7 @@ class Resources {
 
   void read_object(const Value& object);
   bool is_new(const Value& object, const Meta& meta, std::string_view group);
+  void read_tier(const Value& object, Meta meta);
   void read_policy(const Value& object, Meta meta);
   void read_kubernetes_policy(const Value& object, Meta meta);
   void read_profile(const Value& object, Meta meta);

@@ -225,6 +225,7 @@ Text read_text(const Value& v) {
     return {"", v.where()};
   }
   Text t{v.text(), v.where()};
+  t.where.column += v.quoted() ? 1 : 0;  // the text begins behind the quote
   if (t.value.size() > kMaxSelector) {
     v.error("longer than 1024 characters");
   }

@@ -166,7 +166,7 @@ bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
          (protocol == proto::kUdp && dst_port == kVxlan);
 }
 
-DropReason check_fields(const FlowKey& key) {
+DropReason check_addresses(const FlowKey& key) {
   if (!key.src.is_v4() || !key.dst.is_v4()) {
     return DropReason::ip6_disabled;
   }
@@ -180,6 +180,10 @@ DropReason check_fields(const FlowKey& key) {
   if (key.src == key.dst) {
     return DropReason::ip4_land;
   }
+  return DropReason::none;
+}
+
+DropReason check_l4(const FlowKey& key) {
   const bool both_needed = key.protocol == proto::kTcp || key.protocol == proto::kSctp;
   if (both_needed && (key.src_port == 0 || key.dst_port == 0)) {
     return DropReason::l4_port_zero;
