@@ -5,6 +5,24 @@
 #include <numeric>
 
 namespace sluice::config {
+namespace {
+
+// Names and values come from the files: nothing in them moves a terminal's cursor.
+std::string printable(std::string_view text) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += std::string("\\x") + kDigits[byte >> 4] + kDigits[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 void Findings::error(Where where, std::string message, std::string hint) {
   all_.push_back({Severity::error, where, std::move(message), std::move(hint)});
@@ -31,16 +49,17 @@ std::string Findings::format(const std::vector<std::string>& files) const {
   std::string out;
   for (const Finding* f : order) {
     if (f->where.file < files.size()) {
-      out += files[f->where.file] + ":";
+      out += printable(files[f->where.file]) + ":";
     }
     if (f->where.line > 0) {
       out += std::to_string(f->where.line) + ":" + std::to_string(f->where.column) + ":";
     }
     constexpr const char* kWords[] = {"error", "warning", "note"};
     out += (out.empty() || out.back() == '\n' ? "" : " ");
-    out += std::string(kWords[static_cast<size_t>(f->severity)]) + ": " + f->message + "\n";
+    out += std::string(kWords[static_cast<size_t>(f->severity)]) + ": " +
+           printable(f->message) + "\n";
     if (!f->hint.empty()) {
-      out += "  hint: " + f->hint + "\n";
+      out += "  hint: " + printable(f->hint) + "\n";
     }
   }
   return out;

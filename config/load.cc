@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <iostream>
-#include <iterator>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include "config/documents.h"
+#include "config/files.h"
 #include "config/resources.h"
 #include "config/settings.h"
 
@@ -19,74 +12,15 @@ namespace sluice::config {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr size_t kMaxFile = size_t{64} << 20;
 
 uint32_t add_file(Model& model, const std::string& name) {
   model.files.push_back(name);
   return static_cast<uint32_t>(model.files.size() - 1);
 }
 
-// The whole of a file, read once; what changes under us is refused.
-std::optional<std::string> read_whole(const std::string& path, std::string& complaint) {
-  if (path == "-") {
-    return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  }
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat before {};
-  if (fd < 0 || fstat(fd, &before) != 0) {
-    complaint = std::string("cannot be read: ") + std::strerror(errno);
-    if (fd >= 0) {
-      close(fd);
-    }
-    return {};
-  }
-  std::string text;
-  if (!S_ISREG(before.st_mode)) {
-    complaint = "is not a regular file";
-  } else if (static_cast<size_t>(before.st_size) > kMaxFile) {
-    complaint = "is larger than 64 MiB";
-  } else {
-    text.resize(static_cast<size_t>(before.st_size));
-    size_t done = 0;
-    ssize_t n = 0;
-    while (done < text.size() && (n = ::read(fd, &text[done], text.size() - done)) > 0) {
-      done += static_cast<size_t>(n);
-    }
-    struct stat after {};
-    if (n < 0 || done < text.size() || fstat(fd, &after) != 0 ||
-        after.st_size != before.st_size || after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
-        after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
-      complaint = "changed while it was read";
-    }
-  }
-  close(fd);
-  return complaint.empty() ? std::optional(std::move(text)) : std::nullopt;
-}
-
-bool is_resource_file(const fs::path& path) {
-  const std::string name = path.filename().string();
-  const std::string ending = path.extension().string();
-  return name[0] != '.' && !name.ends_with(".test.yaml") &&
-         (ending == ".yaml" || ending == ".yml" || ending == ".json");
-}
-
-// The resource files under a directory, in lexical order.
-void list_files(const fs::path& directory, std::vector<std::string>& out) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
-    if (entry.path().filename().string()[0] != '.') {
-      entries.push_back(entry.path());
-    }
-  }
-  std::sort(entries.begin(), entries.end());
-  for (const fs::path& entry : entries) {
-    if (fs::is_directory(entry, error)) {
-      list_files(entry, out);
-    } else if (is_resource_file(entry)) {
-      out.push_back(entry.string());
-    }
-  }
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
 
 class Loader {
@@ -95,8 +29,13 @@ class Loader {
       : out_(out), options_(options), resources_(out.model) {}
 
   void resource_text(std::string_view text, const std::string& name) {
-    const Source source{add_file(out_.model, name), &out_.findings, options_.strict, false};
-    for (const Value& document : parse_documents(source, text)) {
+    const Source source{add_file(out_.model, name), without_mark(text), &out_.findings,
+                        options_.strict};
+    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+      out_.findings.error({source.file, 0, 0}, "is empty",
+                          "half-written? else remove the file");
+    }
+    for (const Value& document : parse_documents(source)) {
       resources_.read(document);
     }
   }
@@ -104,28 +43,29 @@ class Loader {
   // A file or directory; `at` is where it was named, if it was.
   void path(const std::string& path, std::optional<Where> at) {
     std::error_code error;
-    std::vector<std::string> files;
-    if (path != "-" && fs::is_directory(path, error)) {
-      list_files(path, files);
-    } else {
-      files.push_back(path);
+    if (path == "-" || !fs::is_directory(path, error)) {
+      file(path, at);
+      return;
     }
-    for (const std::string& file : files) {
-      std::string complaint;
-      const auto text = read_whole(file, complaint);
-      if (!text) {
-        const Where where = at ? *at : Where{add_file(out_.model, file), 0, 0};
-        out_.findings.error(where, (at ? "\"" + file + "\" " : "") + complaint);
-        continue;
-      }
-      resource_text(*text, file == "-" ? "<stdin>" : file);
+    std::vector<Complaint> complaints;
+    const std::vector<std::string> files = list_files(path, complaints);
+    for (const Complaint& complaint : complaints) {
+      complain(complaint, at);
+    }
+    if (files.empty() && complaints.empty()) {
+      out_.findings.warning(
+          at ? *at : Where{add_file(out_.model, path), 0, 0},
+          (at ? "\"" + path + "\" " : "") + "has no *.yaml, *.yml or *.json file");
+    }
+    for (const std::string& name : files) {
+      file(name, at);
     }
   }
 
   void settings_text(std::string_view text, const std::string& name,
                      std::vector<Where>& resources_at) {
-    const Source source{add_file(out_.model, name), &out_.findings, true, true};
-    const auto documents = parse_documents(source, text);
+    const Source source{add_file(out_.model, name), without_mark(text), &out_.findings, true};
+    const auto documents = parse_documents(source);
     if (documents.size() != 1) {
       if (out_.ok()) {
         out_.findings.error({source.file, 1, 1}, "one YAML document is expected");
@@ -141,6 +81,20 @@ class Loader {
   }
 
  private:
+  void complain(const Complaint& complaint, const std::optional<Where>& at) {
+    out_.findings.error(at ? *at : Where{add_file(out_.model, complaint.file), 0, 0},
+                        (at ? "\"" + complaint.file + "\" " : "") + complaint.message);
+  }
+
+  void file(const std::string& path, const std::optional<Where>& at) {
+    std::string complaint;
+    if (const auto text = read_whole(path, complaint)) {
+      resource_text(*text, path == "-" ? "<stdin>" : path);
+    } else {
+      complain({path, complaint}, at);
+    }
+  }
+
   void check_http() {
     for (const Policy& policy : out_.model.policies) {
       for (const auto* rules : {&policy.ingress, &policy.egress}) {

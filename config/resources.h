@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calico and Kubernetes objects from YAML into the model, by kind.
+// Calico and Kubernetes objects from YAML into the model: single objects, lists of them in
+// every form that kubectl and calicoctl print, dispatched by apiVersion and kind (kinds.h reads
+// each).
 //
-// An unknown kind is counted and named once at the end; it is never guessed.  Pure but for the
-// model and findings it fills.  Source: Calico semantics, section 1.
+// A kind that is not read is named once at the end, with how many there were; it is never
+// guessed.  The same object twice is an error at both places.
+// Used by config/load on one thread.  Source: Calico semantics, section 1.
 #ifndef SLUICE_CONFIG_RESOURCES_H_
 #define SLUICE_CONFIG_RESOURCES_H_
 
@@ -23,34 +26,24 @@ class Resources {
   void finish(Findings& findings) const;
 
  private:
-  using Reader = void (Resources::*)(const Value& object, Meta meta);
-  struct Kind {
-    std::string_view group;  // of apiVersion, without the version
-    std::string_view name;
-    bool namespaced;
-    Reader reader;
+  struct Type {  // what an object says it is
+    std::string api_version;
+    std::string kind;
   };
-  static const std::vector<Kind>& kinds();
+  struct LeftOut {
+    size_t count = 0;
+    Where first;
+    bool decides = false;  // could it have changed a verdict?
+  };
 
-  void read_object(const Value& object);
+  void read_object(const Value& object, const Type& expected);
+  void read_items(const Value& list, const Type& type);
+  void leave_out(const Value& object, const Type& type);
   bool is_new(const Value& object, const Meta& meta, std::string_view group);
-  void read_tier(const Value& object, Meta meta);
-  void read_policy(const Value& object, Meta meta);
-  void read_kubernetes_policy(const Value& object, Meta meta);
-  void read_profile(const Value& object, Meta meta);
-  void read_network_set(const Value& object, Meta meta);
-  void read_workload_endpoint(const Value& object, Meta meta);
-  void read_pool(const Value& object, Meta meta);
-  void read_node(const Value& object, Meta meta);
-  void read_block(const Value& object, Meta meta);
-  void read_pod(const Value& object, Meta meta);
-  void read_namespace(const Value& object, Meta meta);
-  void read_service_account(const Value& object, Meta meta);
-  void read_service(const Value& object, Meta meta);
 
   Model& model_;
   std::map<std::tuple<std::string, std::string, std::string>, Where> seen_;
-  std::map<std::string, std::pair<size_t, Where>> left_out_;
+  std::map<std::string, LeftOut> left_out_;
 };
 
 }  // namespace sluice::config

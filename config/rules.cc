@@ -11,16 +11,17 @@ namespace {
 
 constexpr size_t kMaxRules = 1024, kMaxNets = 256, kMaxPorts = 50, kMaxSelector = 1024;
 
+// A whole number above 0, not padded: 010 is 8 to YAML.
 std::optional<uint16_t> port_number(std::string_view s) {
   uint16_t n = 0;
   const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
   const bool whole = code == std::errc() && end == s.data() + s.size();
-  return whole && n > 0 ? std::optional(n) : std::nullopt;
+  return whole && n > 0 && s[0] != '0' ? std::optional(n) : std::nullopt;
 }
 
 // 80, "8000:8080" or a name.
 std::optional<RulePort> read_port(const Value& v) {
-  const std::string s = v.text();
+  const std::string s = v.written();
   const auto digits = [](std::string_view t) {
     return !t.empty() && t.find_first_not_of("0123456789") == std::string_view::npos;
   };
@@ -43,7 +44,7 @@ std::optional<RulePort> read_port(const Value& v) {
     v.error("\"" + s + "\" is neither a port, a range such as \"8000:8080\" nor a port's name");
     return {};
   }
-  return s;
+  return v.text();
 }
 
 std::vector<RulePort> read_ports(const Value& v) {
@@ -221,11 +222,7 @@ Rule read_rule(const Value& v, bool ingress) {
 }  // namespace
 
 Text read_text(const Value& v) {
-  if (v.is_null()) {
-    return {"", v.where()};
-  }
-  Text t{v.text(), v.where()};
-  t.where.column += v.quoted() ? 1 : 0;  // the text begins behind the quote
+  Text t{v.text(), v.text_where()};
   if (t.value.size() > kMaxSelector) {
     v.error("longer than 1024 characters");
   }
@@ -240,15 +237,14 @@ std::optional<Protocol> read_protocol(const Value& v) {
   constexpr Named kNames[] = {{"TCP", proto::kTcp},   {"UDP", proto::kUdp},
                               {"ICMP", proto::kIcmp}, {"ICMPv6", proto::kIcmp6},
                               {"SCTP", proto::kSctp}, {"UDPLite", proto::kUdpLite}};
-  const std::string s = v.text();
+  const std::string s = v.written();
   for (const Named& n : kNames) {
     if (s == n.name) {
       return Protocol{n.number, true};
     }
   }
-  if (!s.empty() && s.find_first_not_of("0123456789") == std::string::npos) {
-    const auto n = v.integer(1, 255);
-    return n ? std::optional(Protocol{static_cast<uint8_t>(*n), false}) : std::nullopt;
+  if (const auto n = port_number(s); n && *n <= UINT8_MAX) {
+    return Protocol{static_cast<uint8_t>(*n), false};
   }
   v.error("unknown protocol \"" + s + "\"",
           "TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite (written so), or a number from 1 to 255");

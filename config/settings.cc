@@ -12,8 +12,8 @@ namespace {
 // `on` and `off`, as the settings write them; YAML's own true and false too.
 std::optional<bool> read_switch(const Value& v, std::string_view on = "on",
                                 std::string_view off = "off") {
-  if (v.is_scalar() && on == "on" && (v.text() == "true" || v.text() == "false")) {
-    return v.text() == "true";
+  if (const std::string s = v.written(); on == "on" && (s == "true" || s == "false")) {
+    return s == "true";
   }
   const auto index = v.one_of({on, off});
   return index ? std::optional<bool>(*index == 0) : std::nullopt;

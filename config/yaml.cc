@@ -1,158 +1,131 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/yaml.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
 namespace sluice::config {
 namespace {
 
-constexpr unsigned kMaxDepth = 32;
-constexpr unsigned kMaxShared = 10000;
-
-Where place(uint32_t file, const YAML::Mark& mark) {
-  return {file, mark.line + 1, mark.column + 1};
-}
-
-// Does the text nest deeper than kMaxDepth?  Judged by brackets and indentation before the
-// parser recurses into it.
-bool too_deep(std::string_view text, int& line) {
-  unsigned flow = 0;
-  bool quoted = false;
-  char quote = 0;
-  line = 1;
-  size_t dashes = 0;
-  bool at_start = true;
-  for (const char c : text) {
-    if (c == '\n') {
-      ++line;
-      at_start = true;
-      dashes = 0;
-      continue;
-    }
-    if (at_start && c == '-') {
-      if (++dashes > kMaxDepth) {
-        return true;
-      }
-    } else if (c != ' ') {
-      at_start = false;
-    }
-    if (quoted) {
-      quoted = c != quote;
-    } else if ((c == '"' || c == '\'') && flow > 0) {
-      quoted = true;
-      quote = c;
-    } else if (c == '[' || c == '{') {
-      if (++flow > kMaxDepth) {
-        return true;
-      }
-    } else if ((c == ']' || c == '}') && flow > 0) {
-      --flow;
-    }
+bool is_number(std::string s) {
+  std::erase(s, '_');
+  if (!s.empty() && (s[0] == '-' || s[0] == '+')) {
+    s.erase(0, 1);
   }
-  return false;
-}
-
-// Walks everything once: duplicates, depth, and the nodes reached, aliases expanded.
-class Checker {
- public:
-  Checker(const Source& source, size_t budget) : source_(source), budget_(budget) {}
-
-  bool check(const YAML::Node& node, unsigned depth) {
-    if (depth > kMaxDepth) {
-      return fail(node, "nested deeper than " + std::to_string(kMaxDepth));
-    }
-    if (budget_ == 0) {
-      return fail(node, "aliases expand to too many nodes");
-    }
-    --budget_;
-    if (node.IsSequence()) {
-      for (const auto& item : node) {
-        if (!check(item, depth + 1)) {
-          return false;
-        }
-      }
-    } else if (node.IsMap()) {
-      return check_map(node, depth);
-    }
+  static const std::set<std::string_view> kWords = {".inf", ".Inf", ".INF",
+                                                    ".nan", ".NaN", ".NAN"};
+  if (kWords.contains(s)) {
     return true;
   }
-
- private:
-  bool check_map(const YAML::Node& node, unsigned depth) {
-    std::map<std::string, int> seen;
-    for (const auto& item : node) {
-      if (!item.first.IsScalar()) {
-        return fail(item.first, "a key must be plain text");
-      }
-      const auto [it, fresh] = seen.emplace(item.first.Scalar(), item.first.Mark().line + 1);
-      if (!fresh) {
-        return fail(item.first, "duplicate key \"" + it->first + "\", first in line " +
-                                    std::to_string(it->second));
-      }
-      if (!check(item.second, depth + 1)) {
-        return false;
-      }
-    }
-    return true;
-  }
-  bool fail(const YAML::Node& node, const std::string& message) {
-    source_.findings->error(place(source_.file, node.Mark()), message);
+  if (s.empty() || s.find_first_of(".0123456789") != 0) {
     return false;
   }
-  const Source& source_;
-  size_t budget_;
-};
+  const std::string_view prefix = std::string_view(s).substr(0, 2);
+  const int base = prefix == "0x" || prefix == "0X" ? 16 : prefix == "0o" ? 8 : 2;
+  const bool based = base != 2 || prefix == "0b";
+  const char* end = s.data() + s.size();
+  uint64_t whole = 0;
+  double number = 0;
+  const auto [stop, code] = based ? std::from_chars(s.data() + 2, end, whole, base)
+                                  : std::from_chars(s.data(), end, number);
+  return code == std::errc() && stop == end;
+}
+
+// Would YAML 1.1 read the plain scalar as a boolean or a number, so that it is no text to the
+// API servers?  What they print is quoted then.
+bool is_other_type(const std::string& s) {
+  static const std::set<std::string_view> kBooleans = {
+      "true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES",
+      "no",   "No",   "NO",   "on",    "On",    "ON",    "off", "Off", "OFF"};
+  return kBooleans.contains(s) || is_number(s);
+}
+
+bool is_padded(const std::string& s) {
+  const size_t digit = s.empty() || s[0] != '-' ? 0 : 1;
+  return s.size() > digit + 1 && s[digit] == '0' && s[digit + 1] >= '0' && s[digit + 1] <= '9';
+}
 
 }  // namespace
+
+Where place(const Source& source, const YAML::Mark& mark) {
+  return mark.is_null() ? Where{source.file, 0, 0}
+                        : Where{source.file, mark.line + 1, mark.column + 1};
+}
 
 std::string Value::text() const {
   if (!is_scalar()) {
     error("text is expected here");
     return "";
   }
+  if (!quoted() && is_other_type(node_.Scalar())) {
+    error("text is expected, and " + node_.Scalar() + " is none to YAML",
+          "write it in quotes: \"" + node_.Scalar() + "\"");
+    return "";
+  }
   return node_.Scalar();
+}
+
+std::string Value::written() const {
+  return is_scalar() ? node_.Scalar() : "";
+}
+
+Where Value::text_where() const {
+  Where at = where_;
+  const auto start = static_cast<size_t>(std::max(node_.Mark().pos, 0));
+  if (!is_scalar() || !quoted() || start >= source_->text.size()) {
+    return at;
+  }
+  const char first = source_->text[start];
+  if (first == '"' || first == '\'') {
+    ++at.column;
+  } else if (const size_t end = source_->text.find('\n', start);
+             (first == '|' || first == '>') && end != std::string_view::npos) {
+    const size_t begin = source_->text.find_first_not_of(' ', end + 1);
+    ++at.line;
+    at.column = begin == std::string_view::npos ? 1 : static_cast<int>(begin - end);
+  }
+  return at;
 }
 
 std::optional<uint64_t> Value::integer(uint64_t low, uint64_t high) const {
   const std::string range = "a whole number from " + std::to_string(low) + " to " +
                             std::to_string(high) + " is expected";
-  if (!is_scalar()) {
-    error(range);
-    return {};
-  }
-  const std::string& s = node_.Scalar();
+  const std::string s = written();
   uint64_t n = 0;
   const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
-  const bool padded = s.size() > 1 && s[0] == '0';
-  if (code != std::errc() || end != s.data() + s.size() || padded || n < low || n > high) {
-    error(range + ", not \"" + s + "\"");
+  const bool whole = code == std::errc() && end == s.data() + s.size() && !s.empty();
+  if (!whole || quoted() || is_padded(s) || n < low || n > high) {
+    error(is_scalar() ? range + ", not \"" + s + "\"" : range,
+          whole && quoted() ? "write it without quotes" : "");
     return {};
   }
   return n;
 }
 
 std::optional<double> Value::number() const {
-  const std::string s = is_scalar() ? node_.Scalar() : "";
+  const std::string s = written();
   double n = 0;
   const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
-  if (s.empty() || code != std::errc() || end != s.data() + s.size() || !std::isfinite(n)) {
-    error("a number is expected, not \"" + s + "\"");
+  const bool whole = code == std::errc() && end == s.data() + s.size() && !s.empty();
+  if (!whole || quoted() || is_padded(s) || !std::isfinite(n)) {
+    error(is_scalar() ? "a number is expected, not \"" + s + "\"" : "a number is expected",
+          whole && quoted() ? "write it without quotes" : "");
     return {};
   }
   return n;
 }
 
 std::optional<bool> Value::boolean() const {
-  if (is_scalar() && !quoted() && (node_.Scalar() == "true" || node_.Scalar() == "false")) {
-    return node_.Scalar() == "true";
+  if (const std::string s = written(); !quoted() && (s == "true" || s == "false")) {
+    return s == "true";
   }
   error("true or false is expected");
   return {};
 }
 
 std::optional<size_t> Value::one_of(const std::vector<std::string_view>& words) const {
-  const std::string s = is_scalar() ? node_.Scalar() : "";
+  const std::string s = written();
   std::string all;
   for (size_t i = 0; i < words.size(); ++i) {
     if (s == words[i]) {
@@ -168,17 +141,18 @@ std::optional<size_t> Value::one_of(const std::vector<std::string_view>& words) 
 
 std::vector<Value> Value::list() const {
   std::vector<Value> out;
-  if (is_null()) {
-    return out;
-  }
   if (!is_list()) {
     error("a list is expected");
     return out;
   }
   size_t i = 0;
   for (const auto& item : node_) {
-    out.emplace_back(*source_, item, path_ + "[" + std::to_string(i++) + "]",
-                     place(source_->file, item.Mark()));
+    const std::string index = "[" + std::to_string(i++) + "]";
+    if (item.IsNull()) {  // it has no place of its own: yaml-cpp reports the next token's
+      error("entry " + index + " is empty", "remove the entry");
+      continue;
+    }
+    out.emplace_back(*source_, item, path_ + index, place(*source_, item.Mark()));
   }
   return out;
 }
@@ -193,53 +167,55 @@ std::vector<std::string> Value::texts() const {
 
 std::map<std::string, std::string> Value::labels() const {
   std::map<std::string, std::string> out;
-  if (is_null()) {
-    return out;
-  }
   if (!is_map()) {
     error("a map of text to text is expected");
     return out;
   }
   for (const auto& item : node_) {
-    const Value value(*source_, item.second, path_ + "." + item.first.Scalar(),
-                      place(source_->file, item.first.Mark()));
-    out[item.first.Scalar()] = item.second.IsNull() ? "" : value.text();
+    const std::string name = path_ + "." + item.first.Scalar();
+    const Value key(*source_, item.first, name, place(*source_, item.first.Mark()));
+    const Value value(*source_, item.second, name, place(*source_, item.second.Mark()));
+    out[key.text()] = value.is_null() ? "" : value.text();
   }
   return out;
 }
 
-void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored) const {
-  if (is_null()) {
-    return;
+void Value::unknown_field(const Where& at, const std::string& key,
+                          const Handlers& handlers) const {
+  std::vector<std::string_view> known;
+  for (const auto& [name, unused] : handlers) {
+    known.push_back(name);
   }
+  const std::string near = nearest(key, known);
+  const std::string message = "unknown field \"" + key + "\" in " + path_;
+  const std::string hint = near.empty() ? "" : "did you mean \"" + near + "\"?";
+  if (source_->unknown_is_error) {
+    source_->findings->error(at, message, hint);
+  } else {
+    source_->findings->warning(at, message, hint);
+  }
+}
+
+void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
+                   Null null) const {
   if (!is_map()) {
     error("a map is expected");
     return;
   }
   for (const auto& item : node_) {
     const std::string& key = item.first.Scalar();
-    const Where at = place(source_->file, item.first.Mark());
-    if (const auto it = handlers.find(key); it != handlers.end()) {
-      // An empty value has no place of its own: yaml-cpp reports the next token's.
-      const bool empty = item.second.IsNull();
-      it->second(Value(*source_, item.second, path_ + "." + key,
-                       empty ? at : place(source_->file, item.second.Mark())));
-      continue;
-    }
-    if (ignored.contains(key)) {
-      continue;
-    }
-    std::vector<std::string_view> known;
-    for (const auto& [name, unused] : handlers) {
-      known.push_back(name);
-    }
-    const std::string near = nearest(key, known);
-    const std::string message = "unknown field \"" + key + "\" in " + path_;
-    const std::string hint = near.empty() ? "" : "did you mean \"" + near + "\"?";
-    if (source_->strict || source_->unknown_is_error) {
-      source_->findings->error(at, message, hint);
-    } else {
-      source_->findings->warning(at, message, hint);
+    const Where at = place(*source_, item.first.Mark());
+    const auto it = handlers.find(key);
+    if (it == handlers.end()) {
+      if (!ignored.contains(key)) {
+        unknown_field(at, key, handlers);
+      }
+    } else if (!item.second.IsNull()) {
+      it->second(
+          Value(*source_, item.second, path_ + "." + key, place(*source_, item.second.Mark())));
+    } else if (null == Null::refused) {
+      source_->findings->error(at, path_ + "." + key + ": has no value",
+                               "leave the field out, or give it a value");
     }
   }
 }
@@ -249,39 +225,12 @@ std::optional<Value> Value::get(std::string_view key) const {
     return {};
   }
   for (const auto& item : node_) {
-    if (item.first.Scalar() == key) {
-      return Value(
-          *source_, item.second, path_ + "." + std::string(key),
-          place(source_->file, item.second.IsNull() ? item.first.Mark() : item.second.Mark()));
+    if (item.first.Scalar() == key && !item.second.IsNull()) {
+      return Value(*source_, item.second, path_ + "." + std::string(key),
+                   place(*source_, item.second.Mark()));
     }
   }
   return {};
-}
-
-std::vector<Value> parse_documents(const Source& source, std::string_view text) {
-  std::vector<Value> out;
-  int line = 0;
-  if (too_deep(text, line)) {
-    source.findings->error({source.file, line, 1},
-                           "nested deeper than " + std::to_string(kMaxDepth));
-    return out;
-  }
-  try {
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
-      if (node.IsNull()) {
-        continue;
-      }
-      // As many nodes as there are bytes can be written out; aliases may add kMaxShared.
-      if (!Checker(source, text.size() + kMaxShared).check(node, 0)) {
-        return {};
-      }
-      out.emplace_back(source, node, "", place(source.file, node.Mark()));
-    }
-  } catch (const YAML::Exception& error) {
-    source.findings->error(place(source.file, error.mark), error.msg);
-    return {};
-  }
-  return out;
 }
 
 }  // namespace sluice::config

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checked walk over YAML: maps key by key, every complaint at its place.
 //
-// yaml-cpp is used here and in yaml.cc only.  It accepts duplicate keys, reads 010 as 8 and
-// `yes` as true, and expands aliases without end: all of that is refused here, and numbers and
-// booleans are read from their text.  One Document at a time, one thread.
+// Numbers and booleans are read from their text.  What YAML 1.1, and so kubectl, would take for
+// another type than is expected (010, which is 8; yes, which is true) is refused, not
+// converted. A field that is there but null is refused too, unless the caller says that null
+// means absent: the API servers read it as left out, and leaving out a restriction widens a
+// policy. A Value lives no longer than its Source and the text; one thread.  yaml-cpp is used
+// here, in yaml.cc and in documents only.
 #ifndef SLUICE_CONFIG_YAML_H_
 #define SLUICE_CONFIG_YAML_H_
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,10 +27,15 @@ namespace sluice::config {
 // What all nodes of one file share.
 struct Source {
   uint32_t file = 0;
+  std::string_view text;  // without a byte order mark
   Findings* findings = nullptr;
-  bool strict = false;            // unknown fields are errors
-  bool unknown_is_error = false;  // always, as in sluice.yaml
+  bool unknown_is_error = false;  // unknown fields are errors: sluice.yaml, and --strict
 };
+
+Where place(const Source& source, const YAML::Mark& mark);
+
+// What a null in place of a field's value means.
+enum class Null : uint8_t { refused, absent };
 
 class Value {
  public:
@@ -50,34 +59,39 @@ class Value {
   bool is_scalar() const { return node_.IsScalar(); }
   bool quoted() const { return node_.Tag() == "!"; }
 
-  // The scalar as text; complains and returns "" for anything else.
+  // The scalar as text; complains and returns "" for anything else, also for an unquoted number
+  // or boolean, which the API servers refuse where they expect text.
   std::string text() const;
+  // The scalar as it is written, whatever its type; "" for a list, a map and null.
+  std::string written() const;
+  // Where the text itself begins: behind its quote, or in the line below `>-`.
+  Where text_where() const;
   std::optional<uint64_t> integer(uint64_t low, uint64_t high) const;
   std::optional<double> number() const;
   std::optional<bool> boolean() const;  // true or false, nothing else
   // Index of the text in `words`; complains with all of them.
   std::optional<size_t> one_of(const std::vector<std::string_view>& words) const;
-  // Elements of a list; null is an empty one.
+  // Elements of a list; a null among them is a finding and left out.
   std::vector<Value> list() const;
   std::vector<std::string> texts() const;
   std::map<std::string, std::string> labels() const;
 
   // The fields of a map: handlers by key, unknown ones reported with the nearest known, those
-  // in `ignored` passed over.  Null is an empty map.
+  // in `ignored` passed over.
   using Handlers = std::map<std::string_view, std::function<void(const Value&)>>;
-  void fields(const Handlers& handlers, const std::set<std::string_view>& ignored = {}) const;
+  void fields(const Handlers& handlers, const std::set<std::string_view>& ignored = {},
+              Null null = Null::refused) const;
+  // The field of that name, if this is a map that has it and it is not null.
   std::optional<Value> get(std::string_view key) const;
 
  private:
+  void unknown_field(const Where& at, const std::string& key, const Handlers& handlers) const;
+
   const Source* source_;
   YAML::Node node_;
   std::string path_;
   Where where_;
 };
-
-// The documents of `text`; syntax errors, duplicate keys, too deep nesting and too many aliases
-// are findings, and then there is none.
-std::vector<Value> parse_documents(const Source& source, std::string_view text);
 
 }  // namespace sluice::config
 

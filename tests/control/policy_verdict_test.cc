@@ -26,7 +26,7 @@ TEST(PolicyOrder, LowerOrderFirstNoneLastThenTheJoinedName) {
       {gnp("b", "{order: -1}") + gnp("a", "{order: 0}"), "b a"},
       {gnp("b", "{order: 1.25}") + gnp("a", "{order: 1.5}"), "b a"},
       {gnp("b", "{order: 1e9}") + gnp("a", "{}"), "b a"},
-      {gnp("b", "{order: null}") + gnp("a", "{order: 99999999999}"), "a b"},
+      {gnp("b", "{}") + gnp("a", "{order: 99999999999}"), "a b"},
       {gnp("b", "{order: 5}") + gnp("a", "{order: 5.0}"), "a b"},
       {gnp("allow", "{}") + gnp("allow-dns", "{}"), "allow-dns allow"},
       {gnp("a", "{}") + gnp("a.b", "{}"), "a.b a"},
@@ -76,7 +76,7 @@ TEST(PolicyOrder, TiersByOrderThenName) {
        "| a | b | admin | default | baseline"},
       // One order: by name.  No order is 1 000 000, which is the default tier's.
       {tier("a", "{order: 1000}"), "| a | admin | default | baseline | b"},
-      {tier("a", "{}") + tier("b", "{order: null}"), "| admin | a | b | default | baseline"},
+      {tier("a", "{}") + tier("b", "{}"), "| admin | a | b | default | baseline"},
       {tier("b", "{order: 2000000}"), "| admin | default | b | baseline | a"},
       {tier("a", "{order: 10000000}"), "| admin | default | a | baseline | b"},
       {tier("b", "{order: 20000000}"), "| admin | default | baseline | b | a"},
@@ -107,7 +107,7 @@ TEST(PolicyOrder, TiersAreNamedAndReservedOnesPinned) {
       {tier(std::string(64, 'a'), "{order: 1}"), "cannot name a tier"},
       {tier(std::string(63, 'a'), "{order: 1}"), ""},
       {tier("default", "{order: 1000000, defaultAction: Deny}"), ""},
-      {tier("default", "{order: null}"), ""},
+      {tier("default", "{order: null}"), "has no value"},
       {tier("default", "{order: 1}"), "tier \"default\" is reserved"},
       {tier("default", "{order: 1000000, defaultAction: Pass}"), "is reserved"},
       {tier("kube-admin", "{order: 1000, defaultAction: Pass}"), ""},
@@ -195,7 +195,6 @@ TEST(PolicyTypes, AreDefaultedFromTheRulesThatAreThere) {
   } rows[] = {
       {"{}", true, false},
       {"{types: []}", true, false},
-      {"{types: null}", true, false},
       {"{ingress: []}", true, false},
       {"{egress: []}", true, false},
       {std::string("{") + in + "}", true, false},
@@ -412,7 +411,7 @@ std::string profile(const char* name, const char* spec) {
 
 TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
   const std::string udp = profile("udp", "{ingress: [{action: Allow, protocol: UDP}]}");
-  const std::string no = profile("no", "{ingress: [{action: Deny}]}");
+  const std::string no = profile("not", "{ingress: [{action: Deny}]}");
   const std::string log = profile("log", "{ingress: [{action: Log}]}");
   const std::string pass = profile("pass", "{ingress: [{action: Pass}]}");
   const std::string all = udp + no + log + pass;
@@ -430,10 +429,10 @@ TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
        "deny __PROFILE__ ksa.ns1.robot -1"},
       {"the next one speaks", endpoint("udp, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
        "allow __PROFILE__ kns.ns1 0"},
-      {"the first one spoke", endpoint("udp, no") + all, kInternet, "ns1/w", "udp/80",
+      {"the first one spoke", endpoint("udp, not") + all, kInternet, "ns1/w", "udp/80",
        "allow __PROFILE__ udp 0"},
-      {"deny", endpoint("udp, no, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
-       "deny __PROFILE__ no 0"},
+      {"deny", endpoint("udp, not, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
+       "deny __PROFILE__ not 0"},
       {"log goes on", endpoint("log, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
        "allow __PROFILE__ kns.ns1 0"},
       {"pass denies", endpoint("pass, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
@@ -443,7 +442,7 @@ TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
       {"the other direction has its own rules", endpoint("udp") + all, "ns1/w", kInternet,
        "udp/80", "deny __PROFILE__ udp -1"},
       {"a policy that allows comes first",
-       endpoint("no") + all + np("x", "{ingress: [{action: Allow}]}"), kInternet, "ns1/w",
+       endpoint("not") + all + np("x", "{ingress: [{action: Allow}]}"), kInternet, "ns1/w",
        "tcp/80", "allow default x 0"},
   });
 }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: any bytes as a selector.  What parses must mean the same in its canonical
 // form, survive the folding that rules do, and match only labels that have its required terms;
-// what does not parse must say where.  Not part of the default build:
-//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -I. \
-//     tests/fuzz/selector_fuzz.cc control/selector.cc control/hash.cc -lcrypto -o selector_fuzz
-//   ./selector_fuzz -max_len=1024 tests/fuzz/corpus/selector
+// what does not parse must say where.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config/tiers.h"
-
 #include <algorithm>
+
+#include "config/kinds.h"
 
 namespace sluice::config {
 namespace {

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/documents.h"
+
+#include <map>
+
+#include <yaml-cpp/depthguard.h>
+
+namespace sluice::config {
+namespace {
+
+constexpr unsigned kMaxDepth = 32;
+constexpr size_t kMaxShared = 10000;
+
+const std::string kTooDeep = "nested deeper than " + std::to_string(kMaxDepth);
+
+// How many bytes the UTF-8 character at `at` has; 0 if it is none, or a control character.
+size_t character_bytes(std::string_view text, size_t at) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  const unsigned first = byte(at);
+  if (first < 0x80) {
+    const bool control = (first < 0x20 && first != '\t' && first != '\n' && first != '\r');
+    return control || first == 0x7f ? 0 : 1;
+  }
+  const size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xc0) != 0x80) {
+      return 0;
+    }
+  }
+  const unsigned second = byte(at + 1);
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool surrogate = first == 0xed && second >= 0xa0;
+  const bool beyond = first > 0xf4 || (first == 0xf4 && second >= 0x90);
+  return overlong || surrogate || beyond ? 0 : length;
+}
+
+// Is all of it UTF-8 text?  Complains at the first byte that is not.
+bool check_characters(const Source& source) {
+  Where at{source.file, 1, 1};
+  const std::string_view text = source.text;
+  for (size_t i = 0; i < text.size();) {
+    const size_t bytes = character_bytes(text, i);
+    if (bytes == 0) {
+      constexpr char kDigits[] = "0123456789abcdef";
+      const auto value = static_cast<unsigned char>(text[i]);
+      source.findings->error(at,
+                             std::string("byte 0x") + kDigits[value >> 4] +
+                                 kDigits[value & 15] + " is not UTF-8 text",
+                             "save the file as UTF-8, without control characters");
+      return false;
+    }
+    at.column += static_cast<int>(bytes);
+    if (text[i] == '\n') {
+      at = {source.file, at.line + 1, 1};
+    }
+    i += bytes;
+  }
+  return true;
+}
+
+// Walks everything once: duplicate keys, tags, depth, and the nodes reached, aliases expanded.
+class Checker {
+ public:
+  explicit Checker(const Source& source)
+      : source_(source), budget_(source.text.size() + kMaxShared) {}
+
+  bool check(const YAML::Node& node, unsigned depth) {
+    if (depth > kMaxDepth) {
+      return fail(node, kTooDeep);
+    }
+    if (budget_ == 0) {
+      return fail(node, "aliases expand to too many nodes");
+    }
+    --budget_;
+    if (!check_tag(node)) {
+      return false;
+    }
+    if (node.IsSequence()) {
+      for (const auto& item : node) {
+        if (!check(item, depth + 1)) {
+          return false;
+        }
+      }
+    } else if (node.IsMap()) {
+      return check_map(node, depth);
+    }
+    return true;
+  }
+
+ private:
+  bool check_tag(const YAML::Node& node) {
+    const std::string& tag = node.Tag();
+    return tag.empty() || tag == "?" || tag == "!" ||
+           fail(node, "tags such as \"" + tag + "\" are not read", "leave the tag out");
+  }
+  bool check_map(const YAML::Node& node, unsigned depth) {
+    std::map<std::string, int> seen;
+    for (const auto& item : node) {
+      if (!item.first.IsScalar() || !check_tag(item.first)) {
+        return !item.first.IsScalar() ? fail(item.first, "a key must be plain text") : false;
+      }
+      if (item.first.Scalar() == "<<" && item.first.Tag() != "!") {
+        return fail(item.first, "merge keys are not read", "write the merged fields out");
+      }
+      const auto [it, fresh] = seen.emplace(item.first.Scalar(), item.first.Mark().line + 1);
+      if (!fresh) {
+        return fail(item.first, "duplicate key \"" + it->first + "\", first in line " +
+                                    std::to_string(it->second));
+      }
+      if (!check(item.second, depth + 1)) {
+        return false;
+      }
+    }
+    return true;
+  }
+  bool fail(const YAML::Node& node, const std::string& message, const std::string& hint = {}) {
+    source_.findings->error(place(source_, node.Mark()), message, hint);
+    return false;
+  }
+  const Source& source_;
+  size_t budget_;
+};
+
+// Where brackets open deeper than kMaxDepth, for yaml-cpp has read on to the end by then; else
+// where it was.  Brackets in quotes may mislead it, which only moves the place.
+Where place_of_depth(const Source& source, const YAML::Mark& mark) {
+  Where at{source.file, 1, 0};
+  unsigned depth = 0;
+  for (const char c : source.text) {
+    ++at.column;
+    if (c == '\n') {
+      at = {source.file, at.line + 1, 0};
+    } else if ((c == '[' || c == '{') && ++depth > kMaxDepth) {
+      return at;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return place(source, mark);
+}
+
+// At an end of document yaml-cpp notices that a quote is still open, at the end of the text it
+// does not.
+std::string with_end(std::string_view text) {
+  return std::string(text) + (text.ends_with('\n') ? "...\n" : "\n...\n");
+}
+
+// Does the line begin with blanks, one of which is a tab?
+bool indented_by_tab(std::string_view text, int line) {
+  size_t start = 0;
+  for (int i = 0; i < line && start != std::string_view::npos; ++i) {
+    start = text.find('\n', start);
+    start += start == std::string_view::npos ? 0 : 1;
+  }
+  if (start == std::string_view::npos) {
+    return false;
+  }
+  const size_t end = text.find_first_not_of(" \t", start);
+  return text.substr(start, end - start).find('\t') != std::string_view::npos;
+}
+
+}  // namespace
+
+std::vector<Value> parse_documents(const Source& source) {
+  std::vector<Value> out;
+  if (!check_characters(source)) {
+    return out;
+  }
+  try {
+    for (const YAML::Node& node : YAML::LoadAll(with_end(source.text))) {
+      if (node.IsNull()) {
+        continue;
+      }
+      if (!Checker(source).check(node, 0)) {
+        return {};
+      }
+      out.emplace_back(source, node, "", place(source, node.Mark()));
+    }
+  } catch (const YAML::DeepRecursion& error) {
+    source.findings->error(place_of_depth(source, error.mark), kTooDeep);
+    return {};
+  } catch (const YAML::Exception& error) {
+    const bool open = error.msg == YAML::ErrorMsg::DOC_IN_SCALAR;
+    source.findings->error(
+        place(source, error.mark), open ? "a quote is not closed" : error.msg,
+        indented_by_tab(source.text, error.mark.line) ? "indent with spaces, not tabs" : "");
+    return {};
+  }
+  return out;
+}
+
+}  // namespace sluice::config

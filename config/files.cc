@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace sluice::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kTooLarge = "is larger than 64 MiB";
+
+std::string cannot_be_read(int error) {
+  return std::string("cannot be read: ") + std::strerror(error);
+}
+
+// Appends what `fd` gives until its end, kMaxFile or an error; errno says which error.
+bool read_to_end(int fd, std::string& text) {
+  char chunk[1 << 16];
+  while (text.size() <= kMaxFile) {
+    const ssize_t n = ::read(fd, chunk, sizeof(chunk));
+    if (n == 0) {
+      return true;
+    }
+    if (n > 0) {
+      text.append(chunk, static_cast<size_t>(n));
+    } else if (errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool same_state(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+// Reads an open regular file into `text`; returns the complaint, or "".
+std::string read_regular(int fd, std::string& text) {
+  struct stat before {};
+  struct stat after {};
+  if (fstat(fd, &before) != 0) {
+    return cannot_be_read(errno);
+  }
+  if (S_ISDIR(before.st_mode) || !S_ISREG(before.st_mode)) {
+    return S_ISDIR(before.st_mode) ? "is a directory" : "is not a regular file";
+  }
+  if (static_cast<size_t>(before.st_size) > kMaxFile) {
+    return kTooLarge;
+  }
+  if (!read_to_end(fd, text) || fstat(fd, &after) != 0) {
+    return cannot_be_read(errno);
+  }
+  return same_state(before, after) && text.size() == static_cast<size_t>(before.st_size)
+             ? ""
+             : "changed while it was read";
+}
+
+bool is_resource_file(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const std::string ending = path.extension().string();
+  return !name.ends_with(".test.yaml") &&
+         (ending == ".yaml" || ending == ".yml" || ending == ".json");
+}
+
+class Walk {
+ public:
+  Walk(std::vector<std::string>& files, std::vector<Complaint>& complaints)
+      : files_(files), complaints_(complaints) {}
+
+  void directory(const fs::path& path, const struct stat& state) {
+    const auto [first, fresh] =
+        seen_.emplace(std::pair(state.st_dev, state.st_ino), path.string());
+    if (!fresh) {
+      complaints_.push_back({path.string(), "is the directory " + first->second + " again"});
+      return;
+    }
+    std::vector<fs::path> entries;
+    std::error_code error;
+    fs::directory_iterator it(path, error);
+    for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+      if (it->path().filename().string()[0] != '.') {
+        entries.push_back(it->path());
+      }
+    }
+    if (error) {
+      complaints_.push_back({path.string(), cannot_be_read(error.value())});
+    }
+    std::sort(entries.begin(), entries.end());
+    for (const fs::path& entry : entries) {
+      struct stat of_entry {};
+      if (stat(entry.c_str(), &of_entry) != 0) {
+        complaints_.push_back({entry.string(), cannot_be_read(errno)});
+      } else if (S_ISDIR(of_entry.st_mode)) {
+        directory(entry, of_entry);
+      } else if (is_resource_file(entry)) {
+        files_.push_back(entry.string());
+      }
+    }
+  }
+
+ private:
+  std::vector<std::string>& files_;
+  std::vector<Complaint>& complaints_;
+  std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+};
+
+}  // namespace
+
+std::optional<std::string> read_whole(const std::string& path, std::string& complaint) {
+  std::string text;
+  if (path == "-") {
+    complaint = read_to_end(STDIN_FILENO, text) ? "" : cannot_be_read(errno);
+    complaint = text.size() > kMaxFile ? kTooLarge : complaint;
+  } else if (const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+             fd < 0) {
+    complaint = cannot_be_read(errno);
+  } else {
+    complaint = read_regular(fd, text);
+    close(fd);
+  }
+  return complaint.empty() ? std::optional(std::move(text)) : std::nullopt;
+}
+
+std::vector<std::string> list_files(const std::string& directory,
+                                    std::vector<Complaint>& complaints) {
+  std::vector<std::string> files;
+  struct stat state {};
+  if (stat(directory.c_str(), &state) != 0) {
+    complaints.push_back({directory, cannot_be_read(errno)});
+  } else {
+    Walk(files, complaints).directory(directory, state);
+  }
+  return files;
+}
+
+}  // namespace sluice::config

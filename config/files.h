@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that hold resources: which they are, and reading one whole.
+//
+// A file is opened once, without waiting (a FIFO would block for ever), must be a regular file
+// of at most 64 MiB, and is refused as half-written if its size or time of change is another
+// after the reading.  What cannot be read is said, never skipped.
+// Called by config/load; keeps no state.  Source: reliability 8.
+#ifndef SLUICE_CONFIG_FILES_H_
+#define SLUICE_CONFIG_FILES_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sluice::config {
+
+inline constexpr size_t kMaxFile = size_t{64} << 20;
+
+struct Complaint {
+  std::string file;
+  std::string message;  // "cannot be read: Permission denied"
+};
+
+// The text of a file; "-" is standard input.  Otherwise `complaint` says why not.
+std::optional<std::string> read_whole(const std::string& path, std::string& complaint);
+
+// The resource files under a directory, in lexical order, through its subdirectories: *.yaml,
+// *.yml and *.json, but neither *.test.yaml nor hidden names (such as Kubernetes' ..data, to
+// which the links beside it lead).  Unreadable directories, links that lead nowhere and
+// directories reached twice are complaints.
+std::vector<std::string> list_files(const std::string& directory,
+                                    std::vector<Complaint>& complaints);
+
+}  // namespace sluice::config
+
+#endif  // SLUICE_CONFIG_FILES_H_

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kinds of objects that are read, one function each: from the object's YAML, whose metadata
+// is read already, into the model.  Each function knows all fields of its kind.
+//
+// Called by Resources only.  Pure but for the model and findings they fill.
+// Source: Calico semantics, section 1; what the API servers refuse is refused here.
+#ifndef SLUICE_CONFIG_KINDS_H_
+#define SLUICE_CONFIG_KINDS_H_
+
+#include "config/model.h"
+#include "config/yaml.h"
+
+namespace sluice::config {
+
+// The object's spec, field by field.  An object without one is a finding.
+void read_spec(const Value& object, const Value::Handlers& handlers,
+               const std::set<std::string_view>& ignored = {});
+// What `types` and `policyTypes` hold.
+template <typename Policy>
+void read_types(const Value& v, Policy& p) {
+  for (const Value& item : v.list()) {
+    if (const auto i = item.one_of({"Ingress", "Egress"})) {
+      p.types_given = true;
+      (*i == 0 ? p.type_ingress : p.type_egress) = true;
+    }
+  }
+}
+// `to` stays as it is if `v` is no boolean.
+void read_boolean(const Value& v, bool& to);
+
+// calico_policy.cc
+void read_policy(const Value& object, Meta meta, Model& model);  // NetworkPolicy and global
+void read_profile(const Value& object, Meta meta, Model& model);
+void read_network_set(const Value& object, Meta meta, Model& model);  // and global
+// tier.cc; a reserved one may only say what it is anyway
+void read_tier(const Value& object, Meta meta, Model& model);
+// kubernetes_policy.cc
+void read_kubernetes_policy(const Value& object, Meta meta, Model& model);
+// workloads.cc
+void read_workload_endpoint(const Value& object, Meta meta, Model& model);
+void read_pod(const Value& object, Meta meta, Model& model);
+void read_namespace(const Value& object, Meta meta, Model& model);
+void read_service_account(const Value& object, Meta meta, Model& model);
+void read_service(const Value& object, Meta meta, Model& model);
+// nodes.cc
+void read_pool(const Value& object, Meta meta, Model& model);
+void read_node(const Value& object, Meta meta, Model& model);
+void read_block(const Value& object, Meta meta, Model& model);  // BlockAffinity, IPAMBlock
+
+}  // namespace sluice::config
+
+#endif  // SLUICE_CONFIG_KINDS_H_

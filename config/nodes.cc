@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/kinds.h"
+#include "config/scalars.h"
+
+namespace sluice::config {
+namespace {
+
+EncapMode read_encap(const Value& v) {
+  if (v.is_scalar() && v.written().empty()) {
+    return EncapMode::never;
+  }
+  return static_cast<EncapMode>(v.one_of({"Never", "Always", "CrossSubnet"}).value_or(0));
+}
+
+// Calico writes it as text in a BlockAffinity and as a boolean in an IPAMBlock.
+void read_deleted(const Value& v, bool& to) {
+  if (const auto i = v.one_of({"false", "true"})) {
+    to = *i == 1;
+  }
+}
+
+// A pool or block: a CIDR that says exactly what it means.
+std::optional<Prefix> read_cidr(const Value& v) {
+  const auto prefix = read_prefix(v);
+  const std::string s = v.written();
+  if (prefix && parse_address(std::string_view(s).substr(0, s.find('/'))) != prefix->base) {
+    v.error("\"" + s + "\" has host bits set", "write it as " + to_string(*prefix));
+    return {};
+  }
+  return prefix;
+}
+
+}  // namespace
+
+void read_pool(const Value& object, Meta meta, Model& model) {
+  IpPool p;
+  std::optional<Prefix> cidr;
+  read_spec(object,
+            {
+                {"cidr", [&](const Value& x) { cidr = read_cidr(x); }},
+                {"ipipMode", [&](const Value& x) { p.ipip = read_encap(x); }},
+                {"vxlanMode", [&](const Value& x) { p.vxlan = read_encap(x); }},
+                {"natOutgoing", [&](const Value& x) { read_boolean(x, p.nat_outgoing); }},
+                {"disabled", [&](const Value& x) { read_boolean(x, p.disabled); }},
+            },
+            {"blockSize", "nodeSelector", "namespaceSelector", "allowedUses",
+             "disableBGPExport", "assignmentMode"});
+  if (!cidr) {
+    object.error("spec.cidr is missing or wrong");
+    return;
+  }
+  p.cidr = *cidr;
+  if (p.ipip != EncapMode::never && p.vxlan != EncapMode::never) {
+    object.error("ipipMode and vxlanMode exclude each other");
+  }
+  if (p.nat_outgoing) {
+    object.warning("natOutgoing is not applied yet: packets leave with the pod's own address");
+  }
+  p.meta = std::move(meta);
+  model.ip_pools.push_back(std::move(p));
+}
+
+void read_node(const Value& object, Meta meta, Model& model) {
+  Node n;
+  const auto bgp = [&](const Value& v) {
+    v.fields(
+        {
+            {"ipv4Address",
+             [&](const Value& x) {
+               const std::string s = x.text();
+               const auto host = parse_address(std::string_view(s).substr(0, s.find('/')));
+               n.address = read_prefix(x);
+               if (host && host->is_v4()) {
+                 n.address_host = host->v4();
+               }
+             }},
+            {"ipv4IPIPTunnelAddr", [&](const Value& x) { n.tunnel_address = read_ip4(x); }},
+        },
+        {"asNumber", "ipv6Address", "routeReflectorClusterID"});
+  };
+  read_spec(object, {{"bgp", bgp}},
+            {"addresses", "orchRefs", "wireguard", "ipv4VXLANTunnelAddr", "vxlanTunnelMACAddr",
+             "ipv6VXLANTunnelAddr", "vxlanTunnelMACAddrV6"});
+  n.meta = std::move(meta);
+  model.nodes.push_back(std::move(n));
+}
+
+void read_block(const Value& object, Meta meta, Model& model) {
+  Block b;
+  std::optional<Prefix> cidr;
+  read_spec(object,
+            {
+                {"cidr", [&](const Value& x) { cidr = read_cidr(x); }},
+                {"node", [&](const Value& x) { b.node = x.text(); }},
+                {"affinity",
+                 [&](const Value& x) {
+                   constexpr std::string_view kHost = "host:";
+                   if (const std::string s = x.text(); s.starts_with(kHost)) {
+                     b.node = s.substr(kHost.size());
+                   }
+                 }},
+                {"deleted", [&](const Value& x) { read_deleted(x, b.deleted); }},
+            },
+            {"state", "type", "allocations", "attributes", "unallocated", "strictAffinity",
+             "sequenceNumber", "sequenceNumberForAllocation", "affinityClaimTime"});
+  if (!cidr) {
+    object.error("spec.cidr is missing or wrong");
+    return;
+  }
+  b.cidr = *cidr;
+  b.meta = std::move(meta);
+  model.blocks.push_back(std::move(b));
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/kinds.h"
+#include "config/rules.h"
+#include "config/scalars.h"
+
+namespace sluice::config {
+namespace {
+
+std::string text_at(const Value& v, std::string_view key) {
+  const auto x = v.get(key);
+  return x ? x->text() : std::string();
+}
+
+std::vector<Value> list_at(const Value& v, std::string_view key) {
+  const auto x = v.get(key);
+  return x ? x->list() : std::vector<Value>();
+}
+
+// `number_key` is what the kind calls the port's number.
+NamedPort read_named_port(const Value& v, std::string_view number_key) {
+  NamedPort p;
+  bool given = false;
+  v.fields(
+      {
+          {"name", [&](const Value& x) { p.name = x.text(); }},
+          {"protocol",
+           [&](const Value& x) {
+             if (const auto protocol = read_protocol(x)) {
+               p.protocol = protocol->number;
+             }
+           }},
+          {number_key,
+           [&](const Value& x) {
+             given = true;
+             p.port = static_cast<uint16_t>(x.integer(1, 65535).value_or(0));
+           }},
+      },
+      {"hostPort", "hostIP"}, Null::absent);
+  if (!given) {
+    v.error(std::string(number_key) + " is missing");
+  }
+  return p;
+}
+
+// An endpoint has addresses, not networks.
+std::vector<Prefix> read_host_networks(const Value& v) {
+  std::vector<Prefix> out = read_prefixes(v);
+  for (const Prefix& p : out) {
+    if (p.length != 128) {
+      v.error(to_string(p) + " is not one address", "write it as 10.0.0.1/32");
+    }
+  }
+  return out;
+}
+
+void read_pod_spec(const Value& spec, Pod& p) {
+  p.node = text_at(spec, "nodeName");
+  p.service_account = text_at(spec, "serviceAccountName");
+  if (const auto v = spec.get("hostNetwork")) {
+    read_boolean(*v, p.host_network);
+  }
+  for (const std::string_view group : {"containers", "initContainers"}) {
+    for (const Value& container : list_at(spec, group)) {
+      for (const Value& port : list_at(container, "ports")) {
+        NamedPort named = read_named_port(port, "containerPort");
+        if (!named.name.empty()) {
+          p.ports.push_back(std::move(named));
+        }
+      }
+    }
+  }
+}
+
+void read_pod_status(const Value& status, Pod& p) {
+  p.phase = text_at(status, "phase");
+  for (const Value& item : list_at(status, "podIPs")) {
+    if (const auto ip = item.get("ip")) {
+      if (const auto address = read_address(*ip)) {
+        p.pod_ips.push_back(*address);
+      }
+    }
+  }
+  const auto ip = status.get("podIP");
+  if (p.pod_ips.empty() && ip && !ip->text().empty()) {
+    if (const auto address = read_address(*ip)) {
+      p.pod_ips.push_back(*address);
+    }
+  }
+}
+
+}  // namespace
+
+void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
+  WorkloadEndpoint w;
+  read_spec(object,
+            {
+                {"node", [&](const Value& x) { w.node = x.text(); }},
+                {"orchestrator", [&](const Value& x) { w.orchestrator = x.text(); }},
+                {"workload", [&](const Value& x) { w.workload = x.text(); }},
+                {"pod", [&](const Value& x) { w.pod = x.text(); }},
+                {"endpoint", [&](const Value& x) { w.endpoint = x.text(); }},
+                {"interfaceName", [&](const Value& x) { w.interface_name = x.text(); }},
+                {"ipNetworks", [&](const Value& x) { w.ip_networks = read_host_networks(x); }},
+                {"profiles", [&](const Value& x) { w.profiles = x.texts(); }},
+                {"mac",
+                 [&](const Value& x) {
+                   if (!x.text().empty()) {
+                     w.mac = read_mac(x);
+                   }
+                 }},
+                {"ports",
+                 [&](const Value& x) {
+                   for (const Value& item : x.list()) {
+                     w.ports.push_back(read_named_port(item, "port"));
+                   }
+                 }},
+                {"serviceAccountName", [&](const Value& x) { w.service_account = x.text(); }},
+                {"allowSpoofedSourcePrefixes",
+                 [&](const Value& x) { w.allowed_source_prefixes = read_prefixes(x); }},
+            },
+            {"containerID", "ipNATs", "ipv4Gateway", "ipv6Gateway"});
+  w.meta = std::move(meta);
+  model.workload_endpoints.push_back(std::move(w));
+}
+
+void read_pod(const Value& object, Meta meta, Model& model) {
+  Pod p;
+  if (const auto metadata = object.get("metadata")) {
+    p.deleting = metadata->get("deletionTimestamp").has_value();
+  }
+  if (const auto spec = object.get("spec")) {
+    read_pod_spec(*spec, p);
+  }
+  if (const auto status = object.get("status")) {
+    read_pod_status(*status, p);
+  }
+  p.meta = std::move(meta);
+  model.pods.push_back(std::move(p));
+}
+
+void read_namespace(const Value&, Meta meta, Model& model) {
+  model.namespaces.push_back({std::move(meta)});
+}
+
+void read_service_account(const Value&, Meta meta, Model& model) {
+  model.service_accounts.push_back({std::move(meta)});
+}
+
+void read_service(const Value& object, Meta, Model& model) {
+  if (++model.services == 1) {
+    object.warning("Service objects are not applied yet: cluster addresses are not translated");
+  }
+}
+
+}  // namespace sluice::config

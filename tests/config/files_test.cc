@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which files are read and which are refused, on a real file system.
+#include "config/files.h"
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/config/findings_of.h"
+
+namespace sluice::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string a_namespace(const std::string& name) {
+  return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + "}\n";
+}
+
+class FilesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sluice-files-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::string path(const std::string& name) const { return (root_ / name).string(); }
+  void write(const std::string& name, const std::string& text) {
+    fs::create_directories((root_ / name).parent_path());
+    std::ofstream(path(name)) << text;
+  }
+  // The findings about `named`, with the test's directory left out.
+  std::vector<std::string> findings(const std::string& named) {
+    loaded_ = load_resources({path(named)});
+    std::vector<std::string> lines = lines_of(loaded_);
+    for (std::string& line : lines) {
+      for (size_t at = 0; (at = line.find(root_.string() + "/")) != std::string::npos;) {
+        line.erase(at, root_.string().size() + 1);
+      }
+    }
+    return lines;
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    for (const Namespace& n : loaded_.model.namespaces) {
+      out.push_back(n.meta.name);
+    }
+    return out;
+  }
+
+  fs::path root_;
+  Loaded loaded_;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(FilesTest, ReadsADirectoryInLexicalOrderAndSkipsWhatIsNotMeant) {
+  write("d/b.yml", a_namespace("b"));
+  write("d/a.yaml", a_namespace("a"));
+  write("d/c/d.json", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"c"}})");
+  write("d/.hidden.yaml", "]");
+  write("d/.git/x.yaml", "]");
+  write("d/cases.test.yaml", "]");
+  write("d/a.yaml~", "]");
+  write("d/a.yaml.dpkg-old", "]");
+  write("d/README.md", "]");
+  EXPECT_EQ(findings("d"), Lines{});
+  EXPECT_EQ(names(), (Lines{"a", "b", "c"}));
+}
+
+TEST_F(FilesTest, FollowsTheLinksOfAKubernetesVolume) {
+  write("d/..2026_01/policy.yaml", a_namespace("a"));
+  fs::create_directory_symlink("..2026_01", path("d/..data"));
+  fs::create_symlink("..data/policy.yaml", path("d/policy.yaml"));
+  EXPECT_EQ(findings("d"), Lines{});
+  EXPECT_EQ(names(), Lines{"a"});
+}
+
+TEST_F(FilesTest, SaysThatADirectoryHasNothingToRead) {
+  write("d/notes.txt", "");
+  EXPECT_EQ(findings("d"), Lines{"d: warning: has no *.yaml, *.yml or *.json file"});
+}
+
+TEST_F(FilesTest, ReportsALinkThatLeadsNowhereAndReadsTheRest) {
+  write("d/a.yaml", a_namespace("a"));
+  fs::create_symlink("gone.yaml", path("d/z.yaml"));
+  EXPECT_EQ(findings("d"), Lines{"d/z.yaml: error: cannot be read: No such file or directory"});
+  EXPECT_EQ(names(), Lines{"a"});
+}
+
+TEST_F(FilesTest, ReportsADirectoryThatLinksToItself) {
+  write("d/a.yaml", a_namespace("a"));
+  fs::create_directory_symlink("..", path("d/e"));
+  fs::create_directory_symlink(".", path("d/f"));
+  EXPECT_EQ(findings("d"), (Lines{"d/e/d: error: is the directory d again",
+                                  "d/f: error: is the directory d again"}));
+  EXPECT_EQ(names(), Lines{"a"});
+}
+
+TEST_F(FilesTest, ReportsALinkToItself) {
+  fs::create_directory(path("d"));
+  fs::create_symlink("a.yaml", path("d/a.yaml"));
+  EXPECT_EQ(findings("d"),
+            Lines{"d/a.yaml: error: cannot be read: Too many levels of symbolic links"});
+}
+
+TEST_F(FilesTest, DoesNotWaitForAFifo) {
+  fs::create_directory(path("d"));
+  ASSERT_EQ(mkfifo(path("d/a.yaml").c_str(), 0600), 0);
+  EXPECT_EQ(findings("d"), Lines{"d/a.yaml: error: is not a regular file"});
+}
+
+TEST_F(FilesTest, RefusesADevice) {
+  fs::create_directory(path("d"));
+  fs::create_symlink("/dev/zero", path("d/a.yaml"));
+  EXPECT_EQ(findings("d"), Lines{"d/a.yaml: error: is not a regular file"});
+}
+
+TEST_F(FilesTest, RefusesMoreThan64MiB) {
+  write("a.yaml", "");
+  fs::resize_file(path("a.yaml"), kMaxFile + 1);
+  EXPECT_EQ(findings("a.yaml"), Lines{"a.yaml: error: is larger than 64 MiB"});
+}
+
+TEST_F(FilesTest, RefusesAnEmptyFile) {
+  write("a.yaml", "");
+  EXPECT_EQ(findings("a.yaml"),
+            Lines{"a.yaml: error: is empty | hint: half-written? else remove the file"});
+}
+
+TEST_F(FilesTest, ReportsWhatIsNotThere) {
+  EXPECT_EQ(findings("none"), Lines{"none: error: cannot be read: No such file or directory"});
+}
+
+// The complaint about `path` as a user without rights gets it; root reads everything.
+std::string complaint_of_nobody(const std::string& path) {
+  int pipe_ends[2];
+  EXPECT_EQ(pipe(pipe_ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (geteuid() == 0 && setuid(kNobody) != 0) {
+      _exit(1);
+    }
+    const std::string text = all_of(load_resources({path}));
+    const ssize_t n = ::write(pipe_ends[1], text.data(), text.size());
+    _exit(n < 0 ? 1 : 0);
+  }
+  close(pipe_ends[1]);
+  std::string text;
+  char chunk[4096];
+  for (ssize_t n = 0; (n = read(pipe_ends[0], chunk, sizeof(chunk))) > 0;) {
+    text.append(chunk, static_cast<size_t>(n));
+  }
+  close(pipe_ends[0]);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  return text;
+}
+
+TEST_F(FilesTest, ReportsDirectoriesAndFilesThatMayNotBeRead) {
+  write("d/locked/a.yaml", a_namespace("a"));
+  write("d/b.yaml", a_namespace("b"));
+  fs::permissions(root_, fs::perms::all);
+  fs::permissions(path("d/locked"), fs::perms::none);
+  fs::permissions(path("d/b.yaml"), fs::perms::none);
+  const std::string text = complaint_of_nobody(path("d"));
+  const std::string alone = complaint_of_nobody(path("d/locked"));
+  fs::permissions(path("d/locked"), fs::perms::owner_all);
+  EXPECT_EQ(text, path("d/locked") + ": error: cannot be read: Permission denied\n" +
+                      path("d/b.yaml") + ": error: cannot be read: Permission denied\n");
+  EXPECT_EQ(alone, path("d/locked") + ": error: cannot be read: Permission denied\n");
+}
+
+// A writer appends for as long as we read: what is read whole must be the file of one moment.
+TEST_F(FilesTest, NeverReadsAFileThatGrowsMeanwhile) {
+  constexpr size_t kLine = 16;
+  const std::string line = "# " + std::string(kLine - 3, 'x') + "\n";
+  write("a.yaml", line);
+  std::atomic<bool> stop = false;
+  std::thread writer([&] {
+    const int fd = open(path("a.yaml").c_str(), O_WRONLY | O_APPEND);
+    while (!stop) {
+      if (::write(fd, line.data(), line.size()) < 0) {
+        break;
+      }
+    }
+    close(fd);
+  });
+  constexpr int kReads = 2000;
+  bool refused = false;
+  for (int i = 0; i < kReads; ++i) {
+    std::string complaint;
+    const auto text = read_whole(path("a.yaml"), complaint);
+    if (!text) {
+      EXPECT_EQ(complaint, "changed while it was read");
+      refused = true;
+      break;
+    }
+    EXPECT_EQ(text->size() % kLine, 0u);
+  }
+  stop = true;
+  writer.join();
+  EXPECT_TRUE(refused);
+}
+
+TEST_F(FilesTest, PlacesWhatCannotBeReadAtTheSettingThatNamesIt) {
+  write(
+      "sluice.yaml",
+      "node: n1\nresources: [gone.yaml, d]\nuplink: {interface: e, addresses: [10.0.0.1/8]}\n");
+  write("d/a.yaml", a_namespace("a"));
+  fs::create_symlink("gone", path("d/b.yaml"));
+  const Loaded loaded = load(path("sluice.yaml"));
+  EXPECT_EQ(lines_of(loaded),
+            (Lines{path("sluice.yaml") + ":2:13: error: \"" + path("gone.yaml") +
+                       "\" cannot be read: No such file or directory",
+                   path("sluice.yaml") + ":2:24: error: \"" + path("d/b.yaml") +
+                       "\" cannot be read: No such file or directory"}));
+}
+
+}  // namespace
+}  // namespace sluice::config
