@@ -128,7 +128,7 @@ Status Daemon::start_ports(const config::Settings& settings) {
     }
   }
   for (const auto& [address, mac] : settings.uplink.neighbours) {
-    neighbours_.learn(neighbours_.find(kUplinkPort, address), mac);
+    neighbours_.fix(neighbours_.find(kUplinkPort, address), mac);
   }
   return learn_neighbours();
 }

@@ -203,7 +203,7 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
   Counters counters(kMaxCounters);
   Neighbours neighbours;
   for (const auto& [address, mac] : settings.uplink.neighbours) {
-    neighbours.learn(neighbours.find(kUplinkPort, address), mac);
+    neighbours.fix(neighbours.find(kUplinkPort, address), mac);
   }
   know_pods(neighbours, *built.generation);
   ConnTable connections({settings.connections.max,

@@ -131,13 +131,14 @@ void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) n
     return;
   }
   error_credit_at_ += kErrorEvery;
-  make_icmp_error(error, frame, p, g.routes->outer_source, what, next_id_++);
+  const Route& route = g.routes->routes[back];
+  const Ip4 self = route.kind == RouteKind::local ? kLinkLocal : g.routes->outer_source;
+  make_icmp_error(error, frame, p, self, what, next_id_++);
   Parsed made;
-  made.tuple = {g.routes->outer_source, p.tuple.src, 0, 0, proto::kIcmp};
+  made.tuple = {self, p.tuple.src, 0, 0, proto::kIcmp};
   made.l3_offset = kEtherBytes;
   made.l4_offset = kEtherBytes + kIp4Bytes;
   made.total_length = static_cast<uint16_t>(error->pkt_len - kEtherBytes);
-  const Route& route = g.routes->routes[back];
   if (route.kind == RouteKind::local) {
     out_.send(error, kHostPort, p.tuple.src, out_.view().host_mac, Fate::forwarded);
     return;

@@ -27,19 +27,34 @@ void Fragments::remember(const Parsed& first, uint16_t id, PortId port, Nanos no
       victim = &r;
     }
   }
-  *victim = {first.tuple, now + kLife, id, port, first.icmp_type, first.icmp_code};
+  *victim = {
+      first.tuple,      now + kLife,      id,          port, first.icmp_type, first.icmp_code,
+      first.icmp_error, DropReason::none, first.quoted};
 }
 
-bool Fragments::complete(Parsed& later, uint16_t id, PortId port, Nanos now) const noexcept {
+void Fragments::refuse(const Parsed& first, uint16_t id, PortId port,
+                       DropReason reason) noexcept {
+  for (Record& r : buckets_[hash(first.tuple, id, port)]) {
+    if (same(r, first.tuple, id, port)) {
+      r.reason = reason;
+      return;
+    }
+  }
+}
+
+DropReason Fragments::complete(Parsed& later, uint16_t id, PortId port,
+                               Nanos now) const noexcept {
   for (const Record& r : buckets_[hash(later.tuple, id, port)]) {
     if (same(r, later.tuple, id, port) && now < r.until) {
       later.tuple = r.tuple;
       later.icmp_type = r.icmp_type;
       later.icmp_code = r.icmp_code;
-      return true;
+      later.icmp_error = r.icmp_error;
+      later.quoted = r.quoted;
+      return r.reason;
     }
   }
-  return false;
+  return DropReason::frag_no_head;
 }
 
 }  // namespace sluice

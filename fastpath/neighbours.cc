@@ -23,14 +23,26 @@ uint32_t Neighbours::find(PortId port, Ip4 address) noexcept {
   return kNone;
 }
 
-void Neighbours::learn(uint32_t slot, const MacAddress& mac) noexcept {
+void Neighbours::store(uint32_t slot, const MacAddress& mac, uint64_t marks) noexcept {
   uint64_t word = 0;
   std::memcpy(&word, mac.bytes, sizeof(mac.bytes));
-  slots_[slot].mac.store(word | kKnown, std::memory_order_release);
+  slots_[slot].mac.store(word | marks, std::memory_order_release);
+}
+
+void Neighbours::fix(uint32_t slot, const MacAddress& mac) noexcept {
+  store(slot, mac, kKnown | kFixed);
+}
+
+void Neighbours::learn(uint32_t slot, const MacAddress& mac) noexcept {
+  if (!fixed(slot)) {
+    store(slot, mac, kKnown);
+  }
 }
 
 void Neighbours::forget(uint32_t slot) noexcept {
-  slots_[slot].mac.store(0, std::memory_order_release);
+  if (!fixed(slot)) {
+    slots_[slot].mac.store(0, std::memory_order_release);
+  }
 }
 
 void Neighbours::take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit) {

@@ -33,6 +33,8 @@ class Neighbours {
     __builtin_memcpy(out.bytes, &word, sizeof(out.bytes));
     return (word & kKnown) != 0;
   }
+  // A MAC from the settings: what learn() and forget() hear later does not change it.
+  void fix(uint32_t slot, const MacAddress& mac) noexcept;
   void learn(uint32_t slot, const MacAddress& mac) noexcept;
   void forget(uint32_t slot) noexcept;
 
@@ -51,11 +53,16 @@ class Neighbours {
 
  private:
   static constexpr uint64_t kKnown = uint64_t{1} << 48;
+  static constexpr uint64_t kFixed = uint64_t{1} << 49;
   static constexpr uint64_t kUsed = uint64_t{1} << 63;
   static constexpr uint32_t kProbes = 64;
+  bool fixed(uint32_t slot) const noexcept {
+    return (slots_[slot].mac.load(std::memory_order_relaxed) & kFixed) != 0;
+  }
+  void store(uint32_t slot, const MacAddress& mac, uint64_t marks) noexcept;
   struct Slot {
     std::atomic<uint64_t> key{0};  // kUsed | port << 32 | address
-    std::atomic<uint64_t> mac{0};  // kKnown | 6 bytes
+    std::atomic<uint64_t> mac{0};  // kKnown | kFixed | 6 bytes
     std::atomic<bool> wanted{false};
   };
   std::unique_ptr<Slot[]> slots_;

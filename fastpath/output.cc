@@ -188,8 +188,7 @@ void Output::ask(uint32_t slot) noexcept {
   request.operation = 1;
   request.sender_mac = out->info().mac;
   // Pods know their gateway as 169.254.1.1 (Calico); on the uplink we are the node.
-  request.sender =
-      port == kUplinkPort ? view_->generation->routes->outer_source : Ip4{0xa9fe0101};
+  request.sender = port == kUplinkPort ? view_->generation->routes->outer_source : kLinkLocal;
   request.target = neighbours_.address(slot);
   make_arp(frame, request, MacAddress{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}});
   send_ready(frame, port, Fate::forwarded);

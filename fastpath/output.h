@@ -25,6 +25,10 @@ struct rte_ring;
 
 namespace sluice {
 
+// 169.254.1.1: who we are to pods, which know it as their gateway (Calico), and to the node's
+// own kernel, which takes no packet from its own addresses.
+inline constexpr Ip4 kLinkLocal{0xa9fe0101};
+
 PacketMeta& meta(rte_mbuf* frame) noexcept;
 
 // Everything a worker sees, behind one pointer: the tables and the ports.  Replaced whole.

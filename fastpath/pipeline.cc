@@ -159,9 +159,8 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
 DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
                              Origin origin) noexcept {
   DropReason reason = parse_l4(frame, p);
-  if (reason == DropReason::none && p.later_fragment &&
-      !fragments_.complete(p, p.id, origin.port, now_)) {
-    reason = DropReason::frag_no_head;
+  if (reason == DropReason::none && p.later_fragment) {
+    reason = fragments_.complete(p, p.id, origin.port, now_);
   }
   if (reason != DropReason::none) {
     // The source check comes first in the order of checks; it is only done when it matters.
@@ -248,13 +247,22 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
   forward_.send(frame, p, route, origin.port == kHostPort);
 }
 
+// Drops a frame; of a first fragment the later ones will know.
+void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
+                      DropReason reason) noexcept {
+  if (p.fragment && !p.later_fragment) {
+    fragments_.refuse(p, p.id, origin.port, reason);
+  }
+  out_.drop(frame, reason);
+}
+
 void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                       Side side) noexcept {
   Connection& c = connections_.at(id);
   if (c.origin[side] != origin || c.route_version != g_->routes->version) {
     const DropReason reason = refresh(c, side, p, origin);
     if (reason != DropReason::none) {
-      out_.drop(frame, reason);
+      refuse(frame, p, origin, reason);
       return;
     }
   }
@@ -289,7 +297,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = connections_.update(id, side, p, now_);
   }
   if (reason != DropReason::none) {
-    out_.drop(frame, reason);
+    refuse(frame, p, origin, reason);
     return;
   }
   go(frame, p, route, origin);
@@ -342,7 +350,7 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = DropReason::l4_checksum;
   }
   if (reason != DropReason::none) {
-    out_.drop(frame, reason);
+    refuse(frame, p, origin, reason);
     return;
   }
   go(frame, p, way.route, origin);
@@ -408,7 +416,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     fold(*made.recycled);
   }
   if (reason != DropReason::none) {
-    out_.drop(frame, reason);
+    refuse(frame, p, origin, reason);
     return;
   }
   ++opened_;
@@ -425,7 +433,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
   reason = connections_.update(made.id, kOriginal, p, now_);
   if (reason != DropReason::none) {
     connections_.erase(made.id);
-    out_.drop(frame, reason);
+    refuse(frame, p, origin, reason);
     return;
   }
   go(frame, p, way.route, origin);

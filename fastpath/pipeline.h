@@ -75,6 +75,7 @@ class Pipeline {
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin) noexcept;
   Judged judge(const Parsed& p, EndpointId source, EndpointId destination) noexcept;
   bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;
+  void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;
   void fold(const Connection& c) noexcept;

@@ -107,7 +107,8 @@ class Replay:
 
     def rules(self, *rows):
         """All policy rules that counted, as (policy, direction, rule, action, connections,
-        packets); rule -1 is the end of the tier.  Profiles are left out."""
+        packets) and, where it matters, bytes; rule -1 is the end of the tier.  Profiles are
+        left out."""
         self.rule_rows = sorted(rows)
 
     def expect(self, port, frame, own):
@@ -146,7 +147,9 @@ class Replay:
                 drops[s.reason] = drops.get(s.reason, 0) + 1
         assert counters["drops"] == drops
         if self.rule_rows is not None:
-            assert self._rule_rows(counters["rules"]) == self.rule_rows
+            rows = self._rule_rows(counters["rules"])
+            assert len(rows) == len(self.rule_rows), rows
+            assert [g[:len(w)] for g, w in zip(rows, self.rule_rows)] == self.rule_rows
 
     def _check_fates(self, rows):
         seen = {(r["port"], r["index"]): (r["fate"], r["reason"]) for r in rows}
@@ -196,5 +199,5 @@ class Replay:
                 continue
             policy = f"{r['namespace']}/{r['policy']}" if r["namespace"] else r["policy"]
             out.append((policy, r["direction"], r["rule"], r["action"], r["connections"],
-                        r["packets"]))
+                        r["packets"], r["bytes"]))
         return sorted(out)

@@ -86,10 +86,10 @@ def hop(packet):
     return onward
 
 
-def icmp_error(to, type, code, about, id, mtu=0):
+def icmp_error(to, type, code, about, id, mtu=0, by=NODE):
     """The packet in which this node tells `to` what is wrong with the packet `about`."""
     quote = bytes(about)[: 576 - 28]
-    return ip(NODE, to, ttl=64, id=id) / ICMP(type=type, code=code, nexthopmtu=mtu) / Raw(quote)
+    return ip(by, to, ttl=64, id=id) / ICMP(type=type, code=code, nexthopmtu=mtu) / Raw(quote)
 
 
 def syn(src, dst, sport=40000, dport=80, **fields):

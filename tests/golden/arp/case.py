@@ -109,3 +109,12 @@ def the_host_port_answers_for_all_but_the_node(r):
         HOST, to_host(arp(2, HOST_MAC, CLIENT.ip, NODE, KERNEL_MAC)))
     ask = Ether(src=KERNEL_MAC, dst=BROADCAST) / arp(1, KERNEL_MAC, NODE, TUNNEL)
     r.send(HOST, ask).consumed()
+
+
+def what_the_settings_say_is_not_learnt_anew(r):
+    """uplink.neighbours are fixed: nobody on the link takes the gateway's place by ARP."""
+    liar = "02:00:00:00:66:66"
+    for op, to in ((1, BROADCAST), (2, NODE_MAC)):
+        r.send(UPLINK, Ether(src=liar, dst=to) / arp(op, liar, GATEWAY, GATEWAY)).consumed()
+    packet = udp(CLIENT, WORLD)
+    r.send(CLIENT.port, from_pod(CLIENT, packet)).forwarded(UPLINK, to_gateway(hop(packet)))

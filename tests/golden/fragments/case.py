@@ -28,6 +28,25 @@ def later_ones_are_refused_with_their_first(r):
         r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("policy_deny_ingress")
 
 
+def a_refused_first_refuses_the_rest(r):
+    """Whatever the reason was: nothing else can be told of them, least of all a new flow."""
+    for id, (l4, reason) in enumerate((
+            (TCP(dport=80, flags="SA"), "ct_invalid"), (ICMP(type=0), "icmp_unsolicited"),
+            (UDP(dport=4789), "tun_from_workload")), 1):
+        first, rest = _pieces(ip(CLIENT, BLUE, id=id) / l4 / Raw(bytes(100)), 80)
+        for piece in (first, rest):
+            r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped(reason)
+
+
+def an_icmp_error_in_pieces_is_related_as_a_whole(r):
+    """Policy lets nothing but DNS into web; an error about its own question gets there."""
+    question = udp(WEB, CLIENT, data=bytes(200))
+    reaches(r, WEB, CLIENT, question)
+    error = ip(CLIENT, WEB, id=7) / ICMP(type=3, code=3) / Raw(bytes(question))
+    for piece in _pieces(error, 80, 160):
+        reaches(r, CLIENT, WEB, piece)
+
+
 def through_the_tunnel(r):
     first, second = _pieces(udp(FAR, WEB, id=7, data=bytes(100)), 40)
     for piece in (first, second):

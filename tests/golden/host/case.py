@@ -37,3 +37,17 @@ def the_answer_to_the_node_may_come_back_as_it_went(r):
     answer = ping(NODE, CLIENT, type=0)
     r.send(HOST, Ether(src=KERNEL_MAC, dst=HOST_MAC) / answer).forwarded(
         CLIENT.port, to_pod(CLIENT, answer))
+
+
+def the_node_is_told_what_does_not_fit(r):
+    """By 169.254.1.1: a kernel takes no packet that claims to come from itself."""
+    for id, src in enumerate((NODE, TUNNEL), 1):
+        big = udp(src, FAR, data=bytes(1453), flags="DF")
+        r.send(HOST, from_host(big)).dropped("mtu_exceeded").emits(
+            HOST, to_host(icmp_error(src, 3, 4, big, id=id, mtu=1480, by="169.254.1.1")))
+
+
+def the_nodes_own_packets_to_remote_pods(r):
+    """Through the tunnel, their TTL not spent."""
+    packet = udp(TUNNEL, FAR)
+    r.send(HOST, from_host(packet)).forwarded(UPLINK, to_peer(packet, id=1))

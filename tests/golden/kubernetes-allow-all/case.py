@@ -23,4 +23,4 @@ def answers_pass_without_being_judged(r):
     answer = syn_ack(WEB, FAR)
     r.send(WEB.port, from_pod(WEB, answer)).forwarded(UPLINK, to_peer(hop(answer), id=1))
     reaches(r, FAR, WEB, ack(FAR, WEB))
-    r.rules(("shop/allow-all-ingress", "ingress", 0, "allow", 1, 3))
+    r.rules(("shop/allow-all-ingress", "ingress", 0, "allow", 1, 3, 3 * 40))

@@ -12,7 +12,8 @@ def nobody_reaches_anybody(r):
     refused(r, CLIENT, ping(CLIENT, NODE), "policy_deny_egress")
     for src in (BLUE, FAR, WORLD):
         refused(r, src, syn(src, WEB))
-    r.rules((POLICY, "egress", -1, "deny", 3, 3), (POLICY, "ingress", -1, "deny", 3, 3))
+    r.rules((POLICY, "egress", -1, "deny", 3, 3, 40 + 36 + 36),
+            (POLICY, "ingress", -1, "deny", 3, 3, 3 * 40))
 
 
 def other_namespaces_are_as_before(r):
