@@ -124,6 +124,7 @@ def test_an_established_connection_outlives_a_denying_policy_by_default(
 
 @pytest.mark.parametrize("policy", [
     pytest.param(DENY_ALL, id="denied_at_both_ends"),
+    pytest.param(CALICO.replace("[80]", "[443]"), id="denied_at_the_server"),
 ])
 @pytest.mark.parametrize("server_speaks", [False, True], ids=["client_speaks", "server_speaks"])
 def test_recheck_cuts_an_established_connection_that_policy_now_denies(node, pod1, nginx1, policy,
