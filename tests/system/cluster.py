@@ -133,6 +133,16 @@ class Pod(Host):
     def capture(self):
         return Capture(self.namespace, "eth0")
 
+    def mac(self):
+        return json.loads(self.namespace.ip("-j", "link", "show", "eth0"))[0]["address"]
+
+    def send_frame(self, frame):
+        """Sends a frame of scapy's as it is."""
+        with self.namespace.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            with self.namespace.entered():
+                raw.bind(("eth0", 0))
+            raw.send(bytes(frame))
+
     def resource(self):
         labels = ", ".join(f"{k}: {v}" for k, v in self.labels.items())
         return f"""---

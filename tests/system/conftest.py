@@ -29,6 +29,17 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("sluiced", item.funcargs["cluster"].report()))
 
 
+@pytest.fixture(autouse=True)
+def watchdog(request):
+    """Nothing waits for ever: a test that hangs fails, and is cleaned up after."""
+    def bark(*_):
+        raise AssertionError("the test hangs")
+    signal.signal(signal.SIGALRM, bark)
+    signal.alarm(600 if request.config.getoption("--long") else 60)
+    yield
+    signal.alarm(0)
+
+
 @pytest.fixture
 def cluster():
     made = Cluster()
