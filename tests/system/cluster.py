@@ -232,7 +232,7 @@ class Node(Machine):
             "workers": {"cores": [0], "idle": "adaptive"},
             "connections": {"max": 65536},
             "path": {"onExit": "kernel"},
-            "control": {"socket": str(self.socket)},
+            "control": {"socket": str(self.socket), "state": str(self.directory / "state")},
         }
 
     def write(self, name, text):
@@ -325,7 +325,13 @@ class Node(Machine):
                 assert self.process.poll() is None, "sluiced died:\n" + self.log.read_text()
                 assert self.stop() == 0
         finally:
+            if self.directory.joinpath("state").exists():
+                self.detach()
             super().close()
+
+    def detach(self):
+        """What a sluiced that has ended left in the kernel."""
+        return self.namespace.run(SLUICECTL, "detach", "--config", str(self.config), check=False)
 
 
 class Cluster:

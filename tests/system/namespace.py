@@ -87,13 +87,16 @@ class Namespace:
     def ip(self, *arguments):
         return run("ip", "-n", self.name, *arguments).stdout
 
+    def _enter(self):
+        # Not `ip netns exec`: mounts made in it, as of sluice's pins, would end with it.
+        return "nsenter", f"--net=/run/netns/{self.name}"
+
     def run(self, *command, **options):
-        return run("ip", "netns", "exec", self.name, *command, **options)
+        return run(*self._enter(), *command, **options)
 
     def start(self, *command, **options):
         """A process in the background; it is ended by close() at the latest."""
-        process = subprocess.Popen(["ip", "netns", "exec", self.name, *command],
-                                   preexec_fn=end_with_parent, **options)
+        process = subprocess.Popen([*self._enter(), *command], preexec_fn=end_with_parent, **options)
         self.processes.append(process)
         return process
 
