@@ -2,10 +2,13 @@
 """What sluiced costs when idle, and what is left when it has ended."""
 import json
 import os
+import re
 import signal
 import time
 
-from cluster import exchange_tcp
+import pytest
+
+from cluster import Host, exchange_tcp
 
 
 def footprint(node):
@@ -59,6 +62,61 @@ def test_it_ends_on_interrupt_too(node, pod1):
     assert node.process.wait(10) == 0
     node.process = None
     check_gone(node, before)
+
+
+@pytest.fixture
+def kernel_routes(node, pod1, nginx1):
+    """The node's kernel would forward between the pods by itself."""
+    with node.namespace.entered():
+        for path in ("ip_forward", f"conf/{pod1.interface}/proxy_arp",
+                     f"conf/{nginx1.interface}/proxy_arp"):
+            with open(f"/proc/sys/net/ipv4/{path}", "w") as f:
+                f.write("1")
+    for pod in (pod1, nginx1):
+        node.namespace.ip("route", "add", pod.address, "dev", pod.interface)
+
+
+def end(node, number):
+    node.check_balance()
+    node.process.send_signal(number)
+    assert node.process.wait(10) == (0 if number == signal.SIGTERM else -number)
+    node.process = None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_on_exit_drop_keeps_pods_closed_and_the_rest_open(node, peer, pod1, nginx1, kernel_routes,
+                                                          number):
+    before = footprint(node)
+    operator = Host(peer.namespace, peer.address)
+    node.settings["path"]["onExit"] = "drop"
+    node.start()
+    exchange_tcp(pod1, nginx1)
+    end(node, number)
+    assert not pod1.reaches(nginx1, 80) and not nginx1.pings(pod1)
+    exchange_tcp(operator, node.host, 22)
+    node.start()  # takes the programs over
+    exchange_tcp(pod1, nginx1)
+    assert node.detach().returncode == 4, "a daemon runs"
+    end(node, number)
+    assert not pod1.reaches(nginx1, 80)
+    done = node.detach()
+    assert done.returncode == 0, done.stderr
+    released = {pod1.interface, nginx1.interface, "ens10"}
+    if number == signal.SIGKILL:
+        released.add("sluice0p")
+    assert set(re.findall(r"(\S+) is the kernel's again", done.stdout)) == released
+    assert footprint(node) == before
+    exchange_tcp(pod1, nginx1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_on_exit_kernel_gives_pods_back_to_the_kernel(node, pod1, nginx1, kernel_routes, number):
+    node.start()
+    exchange_tcp(pod1, nginx1)
+    end(node, number)
+    if number == signal.SIGKILL:  # nobody was there to take sluice0 and its routes away
+        assert node.detach().returncode == 0
+    exchange_tcp(pod1, nginx1)
 
 
 def test_an_idle_adaptive_daemon_needs_next_to_no_cpu(node, peer, pod1, nginx1, far):
