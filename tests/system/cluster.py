@@ -7,14 +7,12 @@ own interface (AF_XDP goes past the taps); they are captured on the switch or in
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 
-from namespace import Capture, Namespace, run, wait_until
+from namespace import Capture, Namespace, make_directory, remove_directory, run, wait_until
 
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", pathlib.Path(__file__).parents[2] / "build"))
 SLUICED = str(BUILD / "control/sluiced")
@@ -340,7 +338,7 @@ class Cluster:
     POD1, NGINX1, NGINX2 = "10.244.153.204", "10.244.153.201", "10.244.146.205"
 
     def __init__(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sluice-test-"))
+        self.directory = make_directory()
         self.machines = []
         self.pods = []
         self.wire = Namespace("wire")
@@ -391,6 +389,6 @@ spec: {cidr: 10.244.0.0/16, ipipMode: Always}
                 part.close()
             except Exception as failure:  # the rest must go all the same
                 failures.append(failure)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_directory(self.directory)
         if failures:
             raise failures[0]

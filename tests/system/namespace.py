@@ -3,9 +3,12 @@
 import contextlib
 import ctypes
 import os
+import pathlib
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from scapy.layers.l2 import Ether
@@ -45,13 +48,28 @@ def end_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def make_directory():
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+
+
+def remove_directory(directory):
+    for mounted in directory.glob("*/state/*"):
+        if mounted.is_mount():
+            run("umount", "-l", str(mounted), check=False)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def remove_leftovers():
-    """Removes the namespaces of test runs that were killed."""
-    for line in run("ip", "netns", "list").stdout.splitlines():
-        name = line.split()[0]
+    """Removes what test runs that were killed have left."""
+    def is_left(name):
         owner = name.removeprefix(PREFIX).split("-")[0]
-        if name.startswith(PREFIX) and not os.path.exists(f"/proc/{owner}"):
-            run("ip", "netns", "del", name, check=False)
+        return name.startswith(PREFIX) and not os.path.exists(f"/proc/{owner}")
+    for line in run("ip", "netns", "list").stdout.splitlines():
+        if is_left(line.split()[0]):
+            run("ip", "netns", "del", line.split()[0], check=False)
+    for directory in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        if is_left(directory.name):
+            remove_directory(directory)
 
 
 class Namespace:
@@ -96,7 +114,8 @@ class Namespace:
 
     def start(self, *command, **options):
         """A process in the background; it is ended by close() at the latest."""
-        process = subprocess.Popen([*self._enter(), *command], preexec_fn=end_with_parent, **options)
+        process = subprocess.Popen([*self._enter(), *command], preexec_fn=end_with_parent,
+                                   start_new_session=True, **options)
         self.processes.append(process)
         return process
 

@@ -34,9 +34,11 @@ def denied(node, what, reason="policy_deny_ingress"):
     assert node.drops().get(reason, 0) > before
 
 
+@pytest.mark.parametrize("cores", [[0], [0, 1]], ids=["one_worker", "two_workers"])
 def test_calico_allow_and_kubernetes_deny_all_decide_with_counters(cluster, node, node2, pod1,
-                                                                   nginx1, nginx2):
+                                                                   nginx1, nginx2, cores):
     for each in (node, node2):
+        each.settings["workers"]["cores"] = cores
         each.write("calico.yaml", CALICO)
         each.write("kubernetes.yaml", DENY_ALL)
         each.start()

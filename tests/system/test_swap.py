@@ -20,15 +20,18 @@ def iperf(client, server, seconds):
                                   "-t", str(seconds), stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("on_change", ["keep", "recheck"])
+@pytest.mark.parametrize("on_change, cores", [("keep", [0]), ("recheck", [0, 1])],
+                         ids=["keep-one_worker", "recheck-two_workers"])
 def test_iperf3_across_nodes_survives_100_policy_swaps_without_a_loss(request, node, node2, pod1,
-                                                                      nginx2, on_change):
+                                                                      nginx2, on_change,
+                                                                      cores):
     swaps = 1000 if request.config.getoption("--long") else 100
     nodes = (node, node2)
     for each in nodes:
         each.write("kubernetes.yaml", DENY_ALL)
         each.write("calico.yaml", CALICO.replace("[80]", "[5201]"))
         each.settings["connections"]["onPolicyChange"] = on_change
+        each.settings["workers"]["cores"] = cores
         each.start()
     client = iperf(pod1, nginx2, swaps * SECONDS_PER_SWAP + 5)
     wait_until(lambda: node.query("stats", "ports")["uplink"]["tx_packets"] > 1000,
