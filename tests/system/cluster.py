@@ -383,6 +383,7 @@ spec: {cidr: 10.244.0.0/16, ipipMode: Always}
 
     def close(self):
         """Removes all of it, whatever fails; the first failure is raised."""
+        report = self.report()
         failures = []
         for part in self.machines + [pod.namespace for pod in self.pods] + [self.wire]:
             try:
@@ -391,4 +392,4 @@ spec: {cidr: 10.244.0.0/16, ipipMode: Always}
                 failures.append(failure)
         remove_directory(self.directory)
         if failures:
-            raise failures[0]
+            raise AssertionError(f"{failures[0]}\n{report}") from failures[0]

@@ -14,7 +14,7 @@ def pytest_addoption(parser):
                      help="long counts in full (also SLUICE_LONG=1)")
 
 
-def pytest_configure(config):
+def pytest_configure():
     if os.geteuid() != 0:
         pytest.exit("system tests make network namespaces: run as root", 77)
     # TERM, too, takes the namespaces down.
@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item):
     report = (yield).get_result()
     if report.failed and "cluster" in item.funcargs:
         report.sections.append(("sluiced", item.funcargs["cluster"].report()))

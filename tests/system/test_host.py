@@ -52,7 +52,7 @@ def test_frames_from_the_host_port_reach_the_pod_with_right_checksums(node, pod1
     assert packets and all(checksums_are_right(p) for p in packets)
 
 
-def test_other_traffic_of_the_uplink_stays_with_the_kernel(cluster, node, peer, pod1):
+def test_other_traffic_of_the_uplink_stays_with_the_kernel(node, peer, pod1):
     """Like an administrator's SSH: before sluiced, while it runs, and after it has ended."""
     operator = Host(peer.namespace, peer.address)
     with node.host.listen(22) as listener, operator.connect(node.host, 22) as near:

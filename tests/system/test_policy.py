@@ -35,8 +35,8 @@ def denied(node, what, reason="policy_deny_ingress"):
 
 
 @pytest.mark.parametrize("cores", [[0], [0, 1]], ids=["one_worker", "two_workers"])
-def test_calico_allow_and_kubernetes_deny_all_decide_with_counters(cluster, node, node2, pod1,
-                                                                   nginx1, nginx2, cores):
+def test_calico_allow_and_kubernetes_deny_all_decide_with_counters(node, node2, pod1, nginx1,
+                                                                   nginx2, cores):
     for each in (node, node2):
         each.settings["workers"]["cores"] = cores
         each.write("calico.yaml", CALICO)

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 
-from cluster import Cluster, exchange_tcp
+from cluster import exchange_tcp
 from namespace import wait_until
 from test_policy import CALICO, DENY_ALL, denied
 

@@ -39,7 +39,7 @@ def test_neighbours_that_the_kernel_forgets_are_asked_for_again(node, peer, pod1
     exchange_udp(pod1, far)
 
 
-def test_a_restarted_pod_with_another_mac_address_is_found_again(cluster, node, pod1, nginx1):
+def test_a_restarted_pod_with_another_mac_address_is_found_again(node, pod1, nginx1):
     node.start()
     exchange_tcp(pod1, nginx1)
     nginx1.namespace.ip("link", "set", "eth0", "address", "02:00:00:00:55:55")
