@@ -273,6 +273,7 @@ struct Uplink {
 
 struct Settings {
   std::string node;
+  Where node_at;
   std::vector<std::string> resources;  // as written, relative to the settings file
   Uplink uplink;
   std::optional<Ip4> tunnel_address;

@@ -217,7 +217,11 @@ void read_connections(const Value& v, Settings& s) {
 
 void read_settings(const Value& document, Settings& s, std::vector<Where>& resources_at) {
   document.fields({
-      {"node", [&](const Value& x) { s.node = x.text(); }},
+      {"node",
+       [&](const Value& x) {
+         s.node = x.text();
+         s.node_at = x.where();
+       }},
       {"resources",
        [&](const Value& x) {
          for (const Value& item : x.list()) {

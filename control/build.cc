@@ -30,7 +30,8 @@ void check_node(const config::Model& model, config::Findings& findings) {
   }
   const std::string near =
       config::nearest(node, std::vector<std::string_view>(known.begin(), known.end()));
-  findings.error({}, "node \"" + node + "\" is named by no Node, block, pod or endpoint",
+  findings.error(model.settings.node_at,
+                 "node \"" + node + "\" is named by no Node, block, pod or endpoint",
                  near.empty()
                      ? "the files know, for example, \"" + std::string(*known.begin()) + "\""
                      : "did you mean \"" + near + "\"?");

@@ -26,8 +26,13 @@ PortSet::Room PortSet::room_for(uint32_t pods) {
 }
 
 PortSet::~PortSet() {
+  const auto host = open_.find(kHostPort);
+  const int host_ifindex = host == open_.end() ? 0 : host->second.ifindex;
   // Sockets go before the program that feeds them.
   open_.clear();
+  if (xdp_ != nullptr) {
+    xdp_->detach(host_ifindex);  // that interface ends with us: no pin of it may stay
+  }
   xdp_.reset();
 }
 

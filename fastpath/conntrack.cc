@@ -294,6 +294,11 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
   return made;
 }
 
+void ConnTable::cut(ConnId id, Nanos now) noexcept {
+  entries_[id].tcp = TcpState::close;
+  entries_[id].deadline = now + kCutFor;
+}
+
 void ConnTable::erase(ConnId id) noexcept {
   Connection& c = entries_[id];
   assert(c.live != 0);

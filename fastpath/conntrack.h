@@ -31,6 +31,8 @@ namespace sluice {
 using Nanos = uint64_t;
 using ConnId = uint32_t;
 inline constexpr ConnId kNoConn = UINT32_MAX;
+// Longer than TCP waits between two retransmissions.
+inline constexpr Nanos kCutFor = 300u * Nanos{1000000000};
 
 enum Side : uint8_t { kOriginal = 0, kReply = 1 };
 
@@ -119,6 +121,9 @@ class ConnTable {
   Connection& at(ConnId id) noexcept { return entries_[id]; }
   const Connection& at(ConnId id) const noexcept { return entries_[id]; }
   void erase(ConnId id) noexcept;
+  // Ends a TCP connection that policy denies from now on: no packet but a new SYN passes.  It
+  // is remembered for kCutFor, so that what a side sends again is not taken for a pickup.
+  void cut(ConnId id, Nanos now) noexcept;
 
   // Looks at the next `slots` entries and erases those past their deadline; `gone` (may be
   // empty) sees each before it goes.

@@ -278,20 +278,8 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (reason == DropReason::none && verify && !l4_checksum_ok(frame, p)) {
     reason = DropReason::l4_checksum;
   }
-  const bool syn =
-      p.tuple.protocol == proto::kTcp && (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn;
-  const auto generation = static_cast<uint32_t>(g_->number);
-  const bool recheck = g_->options.recheck && c.generation != generation;
-  if (reason == DropReason::none && side == kOriginal && (syn || recheck)) {
-    const Judged verdict = judge(p, c.source, c.destination);
-    reason = verdict.reason;
-    if (recheck && reason != DropReason::none) {
-      fold(c);
-      connections_.erase(id);
-      reason = DropReason::policy_recheck;
-    } else if (reason == DropReason::none) {
-      c.generation = generation;
-    }
+  if (reason == DropReason::none) {
+    reason = judge_again(p, id, side);
   }
   if (reason == DropReason::none) {
     reason = connections_.update(id, side, p, now_);
@@ -301,6 +289,39 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     return;
   }
   go(frame, p, route, origin);
+}
+
+// A SYN of the initiator's is judged again, and with onPolicyChange: recheck the first packet
+// of either side after a change, as what opened the connection was.
+DropReason Pipeline::judge_again(const Parsed& p, ConnId id, Side side) noexcept {
+  Connection& c = connections_.at(id);
+  const bool is_tcp = p.tuple.protocol == proto::kTcp;
+  const bool syn =
+      is_tcp && side == kOriginal && (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn;
+  const auto generation = static_cast<uint32_t>(g_->number);
+  // An ICMP reply has not the query's type; there is none without another query.
+  const bool recheck = g_->options.recheck && c.generation != generation &&
+                       (side == kOriginal || p.tuple.protocol != proto::kIcmp);
+  if (!syn && !recheck) {
+    return DropReason::none;
+  }
+  Parsed first = p;
+  first.tuple = c.tuple;
+  const Judged verdict = judge(first, c.source, c.destination);
+  if (verdict.reason == DropReason::none) {
+    c.generation = generation;
+    return DropReason::none;
+  }
+  if (!recheck) {
+    return verdict.reason;
+  }
+  if (is_tcp) {
+    connections_.cut(id, now_);
+  } else {
+    fold(c);
+    connections_.erase(id);
+  }
+  return DropReason::policy_recheck;
 }
 
 // The side's way is new, or the route table has changed: check the source and route again.

@@ -72,6 +72,7 @@ class Pipeline {
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
   DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
+  DropReason judge_again(const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin) noexcept;
   Judged judge(const Parsed& p, EndpointId source, EndpointId destination) noexcept;
   bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;

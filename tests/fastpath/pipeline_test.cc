@@ -172,6 +172,14 @@ class World {
       }
     }
   }
+  // The next generation: connections are rechecked, and pod B's ingress is another program.
+  void recheck(ProgramId ingress_of_b) {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    ++next->number;
+    next->options.recheck = true;
+    next->endpoints[1].ingress = ingress_of_b;
+    view_.generation = next;
+  }
   void tick() {
     for (auto& lane : lanes_) {
       lane->pipeline.begin(view_, now);
@@ -273,6 +281,34 @@ TEST(Pipeline, JudgesTheFirstPacketAndTheReplyPasses) {
   w.tick();
   EXPECT_EQ(w.carried(1), 2u) << "both directions are credited to the rule that admitted them";
   w.expect_sums();
+}
+
+TEST(Pipeline, RecheckCutsWhatPolicyNowDeniesWhicheverSideSpeaks) {
+  for (const bool server_first : {false, true}) {
+    World w;
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kSyn));
+    w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(81, 1000, kSyn | kAck));
+    w.recheck(kAllowAll);
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kAck));
+    EXPECT_FALSE(w.out(kPodB).empty());
+    EXPECT_FALSE(w.out(kPodB).empty()) << "what policy still allows lives on";
+    EXPECT_FALSE(w.out(kPodA).empty());
+    w.recheck(kAllow80);
+    for (int i = 0; i < 4; ++i) {
+      if (server_first == (i % 2 == 0)) {
+        w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(81, 1000, kAck));
+      } else {
+        w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kAck));
+      }
+    }
+    EXPECT_EQ(w.drops(DropReason::policy_recheck), 4u) << "nor is it picked up in mid-stream";
+    EXPECT_TRUE(w.out(kPodA).empty());
+    EXPECT_TRUE(w.out(kPodB).empty());
+    w.recheck(kAllowAll);
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kSyn));
+    EXPECT_FALSE(w.out(kPodB).empty()) << "a new SYN begins anew";
+    w.expect_sums();
+  }
 }
 
 TEST(Pipeline, DeniedFlowsLeaveNoEntry) {

@@ -1,0 +1,42 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An IPIP node that is not sluice: the kernel's own pods behind a TUN device.
+
+  peer.py TUN-NAME OWN-ADDRESS OTHER-NODE
+What the kernel routes into the device leaves in IPIP for the other node; what comes in IPIP
+from that node goes to the kernel through the device.
+"""
+import fcntl
+import os
+import select
+import socket
+import struct
+import sys
+
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
+
+
+def main(name, own, other):
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPIP)
+    raw.bind((own, 0))
+    raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    print("ready", flush=True)
+    while True:
+        for ready in select.select([tun, raw], [], [])[0]:
+            if ready is raw:
+                packet, sender = raw.recvfrom(65536)
+                header = (packet[0] & 15) * 4
+                if sender[0] == other:
+                    os.write(tun, packet[header:])
+            else:
+                try:
+                    raw.sendto(os.read(tun, 65536), (other, 0))
+                except OSError as error:
+                    print(f"to {other}: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reload is all or nothing, whatever is on disk."""
+import json
+import re
+import signal
+
+from cluster import exchange_tcp
+from namespace import wait_until
+from test_policy import CALICO, DENY_ALL, denied
+
+BAD = """apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: open, namespace: default}
+spec:
+  selector: app == 
+  ingress:
+    - action: Allow
+"""
+
+
+def check_refused(node, place):
+    """`sluicectl reload` and SIGHUP refuse with the place of the error; status tells it."""
+    generation = node.generation()
+    done = node.ctl("reload")
+    assert done.returncode == 4
+    assert re.search(place, done.stderr), done.stderr
+    last = node.query("status")["last_reload"]
+    assert not last["ok"] and re.search(place, last["error"]), last
+    before = node.log.read_text().count("reload refused")
+    node.hang_up()
+    wait_until(lambda: node.log.read_text().count("reload refused") > before, "no refusal logged")
+    assert node.generation() == generation
+
+
+def test_a_policy_error_changes_nothing_and_is_placed(node, pod1, nginx1):
+    node.write("kubernetes.yaml", DENY_ALL)
+    node.start()
+    node.remove("kubernetes.yaml")
+    node.write("bad.yaml", BAD)
+    check_refused(node, r"bad\.yaml:5:\d+: ")
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    node.remove("bad.yaml")
+    assert node.ctl("reload").returncode == 0
+    assert node.query("status")["last_reload"]["ok"]
+    exchange_tcp(pod1, nginx1)
+
+
+def test_a_half_written_file_changes_nothing(node, pod1, nginx1):
+    node.write("kubernetes.yaml", DENY_ALL)
+    node.start()
+    # Cut inside a quoted string, so that no whole document is left of it.
+    cut = json.dumps({"apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+                      "metadata": {"name": "open", "namespace": "default"},
+                      "spec": {"ingress": [{"action": "Allow"}]}})
+    (node.directory / "policy.d" / "half.json").write_text(cut[:len(cut) // 2])
+    node.remove("kubernetes.yaml")
+    check_refused(node, r"half\.json:\d+:\d+: ")
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    (node.directory / "policy.d" / "half.json").write_text(cut)
+    node.reload()
+    exchange_tcp(pod1, nginx1)
+
+
+def test_an_error_in_the_settings_changes_nothing(node, pod1, nginx1):
+    node.start()
+    node.config.write_text(node.config.read_text().replace('"onExit"', '"onExitt"'))
+    check_refused(node, r"sluice\.yaml:\d+:\d+: .*onExitt")
+    exchange_tcp(pod1, nginx1)
+
+
+def test_reload_over_the_socket_brings_the_change_in_force_before_it_answers(node, pod1, nginx1):
+    node.write("calico.yaml", CALICO)
+    node.start()
+    exchange_tcp(pod1, nginx1)
+    node.write("calico.yaml", CALICO.replace("[80]", "[443]"))
+    done = node.ctl("reload")
+    assert done.returncode == 0, done.stderr
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    exchange_tcp(pod1, nginx1, 443)
+
+
+def test_pods_come_and_go_while_traffic_of_others_loses_nothing(cluster, node, pod1, nginx1):
+    node.start()
+    count, interval = 1000, 0.004
+    before = node.drops()
+    pings = pod1.namespace.start("ping", "-n", "-q", "-c", str(count), "-i", str(interval),
+                                 nginx1.address, stdout=-1, text=True)
+    for turn in range(5):
+        pod = cluster.pod(node, f"guest{turn}", f"10.244.153.{210 + turn}", app="nginx")
+        node.write_config()
+        node.reload()
+        exchange_tcp(pod1, pod)
+        exchange_tcp(pod, nginx1)
+        cluster.remove_pod(pod)
+        node.write_config()
+        node.reload()
+        assert not node.ctl("get", "endpoints", pod.interface).returncode == 0
+    assert pings.poll() is None, "the pings ended before the last change"
+    out = pings.communicate(timeout=30)[0]
+    assert f"{count} packets transmitted, {count} received, 0% packet loss" in out
+    changed = {k: v for k, v in node.drops().items() if before.get(k) != v}
+    assert set(changed) <= {"port_down"}  # last words of a guest's connection
+
+
+def test_a_pod_whose_interface_appears_after_its_resource_is_served(cluster, node, pod1):
+    late = cluster.pod(node, "late", "10.244.153.220")
+    late.namespace.ip("link", "del", "eth0")
+    node.start()
+    assert "no interface" in node.ctl("get", "endpoints", late.interface).stdout
+    cluster.remove_pod(late)
+    again = cluster.pod(node, "late", "10.244.153.220")
+    wait_until(lambda: " up " in node.ctl("get", "endpoints", again.interface).stdout + " ",
+               lambda: node.ctl("get", "endpoints").stdout)
+    exchange_tcp(pod1, again)
+
+
+def test_many_sighups_coalesce_and_the_last_change_is_in_force(node, pod1, nginx1):
+    node.start()
+    sent = 2000
+    for turn in range(sent):
+        if turn == sent - 1:
+            node.write("kubernetes.yaml", DENY_ALL)
+        node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: any(p["name"] == "deny-all" for p in node.query("get", "policies")),
+               "the last change is not in force")
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    assert node.log.read_text().count("reload generation=") < sent / 2
