@@ -5,9 +5,16 @@
 
 namespace sluice::config {
 
+Staging read_staged_action(const Value& v) {
+  const auto i = v.one_of({"Delete", "Set", "Learn", "Ignore"});
+  return i && *i == 0 ? Staging::removed : Staging::staged;
+}
+
 void read_policy(const Value& object, Meta meta, Model& model) {
   Policy p;
-  p.global = meta.kind == "GlobalNetworkPolicy";
+  p.global = meta.kind.ends_with("GlobalNetworkPolicy");
+  const bool staged = meta.kind.starts_with("Staged");
+  p.staging = staged ? Staging::staged : Staging::enforced;
   Value::Handlers handlers = {
       {"tier",
        [&](const Value& x) {
@@ -30,6 +37,9 @@ void read_policy(const Value& object, Meta meta, Model& model) {
     handlers["doNotTrack"] = [&](const Value& x) { read_boolean(x, p.do_not_track); };
     handlers["preDNAT"] = [&](const Value& x) { read_boolean(x, p.pre_dnat); };
     handlers["applyOnForward"] = [&](const Value& x) { read_boolean(x, p.apply_on_forward); };
+  }
+  if (staged) {
+    handlers["stagedAction"] = [&](const Value& x) { p.staging = read_staged_action(x); };
   }
   read_spec(object, handlers, {"performanceHints"});
   if ((p.do_not_track || p.pre_dnat) && !p.apply_on_forward) {

@@ -28,8 +28,11 @@ void read_types(const Value& v, Policy& p) {
 // `to` stays as it is if `v` is no boolean.
 void read_boolean(const Value& v, bool& to);
 
+// What `stagedAction` of a staged policy says.
+Staging read_staged_action(const Value& v);
+
 // calico_policy.cc
-void read_policy(const Value& object, Meta meta, Model& model);  // NetworkPolicy and global
+void read_policy(const Value& object, Meta meta, Model& model);  // and global, and staged
 void read_profile(const Value& object, Meta meta, Model& model);
 void read_network_set(const Value& object, Meta meta, Model& model);  // and global
 // tier.cc; a reserved one may only say what it is anyway

@@ -196,14 +196,17 @@ std::vector<KubernetesRule> read_kubernetes_rules(const Value& v, std::string_vi
 
 void read_kubernetes_policy(const Value& object, Meta meta, Model& model) {
   KubernetesPolicy p;
-  read_spec(
-      object,
-      {
-          {"podSelector", [&](const Value& x) { p.pod_selector = read_label_selector(x); }},
-          {"policyTypes", [&](const Value& x) { read_types(x, p); }},
-          {"ingress", [&](const Value& x) { p.ingress = read_kubernetes_rules(x, "from"); }},
-          {"egress", [&](const Value& x) { p.egress = read_kubernetes_rules(x, "to"); }},
-      });
+  Value::Handlers handlers = {
+      {"podSelector", [&](const Value& x) { p.pod_selector = read_label_selector(x); }},
+      {"policyTypes", [&](const Value& x) { read_types(x, p); }},
+      {"ingress", [&](const Value& x) { p.ingress = read_kubernetes_rules(x, "from"); }},
+      {"egress", [&](const Value& x) { p.egress = read_kubernetes_rules(x, "to"); }},
+  };
+  if (meta.kind == "StagedKubernetesNetworkPolicy") {
+    p.staging = Staging::staged;
+    handlers["stagedAction"] = [&](const Value& x) { p.staging = read_staged_action(x); };
+  }
+  read_spec(object, handlers);
   p.meta = std::move(meta);
   model.kubernetes_policies.push_back(std::move(p));
 }

@@ -111,9 +111,14 @@ inline constexpr ReservedTier kReservedTiers[] = {
     {"kube-baseline", 10000000, true},
 };
 
-struct Policy {  // projectcalico.org/v3 NetworkPolicy and GlobalNetworkPolicy
+// Staged policies are never enforced; `removed` (stagedAction: Delete) ones do not even count
+// among the pending.
+enum class Staging : uint8_t { enforced, staged, removed };
+
+struct Policy {  // projectcalico.org/v3 NetworkPolicy and GlobalNetworkPolicy, and Staged...
   Meta meta;
   bool global = false;
+  Staging staging = Staging::enforced;
   std::string tier = "default";  // "" is already replaced
   std::optional<double> order;
   Text selector;
@@ -156,8 +161,9 @@ struct KubernetesRule {
   std::vector<KubernetesPort> ports;
   Where where;
 };
-struct KubernetesPolicy {  // networking.k8s.io/v1 NetworkPolicy
+struct KubernetesPolicy {  // networking.k8s.io/v1 NetworkPolicy, and Calico's staged one
   Meta meta;
+  Staging staging = Staging::enforced;
   LabelSelector pod_selector;
   bool types_given = false;
   bool type_ingress = false;

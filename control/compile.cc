@@ -61,8 +61,11 @@ struct Candidate {
   std::string key() const {
     return policy.meta.name + "/" + policy.meta.namespace_name + "/" + policy.meta.kind;
   }
-  bool selects(LabelsId id) const {
-    return std::binary_search(selected.begin(), selected.end(), id);
+  bool staged() const { return policy.staging != config::Staging::enforced; }
+  // Does it judge this direction of endpoints with these labels?
+  bool judges(LabelsId id, Direction direction) const {
+    return (direction == Direction::ingress ? ingress : egress) &&
+           std::binary_search(selected.begin(), selected.end(), id);
   }
 };
 
@@ -118,8 +121,10 @@ class Compiler {
     collect_policies();
     for (Workload& w : inventory_.workloads) {
       if (w.node == model_.settings.node) {
-        w.endpoint.ingress = program(w, Direction::ingress);
-        w.endpoint.egress = program(w, Direction::egress);
+        w.endpoint.ingress = program(w, Direction::ingress, false);
+        w.endpoint.egress = program(w, Direction::egress, false);
+        w.endpoint.pending_ingress = pending_program(w, Direction::ingress);
+        w.endpoint.pending_egress = pending_program(w, Direction::egress);
         out_.endpoints.push_back(w.endpoint);
       }
     }
@@ -164,11 +169,12 @@ class Compiler {
                             "enforced after all others, and denies what it does not allow");
     }
     const Selector selector = policy_selector(p, findings_);
-    // Both kinds are for host endpoints; they never reach a workload (semantics 2.2).
-    const bool for_hosts_only = p.do_not_track || p.pre_dnat;
+    // Those for host endpoints never reach a workload (semantics 2.2).
+    const bool reaches =
+        !p.do_not_track && !p.pre_dnat && p.staging != config::Staging::removed;
     c.policy = std::move(p);
     set_types(c);
-    if (!for_hosts_only) {
+    if (reaches) {
       c.selected = inventory_.index.matching(selector);
     }
     policies_.push_back(std::move(c));
@@ -218,7 +224,6 @@ class Compiler {
   ListId policy_list(const Candidate& c, Direction direction) {
     const auto [it, fresh] = policy_lists_.emplace(std::pair(&c, direction), ListId{0});
     if (fresh) {
-      used_.insert(&c);
       const config::Policy& p = c.policy;
       it->second = add_list(
           rules_of(p, direction), p.global ? "" : p.meta.namespace_name,
@@ -250,13 +255,23 @@ class Compiler {
                            direction == Direction::ingress, -1, Action::deny});
   }
 
-  ProgramId program(const Workload& w, Direction direction) {
+  ProgramId pending_program(const Workload& w, Direction direction) {
+    const bool any = std::any_of(policies_.begin(), policies_.end(), [&](const Candidate& c) {
+      return c.staged() && c.judges(w.labels, direction);
+    });
+    return any ? program(w, direction, true) : kNoProgram;
+  }
+
+  // `pending`: as if staged policies were enforced.
+  ProgramId program(const Workload& w, Direction direction, bool pending) {
     Program made;
     std::vector<std::string> names;
     for (const Candidate& c : policies_) {
-      const bool applies = direction == Direction::ingress ? c.ingress : c.egress;
-      if (!applies || !c.selects(w.labels)) {
+      if (!c.judges(w.labels, direction) || (c.staged() && !pending)) {
         continue;
+      }
+      if (!pending) {
+        used_.insert(&c);
       }
       const ListId list = policy_list(c, direction);
       if (names.empty() || names.back() != c.tier.name) {

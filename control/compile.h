@@ -46,6 +46,10 @@ struct LocalEndpoint {
   std::vector<std::string> profiles;
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
+  // What would judge it if staged policies were enforced; kNoProgram where none selects it.
+  // Only explain runs these.
+  ProgramId pending_ingress = kNoProgram;
+  ProgramId pending_egress = kNoProgram;
   config::Where where;
 };
 

@@ -190,7 +190,7 @@ json Daemon::policies() const {
   }
   std::map<std::pair<std::string, std::string>, double> orders;
   for (const config::Policy& p : model_.policies) {
-    if (p.order) {
+    if (p.order && p.staging == config::Staging::enforced) {
       orders[{p.meta.namespace_name, p.meta.name}] = *p.order;
     }
   }

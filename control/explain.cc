@@ -300,22 +300,33 @@ json step_json(const CompiledPolicy& policy, ProgramId program, Direction direct
           {"action", word(step.action)}};
 }
 
-// Runs one endpoint's program and adds what it did to `trail`.
-DropReason ask(const Built& built, EndpointId id, Direction direction, const FlowKey& key,
-               json& trail) {
+// Which program judges the endpoint.  Where no staged policy selects it, the pending one is
+// the enforced one.
+ProgramId program_of(const Built& built, EndpointId id, Direction direction, bool pending) {
   const Endpoint& endpoint = built.generation->endpoints[id];
-  if (!endpoint.ready) {
-    return DropReason::policy_not_ready;
-  }
+  const LocalEndpoint* local = pending ? built.endpoint(id) : nullptr;
   const bool egress = direction == Direction::egress;
-  const ProgramId program = egress ? endpoint.egress : endpoint.ingress;
+  ProgramId program = kNoProgram;
+  if (local != nullptr) {
+    program = egress ? local->pending_egress : local->pending_ingress;
+  }
+  if (program == kNoProgram) {
+    program = egress ? endpoint.egress : endpoint.ingress;
+  }
+  return program;
+}
+
+// Runs one endpoint's program and adds what it did to `trail`.
+DropReason ask(const Built& built, ProgramId program, Direction direction, const FlowKey& key,
+               json& trail) {
   const Verdict verdict = built.generation->matcher->walk(key, program, [&](const Step& step) {
     trail.push_back(step_json(built.policy, program, direction, step));
   });
   if (verdict.kind == Verdict::Kind::allow) {
     return DropReason::none;
   }
-  return egress ? DropReason::policy_deny_egress : DropReason::policy_deny_ingress;
+  return direction == Direction::egress ? DropReason::policy_deny_egress
+                                        : DropReason::policy_deny_ingress;
 }
 
 json answer(std::string_view verdict, DropReason reason, bool by_policy, json trail) {
@@ -334,23 +345,43 @@ json answer(std::string_view verdict, DropReason reason, bool by_policy, json tr
   return out;
 }
 
-json judge(const Built& built, const Packet& p) {
+// Asks both ends; with `pending`, as if staged policies were enforced.
+json judge_by_policy(const Built& built, const FlowKey& key, const Way& way, bool pending) {
   json trail = json::array();
-  const Before before = check_before_policy(*built.generation, p);
-  if (before.reason != DropReason::none || before.unknown) {
-    return answer(before.unknown ? "unknown" : "deny", before.reason, false, std::move(trail));
-  }
-  const Way& way = before.way;
   DropReason reason = DropReason::none;
-  if (way.source != kNoEndpoint) {
-    reason = ask(built, way.source, Direction::egress, p.key, trail);
-  }
-  if (reason == DropReason::none && way.destination != kNoEndpoint) {
-    reason = ask(built, way.destination, Direction::ingress, p.key, trail);
-  }
+  const auto ask_end = [&](EndpointId id, Direction direction) {
+    if (reason != DropReason::none || id == kNoEndpoint) {
+      return;
+    }
+    reason = built.generation->endpoints[id].ready
+                 ? ask(built, program_of(built, id, direction, pending), direction, key, trail)
+                 : DropReason::policy_not_ready;
+  };
+  ask_end(way.source, Direction::egress);
+  ask_end(way.destination, Direction::ingress);
   const bool by_policy = reason != DropReason::policy_not_ready;
   return answer(reason == DropReason::none ? "allow" : "deny", reason, by_policy,
                 std::move(trail));
+}
+
+bool has_pending(const Built& built, const Way& way) {
+  const LocalEndpoint* from = way.source == kNoEndpoint ? nullptr : built.endpoint(way.source);
+  const LocalEndpoint* to =
+      way.destination == kNoEndpoint ? nullptr : built.endpoint(way.destination);
+  return (from != nullptr && from->pending_egress != kNoProgram) ||
+         (to != nullptr && to->pending_ingress != kNoProgram);
+}
+
+json judge(const Built& built, const Packet& p) {
+  const Before before = check_before_policy(*built.generation, p);
+  if (before.reason != DropReason::none || before.unknown) {
+    return answer(before.unknown ? "unknown" : "deny", before.reason, false, json::array());
+  }
+  json out = judge_by_policy(built, p.key, before.way, false);
+  if (has_pending(built, before.way)) {
+    out["pending"] = judge_by_policy(built, p.key, before.way, true);
+  }
+  return out;
 }
 
 // ---- words -------------------------------------------------------------------------------
@@ -386,6 +417,19 @@ std::string l4_text(const FlowKey& key) {
     text += "/" + std::to_string(key.dst_port);
   } else if (proto::is_icmp(key.protocol)) {
     text += "/" + std::to_string(key.icmp_type()) + "/" + std::to_string(key.icmp_code());
+  }
+  return text;
+}
+
+// A line for each step.
+std::string trail_text(const json& trail) {
+  std::string text;
+  for (const json& step : trail) {
+    const int rule = step["rule"];
+    text += "  " + step["direction"].get<std::string>() + "  tier " +
+            step["tier"].get<std::string>() + "  " + policy_text(step["policy"]) + "  " +
+            (rule < 0 ? "end of tier" : "rule " + std::to_string(rule)) + "  " +
+            step["action"].get<std::string>() + "\n";
   }
   return text;
 }
@@ -437,12 +481,11 @@ std::string explain_text(const Built& built, const json& packet) {
   if (result["trail"].empty()) {
     text += "  no policy was asked\n";
   }
-  for (const json& step : result["trail"]) {
-    const int rule = step["rule"];
-    text += "  " + step["direction"].get<std::string>() + "  tier " +
-            step["tier"].get<std::string>() + "  " + policy_text(step["policy"]) + "  " +
-            (rule < 0 ? "end of tier" : "rule " + std::to_string(rule)) + "  " +
-            step["action"].get<std::string>() + "\n";
+  text += trail_text(result["trail"]);
+  if (result.contains("pending")) {
+    const json& pending = result["pending"];
+    text += pending["verdict"].get<std::string>() + " if staged policies were enforced\n" +
+            trail_text(pending["trail"]);
   }
   return text;
 }

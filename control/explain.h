@@ -25,7 +25,8 @@ namespace sluice::control {
 // Returns {"verdict": allow|deny|unknown, "reason", "tier", "policy": {kind, namespace, name},
 // "rule", "direction", "trail": [{direction, tier, policy, rule, action}]}: on top the stage
 // that denied, or the last one; null where no policy spoke.  `rule` is 0-based, -1 for a tier's
-// default.  {"error": ...} for a packet that makes no sense.
+// default.  "pending", only where a staged policy selects an end: the same as if staged
+// policies were enforced.  {"error": ...} for a packet that makes no sense.
 nlohmann::json explain_packet(const Built& built, const nlohmann::json& packet);
 
 // The same for people: the verdict in a sentence, then the trail, a line each.

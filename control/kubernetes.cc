@@ -227,7 +227,9 @@ config::Labels prefixed(const config::Labels& labels, const std::string& prefix)
 config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings) {
   config::Policy made;
   made.meta = policy.meta;
-  made.meta.kind = kKubernetesPolicyKind;
+  made.meta.kind =
+      policy.staging == config::Staging::enforced ? kKubernetesPolicyKind : policy.meta.kind;
+  made.staging = policy.staging;
   made.order = kPolicyOrder;
   made.selector = {selector_text(kOrchestratorTerm, policy.pod_selector), policy.meta.where};
   made.types_given = true;

@@ -17,9 +17,9 @@ namespace sluice::control {
 
 inline constexpr const char* kKubernetesPolicyKind = "KubernetesNetworkPolicy";
 
-// The policy, of kind KubernetesNetworkPolicy and order 1000.  A rule is the cross product of
-// its protocols and peers.  A peer or port that the API server would refuse is an error in
-// `findings`, and its rule is left out.
+// The policy, of kind KubernetesNetworkPolicy (a staged one keeps its own) and order 1000.  A
+// rule is the cross product of its protocols and peers.  A peer or port that the API server
+// would refuse is an error in `findings`, and its rule is left out.
 config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings);
 
 // kns.<namespace>: allows both ways and lends its labels under "pcns.".

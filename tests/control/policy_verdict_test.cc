@@ -392,6 +392,116 @@ TEST(PolicyVerdict, TheFirstRuleThatDecidesWins) {
   });
 }
 
+// ---- staged policies (1.4) -----------------------------------------------------------------
+
+std::string staged(const char* kind, const char* name, const char* spec) {
+  return document("projectcalico.org/v3", kind, name,
+                  std::string_view(kind).find("Global") == std::string_view::npos ? "ns1" : "",
+                  spec);
+}
+
+// The enforced verdict, then the pending one where there is one.
+std::string both_verdicts(const std::string& resources, const char* from = kInternet,
+                          const char* what = "tcp/80") {
+  const World world(resources);
+  const nlohmann::json out = world.explain(from, "ns1/p", what);
+  std::string text = world.verdict(from, "ns1/p", what);
+  if (out.contains("pending")) {
+    const nlohmann::json& pending = out["pending"];
+    text += "; " + pending["verdict"].get<std::string>() + " " +
+            pending["policy"]["kind"].get<std::string>() + " " +
+            pending["policy"]["name"].get<std::string>() + " " + pending["rule"].dump();
+  }
+  return text;
+}
+
+TEST(StagedPolicy, IsNeverEnforcedAndShowsAsPending) {
+  const char* profile = "allow __PROFILE__ kns.ns1 0";
+  const std::string by_profile = profile;
+  const struct {
+    const char* why;
+    std::string resources;
+    std::string verdicts;
+  } rows[] = {
+      {"vector 4", staged("StagedNetworkPolicy", "x", "{types: [Ingress]}"),
+       by_profile + "; deny StagedNetworkPolicy x -1"},
+      {"global", staged("StagedGlobalNetworkPolicy", "x", "{ingress: [{action: Deny}]}"),
+       by_profile + "; deny StagedGlobalNetworkPolicy x 0"},
+      {"Kubernetes'", staged("StagedKubernetesNetworkPolicy", "x", "{podSelector: {}}"),
+       by_profile + "; deny StagedKubernetesNetworkPolicy x -1"},
+      {"stagedAction: Set is what it is anyway",
+       staged("StagedNetworkPolicy", "x", "{stagedAction: Set}"),
+       by_profile + "; deny StagedNetworkPolicy x -1"},
+      {"Learn is like Set", staged("StagedNetworkPolicy", "x", "{stagedAction: Learn}"),
+       by_profile + "; deny StagedNetworkPolicy x -1"},
+      {"Delete is nothing", staged("StagedNetworkPolicy", "x", "{stagedAction: Delete}"),
+       by_profile},
+      {"Delete of Kubernetes'",
+       staged("StagedKubernetesNetworkPolicy", "x", "{podSelector: {}, stagedAction: Delete}"),
+       by_profile},
+      {"it selects someone else",
+       staged("StagedNetworkPolicy", "x", "{selector: \"app == 'db'\"}"), by_profile},
+      {"it is for the other direction", staged("StagedNetworkPolicy", "x", "{types: [Egress]}"),
+       by_profile},
+      {"a staged allow opens nothing",
+       np("y", "{}") +
+           staged("StagedNetworkPolicy", "x", "{order: 1, ingress: [{action: Allow}]}"),
+       "deny default y -1; allow StagedNetworkPolicy x 0"},
+      {"an enforced one before it decides the pending, too",
+       np("y", "{order: 1, ingress: [{action: Allow}]}") +
+           staged("StagedNetworkPolicy", "x", "{order: 2, ingress: [{action: Deny}]}"),
+       "allow default y 0; allow NetworkPolicy y 0"},
+      {"a tier of staged policies is transparent",
+       tier("t", "{order: 10}") + staged("StagedGlobalNetworkPolicy", "x", "{tier: t}"),
+       by_profile + "; deny StagedGlobalNetworkPolicy x -1"},
+      {"a tier with an enforced one is not",
+       tier("t", "{order: 10}") + staged("StagedGlobalNetworkPolicy", "x", "{tier: t}") +
+           gnp("y", "{tier: t, order: 5}"),
+       "deny t y -1; deny GlobalNetworkPolicy y -1"},
+      {"enforced and staged may share a name",
+       np("x", "{ingress: [{action: Allow}]}") +
+           staged("StagedNetworkPolicy", "x", "{order: 1, ingress: [{action: Deny}]}"),
+       "allow default x 0; deny StagedNetworkPolicy x 0"},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(both_verdicts(row.resources), row.verdicts) << row.why;
+  }
+}
+
+TEST(StagedPolicy, EndsThatNoneSelectsArePendingAsTheyAre) {
+  const World world(staged("StagedNetworkPolicy", "x",
+                           "{selector: \"app == 'web'\", ingress: [{action: Deny}]}"));
+  const nlohmann::json out = world.explain("ns1/q", "ns1/p", "tcp/80");
+  EXPECT_EQ(out["verdict"], "allow");
+  EXPECT_EQ(out["pending"]["verdict"], "deny");
+  EXPECT_EQ(out["pending"]["trail"].size(), 2u);
+  EXPECT_EQ(out["pending"]["trail"][0]["direction"], "egress");
+  EXPECT_FALSE(world.explain("ns1/p", "ns1/q", "tcp/80").contains("pending"));
+  EXPECT_EQ(world.built().policy.policies, 0u);
+  const auto packet = packet_of_words(world.built(), "ns1/q", "ns1/p", "tcp/80");
+  EXPECT_EQ(explain_text(world.built(), *packet),
+            "allow: 10.0.0.2 (ns1/q) -> 10.0.0.1 (ns1/p) tcp/80\n"
+            "  egress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
+            "  ingress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
+            "deny if staged policies were enforced\n"
+            "  egress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
+            "  ingress  tier default  StagedNetworkPolicy ns1/x  rule 0  deny\n");
+}
+
+TEST(StagedPolicy, IsCheckedLikeAnEnforcedOne) {
+  for (const char* action : {"Set", "Delete"}) {
+    const std::string spec =
+        std::string("{stagedAction: ") + action + ", selector: a, ingress: [{action: Deny}]}";
+    EXPECT_NE(findings_of(staged("StagedNetworkPolicy", "x", spec.c_str())).find("error"),
+              std::string::npos);
+  }
+  EXPECT_NE(findings_of(staged("StagedNetworkPolicy", "x", "{stagedAction: set}"))
+                .find("is not one of"),
+            std::string::npos);
+  EXPECT_NE(findings_of(np("x", "{stagedAction: Set}")).find("unknown field"),
+            std::string::npos);
+}
+
 // ---- profiles (2.3) ------------------------------------------------------------------------
 
 std::string endpoint(const char* profiles) {
