@@ -56,7 +56,8 @@ std::string Findings::format(const std::vector<std::string>& files) const {
     }
     constexpr const char* kWords[] = {"error", "warning", "note"};
     out += (out.empty() || out.back() == '\n' ? "" : " ");
-    out += std::string(kWords[static_cast<size_t>(f->severity)]) + ": " + printable(f->message) + "\n";
+    out += std::string(kWords[static_cast<size_t>(f->severity)]) + ": " +
+           printable(f->message) + "\n";
     if (!f->hint.empty()) {
       out += "  hint: " + printable(f->hint) + "\n";
     }

@@ -146,9 +146,11 @@ bool Resources::is_new(const Value& object, const Meta& meta, std::string_view g
     const std::string name = meta.kind + " " +
                              (meta.namespace_name.empty() ? "" : meta.namespace_name + "/") +
                              meta.name;
-    object.error("the same object twice: " + name + " is also in " + at(it->second));
-    object.source().findings->error(
-        it->second, "the same object twice: " + name + " is also in " + at(object.where()));
+    Findings& findings = *object.source().findings;
+    findings.error(object.where(),
+                   "the same object twice: " + name + " is also in " + at(it->second));
+    findings.error(it->second,
+                   "the same object twice: " + name + " is also in " + at(object.where()));
   }
   return fresh;
 }

@@ -165,16 +165,25 @@ std::vector<std::string> Value::texts() const {
   return out;
 }
 
-std::map<std::string, std::string> Value::labels() const {
-  std::map<std::string, std::string> out;
+std::vector<std::pair<Value, Value>> Value::entries() const {
+  std::vector<std::pair<Value, Value>> out;
   if (!is_map()) {
-    error("a map of text to text is expected");
+    error("a map is expected");
     return out;
   }
   for (const auto& item : node_) {
     const std::string name = path_ + "." + item.first.Scalar();
-    const Value key(*source_, item.first, name, place(*source_, item.first.Mark()));
-    const Value value(*source_, item.second, name, place(*source_, item.second.Mark()));
+    const Where at = place(*source_, item.first.Mark());
+    out.emplace_back(Value(*source_, item.first, name, at),
+                     Value(*source_, item.second, name,
+                           item.second.IsNull() ? at : place(*source_, item.second.Mark())));
+  }
+  return out;
+}
+
+std::map<std::string, std::string> Value::labels() const {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : entries()) {
     out[key.text()] = value.is_null() ? "" : value.text();
   }
   return out;

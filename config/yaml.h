@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <yaml-cpp/yaml.h>
@@ -75,6 +76,8 @@ class Value {
   std::vector<Value> list() const;
   std::vector<std::string> texts() const;
   std::map<std::string, std::string> labels() const;
+  // Keys with their values, of a map whose keys are free.
+  std::vector<std::pair<Value, Value>> entries() const;
 
   // The fields of a map: handlers by key, unknown ones reported with the nearest known, those
   // in `ignored` passed over.
