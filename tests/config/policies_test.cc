@@ -178,7 +178,7 @@ const Row kCalicoRules[] = {
     {"PortOfUdpLite", rule("{action: Allow, protocol: UDPLite, destination: {ports: [a]}}"),
      in_rule("7", ": ports need a protocol that has them | hint: protocol: TCP, UDP or SCTP")},
     {"EmptyNet", rule("{action: Allow, source: {nets: [\"\"]}}"),
-     in_rule("38",
+     in_rule("39",
              ".source.nets[0]: \"\" is no CIDR | hint: write it as 10.0.0.0/8 or fd00::/8")},
     {"NetsNotAList", rule("{action: Allow, source: {nets: 10.0.0.0/8}}"),
      in_rule("38", ".source.nets: a list is expected")},
