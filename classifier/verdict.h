@@ -38,7 +38,7 @@ enum class DropReason : uint8_t {
 #undef SLUICE_ENUM
 };
 
-#define SLUICE_COUNT(name) +1
+#define SLUICE_COUNT(name) +1  // NOLINT(bugprone-macro-parentheses): a summand
 inline constexpr size_t kDropReasons = 1 SLUICE_DROP_REASONS(SLUICE_COUNT);
 #undef SLUICE_COUNT
 

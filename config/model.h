@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -91,6 +92,24 @@ struct Rule {
 };
 
 // ---- resources --------------------------------------------------------------------------
+
+struct Tier {
+  static constexpr double kDefaultOrder = 1000000;
+  Meta meta;
+  double order = kDefaultOrder;  // an absent one is already replaced
+  bool pass = false;             // defaultAction: Pass, else Deny
+};
+// The tiers that are always there, and that nobody changes.
+struct ReservedTier {
+  std::string_view name;
+  double order;
+  bool pass;
+};
+inline constexpr ReservedTier kReservedTiers[] = {
+    {"kube-admin", 1000, true},
+    {"default", Tier::kDefaultOrder, false},
+    {"kube-baseline", 10000000, true},
+};
 
 struct Policy {  // projectcalico.org/v3 NetworkPolicy and GlobalNetworkPolicy
   Meta meta;
@@ -294,6 +313,7 @@ struct Settings {
 struct Model {
   std::vector<std::string> files;  // names for Where::file, as a user would type them
   Settings settings;
+  std::vector<Tier> tiers;  // as written; the reserved ones need not be
   std::vector<Policy> policies;
   std::vector<KubernetesPolicy> kubernetes_policies;
   std::vector<Profile> profiles;

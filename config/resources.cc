@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "config/kinds.h"
+#include "config/tiers.h"
 
 namespace sluice::config {
 namespace {
@@ -31,6 +32,7 @@ constexpr Kind kKinds[] = {
     {kCalico, "NetworkSet", true, read_network_set},
     {kCalico, "Node", false, read_node},
     {kCalico, "Profile", false, read_profile},
+    {kCalico, "Tier", false, read_tier},
     {kCalico, "WorkloadEndpoint", true, read_workload_endpoint},
     {kNetworking, "NetworkPolicy", true, read_kubernetes_policy},
     {kCore, "Namespace", false, read_namespace},
@@ -52,7 +54,6 @@ constexpr std::string_view kDeciding[] = {
     "StagedGlobalNetworkPolicy",
     "StagedKubernetesNetworkPolicy",
     "StagedNetworkPolicy",
-    "Tier",
 };
 
 const std::set<std::string_view> kServerFields = {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <list>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -47,7 +48,7 @@ class Descriptor {
 };
 
 Error failure(const std::string& what) {
-  return {what + ": " + std::strerror(errno)};
+  return {what + ": " + std::generic_category().message(errno)};
 }
 
 std::optional<sockaddr_un> address_of(const std::string& path) {
@@ -358,7 +359,8 @@ Result<json> call(const std::string& socket_path, const json& request,
   const Descriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (connect(fd.get(), generic(*address), sizeof *address) != 0) {
     const bool forbidden = errno == EACCES || errno == EPERM;
-    return Error{"cannot reach sluiced at " + socket_path + ": " + std::strerror(errno),
+    return Error{"cannot reach sluiced at " + socket_path + ": " +
+                     std::generic_category().message(errno),
                  forbidden ? "use sudo" : "is it running? `-s` names another socket"};
   }
   const std::string line = line_of(request);

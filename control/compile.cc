@@ -29,17 +29,21 @@ struct TierRank {
   }
 };
 
-TierRank rank_of(const std::string& tier) {
-  if (tier == "kube-admin") {
-    return {false, 1000, tier, TierEnd::pass};
+using TierRanks = std::map<std::string, TierRank, std::less<>>;
+
+TierRanks rank_tiers(const config::Model& model) {
+  TierRanks out;
+  const auto add = [&](std::string_view name, double order, bool pass) {
+    out[std::string(name)] = {false, order, std::string(name),
+                              pass ? TierEnd::pass : TierEnd::deny};
+  };
+  for (const config::ReservedTier& tier : config::kReservedTiers) {
+    add(tier.name, tier.order, tier.pass);
   }
-  if (tier == "default") {
-    return {false, 1000000, tier, TierEnd::deny};
+  for (const config::Tier& tier : model.tiers) {
+    add(tier.meta.name, tier.order, tier.pass);
   }
-  if (tier == "kube-baseline") {
-    return {false, 10000000, tier, TierEnd::pass};
-  }
-  return {true, 0, tier, TierEnd::deny};
+  return out;
 }
 
 // A policy that may reach workloads, and which label sets it selects.
@@ -72,9 +76,6 @@ void set_types(Candidate& c) {
 // Whom the policy selects, as one selector over effective labels (semantics 4.6).
 Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   Selector out = parse_selector(p.selector, findings);
-  if (out.mentions_global()) {
-    findings.error(p.selector.where, "global() belongs in a rule's namespaceSelector");
-  }
   const auto replace_all = [&out](const char* label) {
     const Selector has = Selector::has(label);
     out = out.with_all_replaced(has, has.negated());
@@ -97,12 +98,18 @@ Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   return out;
 }
 
+template <typename Holder>  // a Policy or a Profile
+const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
+  return direction == Direction::ingress ? holder.ingress : holder.egress;
+}
+
 class Compiler {
  public:
   Compiler(const config::Model& model, RuleNames& counters, config::Findings& findings)
       : model_(model),
         counters_(counters),
         findings_(findings),
+        tiers_(rank_tiers(model)),
         profiles_(all_profiles(model)),
         inventory_(take_inventory(model, profiles_, findings)),
         rules_(inventory_, set_, findings) {}
@@ -147,8 +154,10 @@ class Compiler {
 
   void add_policy(config::Policy p) {
     Candidate c;
-    c.tier = rank_of(p.tier);
-    if (c.tier.unknown) {
+    if (const auto tier = tiers_.find(p.tier); tier != tiers_.end()) {
+      c.tier = tier->second;
+    } else {
+      c.tier = {true, 0, p.tier, TierEnd::deny};
       findings_.warning(p.meta.where,
                         "tier \"" + p.tier +
                             "\" does not exist: the policy is "
@@ -165,20 +174,28 @@ class Compiler {
     policies_.push_back(std::move(c));
   }
 
-  // Rules that no local endpoint runs are compiled too, so that their mistakes are found here.
+  // The mistakes of rules that no local endpoint runs are found here.
   void check_the_rest() {
     for (const Candidate& c : policies_) {
-      const config::Policy& p = c.policy;
-      const std::string scope = p.global ? "" : p.meta.namespace_name;
+      const std::string scope = c.policy.global ? "" : c.policy.meta.namespace_name;
       for (const Direction direction : {Direction::ingress, Direction::egress}) {
-        if (policy_lists_.contains({&c, direction})) {
-          continue;
-        }
-        for (const config::Rule& rule :
-             direction == Direction::ingress ? p.ingress : p.egress) {
-          rules_.compile(rule, scope);
+        if (!policy_lists_.contains({&c, direction})) {
+          check(rules_of(c.policy, direction), scope);
         }
       }
+    }
+    for (const auto& [name, profile] : profiles_) {
+      for (const Direction direction : {Direction::ingress, Direction::egress}) {
+        if (!profile_lists_.contains({name, direction})) {
+          check(rules_of(profile, direction), "");
+        }
+      }
+    }
+  }
+
+  void check(const std::vector<config::Rule>& rules, const std::string& scope) {
+    for (const config::Rule& rule : rules) {
+      rules_.check(rule, scope);
     }
   }
 
@@ -204,8 +221,7 @@ class Compiler {
       used_.insert(&c);
       const config::Policy& p = c.policy;
       it->second = add_list(
-          direction == Direction::ingress ? p.ingress : p.egress,
-          p.global ? "" : p.meta.namespace_name,
+          rules_of(p, direction), p.global ? "" : p.meta.namespace_name,
           {p.meta.kind, p.meta.namespace_name, p.meta.name, p.tier, direction, p.meta.where});
     }
     return it->second;
@@ -221,8 +237,7 @@ class Compiler {
         rules.emplace_back();  // a profile that does not exist denies
         rules.back().action = Action::deny;
       } else {
-        rules =
-            direction == Direction::ingress ? profile->second.ingress : profile->second.egress;
+        rules = rules_of(profile->second, direction);
         where = profile->second.meta.where;
       }
       it->second = add_list(rules, "", {"Profile", "", name, kProfileTier, direction, where});
@@ -289,6 +304,7 @@ class Compiler {
   config::Findings& findings_;
   CompiledPolicy out_;
   RuleSet set_;
+  TierRanks tiers_;
   Profiles profiles_;
   Inventory inventory_;
   RuleCompiler rules_;

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <system_error>
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -10,15 +11,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "control/pins.h"
 #include "fastpath/eal.h"
 
 namespace sluice::control {
 namespace {
 
 constexpr int kTickMs = 20;
-// The kernel keeps about 150 bytes for each buffer and port, so a pod's share stays small.
-constexpr uint32_t kBuffersPerPod = 2048;
-constexpr uint32_t kBuffersBase = 16384;
 
 sigset_t loop_signals() {
   sigset_t set;
@@ -67,8 +66,9 @@ Status Daemon::start(const config::Loaded& loaded) {
   built_ = std::move(built);
   using Step = Status (Daemon::*)(const config::Settings&);
   // The socket first: a second daemon must learn that it is one before it touches a port.
-  for (const Step step : {Step{&Daemon::start_control}, Step{&Daemon::start_memory},
-                          Step{&Daemon::start_ports}, Step{&Daemon::start_workers}}) {
+  for (const Step step :
+       {Step{&Daemon::start_control}, Step{&Daemon::start_memory}, Step{&Daemon::start_ports},
+        Step{&Daemon::start_workers}, Step{&Daemon::keep_ports}}) {
     if (Status s = (this->*step)(model_.settings); !s) {
       return s;
     }
@@ -83,7 +83,8 @@ Status Daemon::start_memory(const config::Settings& settings) {
   }
   published_ = std::move(*published);
   const auto pods = static_cast<uint32_t>(built_->policy.endpoints.size());
-  auto buffers = Buffers::create(kBuffersBase + (pods + 8) * kBuffersPerPod);
+  room_ = PortSet::room_for(pods);
+  auto buffers = Buffers::create(room_.buffers);
   if (!buffers) {
     return buffers.error();
   }
@@ -102,7 +103,11 @@ Status Daemon::start_ports(const config::Settings& settings) {
     return monitor.error();
   }
   monitor_.emplace(std::move(*monitor));
-  ports_ = std::make_unique<PortSet>(*buffers_, *netlink_);
+  ports_ = std::make_unique<PortSet>(room_, *buffers_, *netlink_);
+  if (Status s = ports_->load(pin_directory(settings.control.state)); !s) {
+    return s;
+  }
+  tell_ours();  // before the uplink's program takes the place of an earlier one
   if (Status s = ports_->open_uplink(settings.uplink); !s) {
     return s;
   }
@@ -125,14 +130,20 @@ Status Daemon::start_ports(const config::Settings& settings) {
   for (const auto& [address, mac] : settings.uplink.neighbours) {
     neighbours_.learn(neighbours_.find(kUplinkPort, address), mac);
   }
-  if (ports_->uplink_ifindex() != 0) {
-    auto known = netlink_->neighbours(ports_->uplink_ifindex());
-    if (!known) {
-      return known.error();
-    }
-    for (const Neighbour& neighbour : *known) {
-      on_neighbour(neighbour);
-    }
+  return learn_neighbours();
+}
+
+// Those that the kernel knows on the uplink, if it is the kernel's.
+Status Daemon::learn_neighbours() {
+  if (ports_->uplink_ifindex() == 0) {
+    return Ok{};
+  }
+  auto known = netlink_->neighbours(ports_->uplink_ifindex());
+  if (!known) {
+    return known.error();
+  }
+  for (const Neighbour& neighbour : *known) {
+    on_neighbour(neighbour);
   }
   return Ok{};
 }
@@ -154,7 +165,7 @@ Status Daemon::start_workers(const config::Settings& settings) {
             sizeof(o.connections.hash_key) ||
         getrandom(&o.first_id, sizeof(o.first_id), 0) != sizeof(o.first_id)) {
       return Error{std::string("no random key for the connection table: ") +
-                   std::strerror(errno)};
+                   std::generic_category().message(errno)};
     }
     auto worker = Worker::create(o, *published_, neighbours_, buffers_->pool());
     if (!worker) {
@@ -174,6 +185,22 @@ Status Daemon::start_workers(const config::Settings& settings) {
   return Ok{};
 }
 
+// Last of all: a start that fails leaves nothing behind.
+Status Daemon::keep_ports(const config::Settings& settings) {
+  const bool keep = settings.path.on_exit == config::OnExit::drop;
+  if (keep) {
+    if (Status s = mount_pins(settings.control.state); !s) {
+      return s;
+    }
+    if (mounts_are_private()) {
+      spdlog::warn(
+          "path.onExit: drop ends with this mount namespace; start sluiced outside of "
+          "it, for a network namespace with nsenter --net");
+    }
+  }
+  return ports_->keep(keep);
+}
+
 Status Daemon::start_control(const config::Settings& settings) {
   auto api = ApiServer::listen(settings.control.socket, handlers());
   if (!api) {
@@ -189,10 +216,9 @@ void Daemon::publish() {
   auto view = std::make_unique<View>();
   view->serial = next_serial_++;
   view->generation = built_->generation;
-  view->ports = ports_->visible();
-  view->owner.assign(view->ports.size(), 0);
+  ports_->show(view->ports);
   for (const Endpoint& endpoint : built_->generation->endpoints) {
-    if (endpoint.port < view->owner.size()) {
+    if (endpoint.port != kNoPort) {
       view->owner[endpoint.port] = endpoint.worker;
     }
   }
@@ -218,20 +244,28 @@ void Daemon::apply() {
   sync_kernel();
 }
 
+// Which frames of the uplink are ours.
+void Daemon::tell_ours() {
+  std::vector<Prefix> local;
+  for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
+    for (const Address& address : endpoint.addresses) {
+      local.push_back(Prefix::of(address, 128));
+    }
+  }
+  ports_->set_ours({built_->generation->routes->outer_source}, local);
+}
+
 // What the kernel must know: which frames of the uplink are ours, where pods are.
 void Daemon::sync_kernel() {
-  const RouteTable& table = *built_->generation->routes;
+  tell_ours();
   std::vector<Ip4> pods;
-  std::vector<Prefix> local;
   for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
     for (const Address& address : endpoint.addresses) {
       if (address.is_v4()) {
         pods.push_back(address.v4());
-        local.push_back(Prefix::of(address, 128));
       }
     }
   }
-  ports_->set_ours({table.outer_source}, local);
   Status s = host_port_->sync_pods(pods, built_->remote_blocks, built_->tunnel_address);
   if (!s) {
     spdlog::error("host port: {}", s.error().what);
@@ -258,6 +292,9 @@ Status Daemon::reload() {
   model_ = std::move(loaded.model);
   built_ = std::move(next);
   apply();
+  if (Status s = keep_ports(model_.settings); !s) {
+    spdlog::error("{}", s.error().what);
+  }
   last_reload_.ok = true;
   spdlog::info("reload generation={} endpoints={} policies={}", built_->generation->number,
                built_->policy.endpoints.size(), built_->policy.policies);
@@ -314,12 +351,8 @@ void Daemon::on_netlink() {
         break;
       case Event::Kind::lost:
         links = true;
-        if (ports_->uplink_ifindex() != 0) {
-          if (auto all = netlink_->neighbours(ports_->uplink_ifindex())) {
-            for (const Neighbour& neighbour : *all) {
-              on_neighbour(neighbour);
-            }
-          }
+        if (Status s = learn_neighbours(); !s) {
+          spdlog::warn("{}", s.error().what);
         }
         break;
     }

@@ -64,15 +64,18 @@ class Daemon {
   Status start_ports(const config::Settings& settings);
   Status start_workers(const config::Settings& settings);
   Status start_control(const config::Settings& settings);
+  Status keep_ports(const config::Settings& settings);
   Handlers handlers();
   // Makes the view of built_ and the open ports what the workers see.
   void publish();
   // Opens ports of new pods, publishes, closes those of pods that have gone.
   void apply();
   std::vector<PortSet::Pod> pods() const;
+  void tell_ours();
   void sync_kernel();
   void on_signal();
   void on_netlink();
+  Status learn_neighbours();
   void on_neighbour(const Neighbour& neighbour);
   void resolve_wanted();
   std::vector<const Counters*> counters() const;
@@ -85,6 +88,7 @@ class Daemon {
   std::time_t started_ = 0;
   LastReload last_reload_;
 
+  PortSet::Room room_;
   std::unique_ptr<Buffers> buffers_;
   Neighbours neighbours_;
   std::unique_ptr<Published> published_;

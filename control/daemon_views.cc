@@ -153,7 +153,7 @@ json Daemon::endpoints() const {
     }
     const auto port = registries_.endpoints.port(e.interface_name);
     const View& view = *published_->view();
-    const bool open = port && *port < view.ports.size() && view.ports[*port] != nullptr;
+    const bool open = port && view.ports[*port] != nullptr;
     out.push_back({
         {"namespace", e.namespace_name},
         {"name", e.name},

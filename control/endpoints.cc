@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/endpoints.h"
 
+#include <algorithm>
 #include <set>
+#include <string_view>
 
 #include "control/kubernetes.h"
 
@@ -64,21 +66,39 @@ bool finished(const config::Pod& p) {
   return p.deleting && annotation != p.meta.annotations.end() && annotation->second.empty();
 }
 
+// The addresses in a comma-separated annotation; a prefix length is cut off.
+std::vector<Address> noted_addresses(const std::string& text) {
+  std::vector<Address> out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (const auto prefix = parse_prefix(std::string_view(text).substr(begin, end - begin))) {
+      out.push_back(prefix->base);
+    }
+    begin = end + 1;
+  }
+  return out;
+}
+
+// Of the first place that has some (semantics 1.7).
+std::vector<Address> addresses_of(const config::Pod& p) {
+  std::vector<Address> out = p.pod_ips;
+  for (const char* key : {"cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP",
+                          "vpc.amazonaws.com/pod-ips"}) {
+    const auto note = p.meta.annotations.find(key);
+    if (out.empty() && note != p.meta.annotations.end()) {
+      out = noted_addresses(note->second);
+    }
+  }
+  return out;
+}
+
 Workload from_pod(const config::Pod& p) {
   Workload out;
   LocalEndpoint& e = out.endpoint;
   e.namespace_name = p.meta.namespace_name;
   e.name = p.meta.name;
   e.interface_name = pod_interface(p.meta.namespace_name, p.meta.name);
-  e.addresses = p.pod_ips;
-  if (e.addresses.empty()) {
-    const auto it = p.meta.annotations.find("cni.projectcalico.org/podIP");
-    const auto prefix =
-        it == p.meta.annotations.end() ? std::nullopt : parse_prefix(it->second);
-    if (prefix) {
-      e.addresses.push_back(prefix->base);
-    }
-  }
+  e.addresses = addresses_of(p);
   e.labels = p.meta.labels;
   e.labels[kNamespaceLabel] = p.meta.namespace_name;
   e.labels[kOrchestratorLabel] = "k8s";

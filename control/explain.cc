@@ -198,27 +198,68 @@ bool is_icmp_error(const FlowKey& key) {
   return key.protocol == proto::kIcmp && (type == 3 || type == 11 || type == 12);
 }
 
-// What is decided before any policy is asked.
-DropReason check_before_policy(const Generation& g, const Packet& p, Way& way) {
-  DropReason reason = check_fields(p.key);
-  if (reason != DropReason::none) {
-    return reason;
+// What the outer header of a packet from the uplink decides; `in_tunnel` if it is for our end
+// of a tunnel, so that all else lies with the packet inside.
+DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunnel) {
+  const bool tunnelled = p.origin.outer_source.value != 0;
+  const uint8_t protocol = p.key.protocol;
+  if (tunnelled) {
+    const bool nested =
+        protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre;
+    return nested ? DropReason::tun_nested : DropReason::none;
   }
-  const uint8_t type = p.key.icmp_type();
-  if (p.key.protocol == proto::kIcmp && (type == 0 || type == 14)) {
-    return DropReason::icmp_unsolicited;
+  if (p.origin.port == kUplinkPort && protocol == proto::kIpip &&
+      routes.own.contains(p.key.dst.v4().value)) {
+    in_tunnel = routes.peers.contains(p.key.src.v4().value);
+    return in_tunnel ? DropReason::none : DropReason::tun_src;
   }
+  return routes.broadcasts.contains(p.key.dst.v4().value) ? DropReason::ip4_dst
+                                                          : DropReason::none;
+}
+
+// What only a packet that opens a connection may not be.
+DropReason check_opening(const Generation& g, const Packet& p) {
   const EndpointId source = g.endpoint_at(p.origin.port);
   if (source != kNoEndpoint && !g.endpoints[source].allow_tunnels &&
       is_tunnel(p.key.protocol, p.key.dst_port)) {
     return DropReason::tun_from_workload;
   }
-  reason = check_source(g, p.origin, p.key.src.v4());
-  if (reason == DropReason::none) {
-    way = decide_way(g, p.origin, p.key.dst.v4());
-    reason = way.reason;
+  const uint8_t type = p.key.icmp_type();
+  return p.key.protocol == proto::kIcmp && (type == 0 || type == 14)
+             ? DropReason::icmp_unsolicited
+             : DropReason::none;
+}
+
+// Everything that is decided before any policy is asked, in the pipeline's order; the first
+// that fails names the reason.
+struct Before {
+  DropReason reason = DropReason::none;
+  bool unknown = false;  // it goes with something that the fields do not tell
+  Way way;
+};
+
+Before check_before_policy(const Generation& g, const Packet& p) {
+  Before out;
+  out.reason = check_addresses(p.key);
+  if (out.reason == DropReason::none) {
+    out.reason = check_outer(*g.routes, p, out.unknown);
   }
-  return reason;
+  if (out.reason != DropReason::none || out.unknown) {
+    return out;
+  }
+  out.reason = check_source(g, p.origin, p.key.src.v4());
+  if (out.reason == DropReason::none) {
+    out.reason = check_l4(p.key);
+  }
+  if (out.reason == DropReason::none) {
+    out.way = decide_way(g, p.origin, p.key.dst.v4());
+    out.reason = out.way.reason;
+  }
+  out.unknown = out.reason == DropReason::none && is_icmp_error(p.key);
+  if (out.reason == DropReason::none && !out.unknown) {
+    out.reason = check_opening(g, p);
+  }
+  return out;
 }
 
 std::string_view word(Action action) {
@@ -295,14 +336,12 @@ json answer(std::string_view verdict, DropReason reason, bool by_policy, json tr
 
 json judge(const Built& built, const Packet& p) {
   json trail = json::array();
-  Way way;
-  DropReason reason = check_before_policy(*built.generation, p, way);
-  if (reason != DropReason::none) {
-    return answer("deny", reason, false, std::move(trail));
+  const Before before = check_before_policy(*built.generation, p);
+  if (before.reason != DropReason::none || before.unknown) {
+    return answer(before.unknown ? "unknown" : "deny", before.reason, false, std::move(trail));
   }
-  if (is_icmp_error(p.key)) {
-    return answer("unknown", DropReason::none, false, std::move(trail));
-  }
+  const Way& way = before.way;
+  DropReason reason = DropReason::none;
   if (way.source != kNoEndpoint) {
     reason = ask(built, way.source, Direction::egress, p.key, trail);
   }
@@ -391,7 +430,8 @@ std::string explain_text(const Built& built, const json& packet) {
     text += ", " + result["reason"].get<std::string>();
   }
   if (result["verdict"] == "unknown") {
-    text += ", an ICMP error goes with the connection it quotes";
+    text += is_icmp_error(p->key) ? ", an ICMP error goes with the connection it quotes"
+                                  : ", ask for the packet inside the tunnel";
   }
   text += "\n";
   if (result["trail"].empty()) {

@@ -27,23 +27,6 @@ Status write_sysctl(const std::string& path, const char* value, bool must_exist)
   return Ok{};
 }
 
-Status remove_leftovers(Netlink& netlink, const std::string& name) {
-  const auto old = netlink.link(name);
-  if (!old) {
-    return old.error();
-  }
-  if (*old) {
-    if ((*old)->mac != kKernelMac) {
-      return Error{"link \"" + name + "\" exists and is not ours",
-                   "rename or remove it: the host port needs that name"};
-    }
-    if (Status s = netlink.delete_link((*old)->ifindex); !s) {
-      return s;
-    }
-  }
-  return netlink.delete_rules(kRule);
-}
-
 Result<Link> existing(Netlink& netlink, const std::string& name) {
   auto link = netlink.link(name);
   if (!link) {
@@ -90,12 +73,33 @@ HostPort& HostPort::operator=(HostPort&& other) noexcept {
   return *this;
 }
 
+Status HostPort::remove_leftovers(const std::string& name) {
+  auto netlink = Netlink::open();
+  if (!netlink) {
+    return netlink.error();
+  }
+  const auto old = netlink->link(name);
+  if (!old) {
+    return old.error();
+  }
+  if (*old) {
+    if ((*old)->mac != kKernelMac) {
+      return Error{"link \"" + name + "\" exists and is not ours",
+                   "rename or remove it: the host port needs that name"};
+    }
+    if (Status s = netlink->delete_link((*old)->ifindex); !s) {
+      return s;
+    }
+  }
+  return netlink->delete_rules(kRule);
+}
+
 Result<HostPort> HostPort::create(const Options& options) {
   auto netlink = Netlink::open();
   if (!netlink) {
     return netlink.error();
   }
-  if (Status s = remove_leftovers(*netlink, options.name); !s) {
+  if (Status s = remove_leftovers(options.name); !s) {
     return s.error();
   }
   if (Status s =
@@ -173,6 +177,7 @@ Status HostPort::sync_pods(const std::vector<Ip4>& pods,
     return s;
   }
   std::vector<Route> wanted;
+  wanted.reserve(pods.size() + remote_blocks.size());
   for (const Ip4 pod : pods) {
     wanted.push_back({Prefix::of(Address::of(pod), 128), kHostPortTable, kernel_end_.ifindex,
                       std::nullopt, std::nullopt, kRouteProtocol});

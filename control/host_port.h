@@ -60,6 +60,9 @@ class HostPort {
   Status take_over_uplink(const std::vector<config::Uplink::InterfaceAddress>& addresses,
                           std::optional<Ip4> gateway);
 
+  // Takes away what a dead instance left, if anything.
+  static Status remove_leftovers(const std::string& name = "sluice0");
+
   // Takes everything away again; a second call does nothing.
   void remove();
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <system_error>
 #include <utility>
 
 #include <linux/fib_rules.h>
@@ -31,7 +32,7 @@ Message message_of(int type, int flags) {
 
 Error failure(const std::string& what, int code) {
   const int error = code < 0 ? -code : code;
-  return {what + ": " + std::strerror(error),
+  return {what + ": " + std::generic_category().message(error),
           error == EPERM || error == EACCES ? "run as root, or with CAP_NET_ADMIN" : ""};
 }
 

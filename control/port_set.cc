@@ -11,21 +11,33 @@
 
 namespace sluice::control {
 
+namespace {
+constexpr uint32_t kLeastPods = 128;   // more than the 110 that kubelet lets a node have
+constexpr uint32_t kUnderWay = 16384;  // buffers between the rings, and the uplink's own
+constexpr uint32_t kUplinkRing = 2048;
+}  // namespace
+
+PortSet::Room PortSet::room_for(uint32_t pods) {
+  Room room;
+  room.pods = std::max(kLeastPods, pods + pods / 4);
+  room.pod_ring = room.pods <= kLeastPods ? 512 : 256;
+  room.buffers = kUnderWay + room.pods * room.pod_ring;
+  return room;
+}
+
 PortSet::~PortSet() {
   // Sockets go before the program that feeds them.
   open_.clear();
   xdp_.reset();
 }
 
-Status PortSet::need_xdp() {
-  if (xdp_ != nullptr) {
-    return Ok{};
-  }
+Status PortSet::load(const std::string& pins) {
   auto xdp = Xdp::load();
   if (!xdp) {
     return xdp.error();
   }
   xdp_ = std::move(*xdp);
+  xdp_->set_pin_directory(pins);
   return Ok{};
 }
 
@@ -44,9 +56,6 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "ip link set " + name + " mtu 1500"};
   }
-  if (Status s = need_xdp(); !s) {
-    return s;
-  }
   if (Status s = xdp_->attach(l.ifindex, role); !s) {
     return s;
   }
@@ -59,7 +68,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
-  options.ring_size = pod ? 1024 : 2048;
+  options.ring_size = pod ? room_.pod_ring : kUplinkRing;
   auto port = PortXsk::open(info, options, buffers_);
   if (!port) {
     xdp_->detach(l.ifindex);
@@ -125,13 +134,10 @@ bool PortSet::sync(const std::vector<Pod>& pods) {
   return changed;
 }
 
-std::vector<Port*> PortSet::visible() const {
-  std::vector<Port*> out;
+void PortSet::show(std::span<Port*> ports) const {
   for (const auto& [id, open] : open_) {
-    out.resize(size_t{id} + 1);
-    out[id] = open.leaving ? nullptr : open.port.get();
+    ports[id] = open.leaving ? nullptr : open.port.get();
   }
-  return out;
 }
 
 void PortSet::close_leaving() {
@@ -151,9 +157,6 @@ void PortSet::close_leaving() {
 
 void PortSet::set_ours(const std::vector<Ip4>& node_addresses,
                        const std::vector<Prefix>& local) {
-  if (xdp_ == nullptr) {
-    return;
-  }
   for (const Status& s : {xdp_->set_node_addresses(node_addresses), xdp_->set_local(local)}) {
     if (!s) {
       spdlog::error("uplink: {}", s.error().what);

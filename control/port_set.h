@@ -25,11 +25,28 @@ namespace sluice::control {
 
 class PortSet {
  public:
-  // How an AF_XDP port's interface is fed.
-  PortSet(Buffers& buffers, Netlink& netlink) : buffers_(buffers), netlink_(netlink) {}
+  // What is fixed at start.  The kernel keeps about 150 bytes for every buffer and socket, so
+  // rings are the shorter, the more pods there are: 128 pods take 190 MiB here and 12 MiB each
+  // in the kernel.
+  struct Room {
+    uint32_t pods = 0;      // as many can be open
+    uint32_t pod_ring = 0;  // frames
+    uint32_t buffers = 0;
+  };
+  // For `pods` that are there now, and those that will come.
+  static Room room_for(uint32_t pods);
+
+  PortSet(const Room& room, Buffers& buffers, Netlink& netlink)
+      : room_(room), buffers_(buffers), netlink_(netlink) {}
   ~PortSet();
   PortSet(const PortSet&) = delete;
   PortSet& operator=(const PortSet&) = delete;
+
+  // The programs that feed the ports; before any is opened.  Pins of an earlier process are
+  // looked for in `pins`.
+  Status load(const std::string& pins);
+  // Whether the programs stay attached, and drop, when this process has ended.
+  Status keep(bool on) { return xdp_->keep(on); }
 
   Status open_uplink(const config::Uplink& uplink);
   Status open_host(const Link& our_end);
@@ -42,8 +59,8 @@ class PortSet {
   // interface has gone, as leaving.  True if anything changed.  Pods whose interface is missing
   // or refused are logged once and tried again at the next call.
   bool sync(const std::vector<Pod>& pods);
-  // The ports that the next View may show, by PortId.
-  std::vector<Port*> visible() const;
+  // Enters the ports that the next View may show, by PortId.
+  void show(std::span<Port*> ports) const;
   // Closes the leaving ports.  REQUIRES: no worker can see them any more.
   void close_leaving();
 
@@ -64,8 +81,8 @@ class PortSet {
   };
 
   Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
-  Status need_xdp();
 
+  Room room_;
   Buffers& buffers_;
   Netlink& netlink_;
   std::unique_ptr<Xdp> xdp_;

@@ -20,14 +20,16 @@ namespace sluice::control {
 namespace {
 
 constexpr uint32_t kReplayBuffers = 8192;
-constexpr uint32_t kReplayConnections = 65536;
 constexpr Nanos kTick = 1000000;
+// What is added to capture time: a capture may begin at zero, a monotonic clock does not.
+constexpr Nanos kClockStart = 1000000000;
 
 // Locally administered, and the last byte is the port's slot: stable over runs.
 MacAddress default_mac(PortId id) {
   return {{0x02, 0x51, 0x1c, 0x00, static_cast<uint8_t>(id >> 8), static_cast<uint8_t>(id)}};
 }
 constexpr MacAddress kCalicoMac = {{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
+constexpr MacAddress kKernelMac = {{0x02, 0x51, 0x1c, 0xff, 0xff, 0xff}};
 
 struct Captures {
   std::map<PortId, std::unique_ptr<PortPcap>> ports;
@@ -69,7 +71,7 @@ struct Captures {
 
 Status open_all(Captures& captures, const config::Settings& settings, const Built& built,
                 const Registries& registries, const std::string& directory, Buffers& buffers) {
-  const uint16_t mtu = built.generation->routes->uplink_mtu;
+  const uint16_t mtu = kEtherMtu;
   Port::Info uplink{"uplink",
                     settings.uplink.mac.value_or(default_mac(kUplinkPort)),
                     mtu,
@@ -93,16 +95,37 @@ Status open_all(Captures& captures, const config::Settings& settings, const Buil
   return Ok{};
 }
 
+// A capture that no port reads would be left out in silence.
+Status check_names(const Captures& captures, const std::string& directory) {
+  constexpr std::string_view kEnding = ".in.pcap";
+  std::vector<std::string_view> names;
+  for (const auto& [id, port] : captures.ports) {
+    names.push_back(port->info().name);
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string file = entry.path().filename().string();
+    if (!file.ends_with(kEnding)) {
+      continue;
+    }
+    const std::string name = file.substr(0, file.size() - kEnding.size());
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      const std::string near = config::nearest(name, names);
+      return Error{entry.path().string() + ": no local endpoint has interface \"" + name + "\"",
+                   near.empty() ? "uplink, host, or an interface: sluicectl get endpoints"
+                                : "did you mean \"" + near + "\"?"};
+    }
+  }
+  return Ok{};
+}
+
 View view_of(const Built& built, const Captures& captures) {
   View view;
   view.serial = 1;
   view.generation = built.generation;
-  view.ports.resize(size_t{captures.ports.rbegin()->first} + 1);
-  view.owner.resize(view.ports.size());
   for (const auto& [id, port] : captures.ports) {
     view.ports[id] = port.get();
   }
-  view.host_mac = default_mac(kHostPort);
+  view.host_mac = kKernelMac;
   return view;
 }
 
@@ -174,13 +197,16 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
   if (Status s = open_all(captures, settings, built, registries, directory, **buffers); !s) {
     return s;
   }
+  if (Status s = check_names(captures, directory); !s) {
+    return s;
+  }
   Counters counters(kMaxCounters);
   Neighbours neighbours;
   for (const auto& [address, mac] : settings.uplink.neighbours) {
     neighbours.learn(neighbours.find(kUplinkPort, address), mac);
   }
   know_pods(neighbours, *built.generation);
-  ConnTable connections({kReplayConnections,
+  ConnTable connections({settings.connections.max,
                          settings.connections.calico_bpf_timeouts
                              ? Timeouts::calico_bpf_preset()
                              : Timeouts::linux_preset(),
@@ -200,7 +226,7 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
     for (auto& [unused, each] : captures.ports) {
       each->set_now(now);
     }
-    pipeline->begin(view, now);
+    pipeline->begin(view, kClockStart + now);
     if (now - ticked >= kTick) {
       pipeline->tick();
       ticked = now;
@@ -210,6 +236,9 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
       meta(frame).index = port.last_index();
       pipeline->receive({&frame, 1}, id);
     }
+    // What an ARP answer sets free leaves at the answer's time.
+    output.release_held();
+    output.flush();
   }
   pipeline->tick();
   output.free_held();

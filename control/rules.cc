@@ -59,9 +59,7 @@ std::vector<Prefix> of_families(const std::vector<Prefix>& nets, uint8_t familie
   return out;
 }
 
-}  // namespace
-
-Selector parse_selector(const config::Text& text, config::Findings& findings) {
+Selector parse(const config::Text& text, config::Findings& findings) {
   size_t offset = 0;
   auto parsed = Selector::parse(text.value, &offset);
   if (parsed) {
@@ -74,40 +72,59 @@ Selector parse_selector(const config::Text& text, config::Findings& findings) {
   return Selector::all();
 }
 
-std::optional<Selector> RuleCompiler::fold(const config::EntityRule& e,
-                                           const std::string& namespace_name) {
-  std::optional<Selector> account;
+// A rule's namespaceSelector, over the labels that endpoints have of their namespaces.
+Selector parse_namespace_selector(const config::Text& text, config::Findings& findings) {
+  const Selector parsed = parse(text, findings);
+  if (parsed.mentions_global() && !parsed.is_exactly_global()) {
+    findings.error(text.where, "global() must be the whole namespaceSelector");
+  }
+  const Selector named = Selector::has(kNamespaceLabel);
+  return parsed.with_key_prefix("pcns.").with_all_replaced(named, named.negated());
+}
+
+}  // namespace
+
+Selector parse_selector(const config::Text& text, config::Findings& findings) {
+  Selector parsed = parse(text, findings);
+  if (parsed.mentions_global()) {
+    findings.error(text.where, "global() belongs in a rule's namespaceSelector");
+  }
+  return parsed;
+}
+
+RuleCompiler::Selectors RuleCompiler::selectors(const config::EntityRule& e,
+                                                const config::Rule& rule,
+                                                const std::string& namespace_name) {
+  Selectors out;
+  std::optional<Selector> core;
   if (e.service_accounts) {
-    if (!e.service_accounts->selector.empty()) {
-      account =
-          parse_selector(e.service_accounts->selector, findings_).with_key_prefix("pcsa.");
+    const config::Text& text = e.service_accounts->selector;
+    if (!text.empty()) {
+      core = parse_selector(text, findings_).with_key_prefix("pcsa.");
     }
     if (!e.service_accounts->names.empty()) {
-      account = both(account, Selector::in(kAccountLabel, e.service_accounts->names));
+      core = both(core, Selector::in(kAccountLabel, e.service_accounts->names));
     }
   }
-  std::optional<Selector> own;
   if (!e.selector.empty()) {
-    own = parse_selector(e.selector, findings_);
-    if (own->mentions_global()) {
-      findings_.error(e.selector.where, "global() belongs in a namespaceSelector");
-    }
+    core = both(core, parse_selector(e.selector, findings_));
   }
-  const std::optional<Selector> core = both(account, own);
+  if (!e.not_selector.empty()) {
+    out.negated = parse_selector(e.not_selector, findings_);
+  }
   std::optional<Selector> space;
   if (!e.namespace_selector.empty()) {
-    const Selector parsed = parse_selector(e.namespace_selector, findings_);
-    if (parsed.mentions_global() && !parsed.is_exactly_global()) {
-      findings_.error(e.namespace_selector.where,
-                      "global() must be the whole namespaceSelector");
-    }
-    const Selector named = Selector::has(kNamespaceLabel);
-    space = parsed.with_key_prefix("pcns.").with_all_replaced(named, named.negated());
+    space = parse_namespace_selector(e.namespace_selector, findings_);
   } else if (!namespace_name.empty()) {
     space = Selector::equals(kNamespaceLabel, namespace_name);
   }
-  const bool scoped = core || !e.not_selector.empty() || !e.namespace_selector.empty();
-  return space && scoped ? both(space, core) : core;
+  const bool scoped = core || out.negated || !e.namespace_selector.empty();
+  out.effective = space && scoped ? both(space, core) : core;
+  if (e.services) {
+    findings_.error(rule.where, "services matches are not supported by this version",
+                    "select the pods behind the service by their labels");
+  }
+  return out;
 }
 
 SetId RuleCompiler::address_set(const Selector& selector) {
@@ -181,23 +198,24 @@ void RuleCompiler::ports(const std::vector<config::RulePort>& from,
 RuleSide RuleCompiler::side(const config::EntityRule& e, const config::Rule& rule,
                             const std::string& namespace_name) {
   RuleSide out;
-  const std::optional<Selector> selector = fold(e, namespace_name);
-  if (selector) {
-    out.sets.push_back(address_set(*selector));
+  const Selectors of = selectors(e, rule, namespace_name);
+  if (of.effective) {
+    out.sets.push_back(address_set(*of.effective));
   }
-  if (!e.not_selector.empty()) {
-    out.not_sets.push_back(address_set(parse_selector(e.not_selector, findings_)));
+  if (of.negated) {
+    out.not_sets.push_back(address_set(*of.negated));
   }
   const uint8_t families = families_of(rule);
   out.nets = of_families(e.nets, families);
   out.not_nets = of_families(e.not_nets, families);
-  ports(e.ports, selector, rule, out.ports, out.port_sets);
-  ports(e.not_ports, selector, rule, out.not_ports, out.not_port_sets);
-  if (e.services) {
-    findings_.error(rule.where, "services matches are not supported by this version",
-                    "select the pods behind the service by their labels");
-  }
+  ports(e.ports, of.effective, rule, out.ports, out.port_sets);
+  ports(e.not_ports, of.effective, rule, out.not_ports, out.not_port_sets);
   return out;
+}
+
+void RuleCompiler::check(const config::Rule& rule, const std::string& namespace_name) {
+  selectors(rule.source, rule, namespace_name);
+  selectors(rule.destination, rule, namespace_name);
 }
 
 Rule RuleCompiler::compile(const config::Rule& rule, const std::string& namespace_name) {

@@ -8,6 +8,7 @@
 #define SLUICE_CONTROL_RULES_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -16,7 +17,8 @@
 
 namespace sluice::control {
 
-// Parses a selector text; an error becomes a finding at its place, and the result all().
+// Parses the text of any selector but a rule's namespaceSelector, the one place for global().
+// An error becomes a finding at its place, and the result all().
 Selector parse_selector(const config::Text& text, config::Findings& findings);
 
 class RuleCompiler {
@@ -26,12 +28,20 @@ class RuleCompiler {
 
   // `namespace_name`: of the policy that holds the rule, "" for a global one.
   Rule compile(const config::Rule& rule, const std::string& namespace_name);
+  // The findings of compile() alone, for a rule that no local endpoint runs: no set is made.
+  void check(const config::Rule& rule, const std::string& namespace_name);
 
  private:
   RuleSide side(const config::EntityRule& e, const config::Rule& rule,
                 const std::string& namespace_name);
-  // The one selector that an entity's selector fields amount to, if there is any.
-  std::optional<Selector> fold(const config::EntityRule& e, const std::string& namespace_name);
+  // A side's selectors parsed, or its findings.  `effective`: what its selector fields but
+  // notSelector amount to, if there is anything.
+  struct Selectors {
+    std::optional<Selector> effective;
+    std::optional<Selector> negated;
+  };
+  Selectors selectors(const config::EntityRule& e, const config::Rule& rule,
+                      const std::string& namespace_name);
   SetId address_set(const Selector& selector);
   SetId port_set(const std::string& name, const std::optional<Selector>& selector,
                  const std::optional<config::Protocol>& protocol);

@@ -151,12 +151,12 @@ class Parser {
 
   NodePtr disjunction() {
     NodePtr node = group(Op::disjunction, "||", &Parser::conjunction);
-    return node != nullptr && lone("|") ? expected("||") : node;
+    return node != nullptr && lone("|") ? expected("'||'") : node;
   }
 
   NodePtr conjunction() {
     NodePtr node = group(Op::conjunction, "&&", &Parser::operation);
-    return node != nullptr && lone("&") ? expected("&&") : node;
+    return node != nullptr && lone("&") ? expected("'&&'") : node;
   }
 
   bool lone(std::string_view sign) const {

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "control/cli_detach.h"
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
 
@@ -21,6 +22,7 @@ struct Arguments {
   std::string labels;
   std::string what;
   std::string name;
+  std::string config;  // of detach
 };
 
 using Run = std::function<int()>;
@@ -111,6 +113,18 @@ void add_live(CLI::App& app, Arguments& a, Run& run) {
       "Exit codes: 0 in force, 3 no daemon, 4 refused: what ran before runs on.\n"
       "Example:\n  sluicectl reload\n");
   reload->callback([&] { run = [&] { return cli::reload(a.daemon); }; });
+
+#ifdef SLUICE_DETACH  // not where only the offline half is built
+  CLI::App* detach =
+      app.add_subcommand("detach", "let go of what a daemon that has ended left in the kernel");
+  detach->add_option("--config", a.config,
+                     "settings file: its control.socket and control.state");
+  detach->footer(
+      "Under path.onExit: drop, programs stay on the interfaces and drop what was sluice's.\n"
+      "Exit codes: 0 done, 4 refused: a daemon runs.\n"
+      "Example:\n  sluicectl detach --config /etc/sluice/sluice.yaml\n");
+  detach->callback([&] { run = [&] { return cli::detach(a.daemon, a.config); }; });
+#endif
 
   CLI::App* version = app.add_subcommand("version", "versions of sluicectl and the daemon");
   version->footer("Example:\n  sluicectl version\n");

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <system_error>
 
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -46,7 +47,7 @@ std::optional<uint64_t> available_memory() {
   return found;
 }
 
-Error short_of_memory(uint32_t count, uint64_t bytes, const char* why) {
+Error short_of_memory(uint32_t count, uint64_t bytes, const std::string& why) {
   const std::string mib = std::to_string((bytes + (1u << 20) - 1) >> 20);
   return Error{
       "packet memory: " + std::to_string(count) + " buffers need " + mib + " MiB: " + why,
@@ -72,7 +73,7 @@ Result<std::unique_ptr<Buffers>> Buffers::create(uint32_t count) {
     }
     region = mmap(nullptr, self->bytes_, kProtection, kFlags, -1, 0);
     if (region == MAP_FAILED) {
-      return short_of_memory(count, self->bytes_, std::strerror(errno));
+      return short_of_memory(count, self->bytes_, std::generic_category().message(errno));
     }
     madvise(region, self->bytes_, MADV_HUGEPAGE);
   }

@@ -113,7 +113,8 @@ ConnTable::ConnTable(const Options& options) : max_(options.max), key_(options.h
 
 // ---- the index ---------------------------------------------------------------------------
 
-// Both directions give the same place: the lower (address, port) end comes first.
+// Both directions give the same place: the lower (address, port) end comes first.  The class of
+// an ICMP query is left to the comparison: at most four flows share a place for it.
 ConnTable::Place ConnTable::place_of(const Tuple4& t) const noexcept {
   const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
   const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
@@ -407,9 +408,6 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now) n
         return reason;
       }
     }
-  } else if (c.tuple.protocol == proto::kIcmp && !p.later_fragment &&
-             is_query(p.icmp_type) != (side == kOriginal)) {
-    return DropReason::ct_invalid;
   }
   ++c.packets[side];
   c.bytes[side] += p.total_length;

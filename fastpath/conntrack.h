@@ -102,8 +102,8 @@ class ConnTable {
   Created create(const Tuple4& tuple, Nanos now) noexcept;
 
   // Moves the entry on for one packet of side `side`: state, deadline, replied, assured, packet
-  // and byte counts.  ct_invalid when the table of TCP refuses it, and for an ICMP query from
-  // the reply side, which is not an answer.  What the table ignores is counted, no more.
+  // and byte counts.  ct_invalid when the table of TCP refuses it.  What the table ignores is
+  // counted, no more.
   // REQUIRES: !reopens(at(id), side, p); such a packet is refused.
   DropReason update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept;
 

@@ -145,13 +145,28 @@ Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
   return way;
 }
 
+PortId port_towards(const Generation& g, Ip4 dst) {
+  const Route* route = route_of(*g.routes, dst);
+  if (route == nullptr || route->kind == RouteKind::blackhole) {
+    return kNoPort;
+  }
+  switch (route->kind) {
+    case RouteKind::endpoint:
+      return g.endpoints[route->endpoint].port;
+    case RouteKind::local:
+      return kHostPort;
+    default:
+      return kUplinkPort;
+  }
+}
+
 bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
   constexpr uint16_t kVxlan = 4789;
   return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||
          (protocol == proto::kUdp && dst_port == kVxlan);
 }
 
-DropReason check_fields(const FlowKey& key) {
+DropReason check_addresses(const FlowKey& key) {
   if (!key.src.is_v4() || !key.dst.is_v4()) {
     return DropReason::ip6_disabled;
   }
@@ -165,6 +180,10 @@ DropReason check_fields(const FlowKey& key) {
   if (key.src == key.dst) {
     return DropReason::ip4_land;
   }
+  return DropReason::none;
+}
+
+DropReason check_l4(const FlowKey& key) {
   const bool both_needed = key.protocol == proto::kTcp || key.protocol == proto::kSctp;
   if (both_needed && (key.src_port == 0 || key.dst_port == 0)) {
     return DropReason::l4_port_zero;

@@ -37,13 +37,18 @@ struct Way {
 // REQUIRES: check_source() said none for `origin`.
 Way decide_way(const Generation& g, Origin origin, Ip4 dst);
 
+// The port behind which `dst` is; kNoPort: behind none.
+PortId port_towards(const Generation& g, Ip4 dst);
+
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
 bool is_tunnel(uint8_t protocol, uint16_t dst_port);
 
-// The checks that a packet's header fields alone decide, without bytes or state: ip6_disabled
-// (the path forwards IPv4 only), ip4_src, ip4_dst, ip4_land, icmp_type, l4_port_zero, or none.
-// TCP means a SYN.
-DropReason check_fields(const FlowKey& key);
+// The checks that a packet's addresses alone decide, before check_source(): ip6_disabled (the
+// path forwards IPv4 only), ip4_src, ip4_dst, ip4_land, or none.
+DropReason check_addresses(const FlowKey& key);
+// Those that its protocol, ports and ICMP type decide, between check_source() and
+// decide_way(): icmp_type, l4_port_zero, or none.  TCP means a SYN.
+DropReason check_l4(const FlowKey& key);
 
 }  // namespace sluice
 

@@ -72,6 +72,7 @@ Status start_eal(const EalOptions& options) {
     args.push_back(options.pci_device);
   }
   std::vector<char*> argv;
+  argv.reserve(args.size());
   for (std::string& arg : args) {
     argv.push_back(arg.data());
   }

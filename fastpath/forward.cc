@@ -4,7 +4,6 @@
 #include <rte_mbuf.h>
 
 #include "fastpath/ipip.h"
-#include "fastpath/rewrite.h"
 
 namespace sluice {
 namespace {
@@ -14,17 +13,17 @@ constexpr unsigned kMaxPieces = 64;
 
 uint16_t Forward::mtu(const Route& route) const noexcept {
   const View& view = out_.view();
-  const RouteTable& table = *view.generation->routes;
+  const auto of = [&view](PortId id) {
+    return view.ports[id] == nullptr ? kEtherMtu : view.ports[id]->info().mtu;
+  };
   switch (route.kind) {
-    case RouteKind::endpoint: {
-      const Port* port = view.ports[view.generation->endpoints[route.endpoint].port];
-      return port == nullptr ? table.uplink_mtu : port->info().mtu;
-    }
+    case RouteKind::endpoint:
+      return of(view.generation->endpoints[route.endpoint].port);
     case RouteKind::tunnel:
-      return static_cast<uint16_t>(table.uplink_mtu - kIp4Bytes);
+      return static_cast<uint16_t>(of(kUplinkPort) - kIp4Bytes);
     case RouteKind::gateway:
     case RouteKind::connected:
-      return table.uplink_mtu;
+      return of(kUplinkPort);
     case RouteKind::local:
     case RouteKind::blackhole:
       break;
@@ -36,13 +35,13 @@ DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& ro
                          bool from_host) noexcept {
   if (p.ttl <= 1 && route.kind != RouteKind::local && !from_host) {
     if (p.ttl == 1) {
-      complain(frame, p, kTimeExceeded, 0, 0);
+      complain(frame, p, {kTimeExceeded});
     }
     return DropReason::ip4_ttl;
   }
   const uint16_t limit = mtu(route);
   if (p.total_length > limit && p.dont_fragment) {
-    complain(frame, p, kUnreachable, kTooBig, limit);
+    complain(frame, p, {kUnreachable, kTooBig, limit});
     return DropReason::mtu_exceeded;
   }
   return DropReason::none;
@@ -113,8 +112,7 @@ void Forward::send_fragments(rte_mbuf* frame, const Parsed& p, const Route& rout
   rte_pktmbuf_free(frame);
 }
 
-void Forward::complain(const rte_mbuf* frame, const Parsed& p, uint8_t type, uint8_t code,
-                       uint16_t mtu) noexcept {
+void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept {
   const Generation& g = *out_.view().generation;
   const RouteId back = g.routes->lpm.find(p.tuple.src);
   if (!may_answer_with_icmp(p) || back == Lpm4::kNone) {
@@ -133,7 +131,7 @@ void Forward::complain(const rte_mbuf* frame, const Parsed& p, uint8_t type, uin
     return;
   }
   error_credit_at_ += kErrorEvery;
-  make_icmp_error(error, frame, p, g.routes->outer_source, type, code, mtu, next_id_++);
+  make_icmp_error(error, frame, p, g.routes->outer_source, what, next_id_++);
   Parsed made;
   made.tuple = {g.routes->outer_source, p.tuple.src, 0, 0, proto::kIcmp};
   made.l3_offset = kEtherBytes;

@@ -10,6 +10,7 @@
 
 #include "fastpath/output.h"
 #include "fastpath/packet.h"
+#include "fastpath/rewrite.h"
 
 namespace sluice {
 
@@ -30,8 +31,7 @@ class Forward {
   static constexpr Nanos kErrorBurst = 50 * kErrorEvery;
 
   uint16_t mtu(const Route& route) const noexcept;
-  void complain(const rte_mbuf* frame, const Parsed& p, uint8_t type, uint8_t code,
-                uint16_t mtu) noexcept;
+  void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
   void send_fragments(rte_mbuf* frame, const Parsed& p, const Route& route) noexcept;
   void emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) noexcept;
 

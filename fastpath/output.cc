@@ -175,7 +175,7 @@ void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexce
 // ARP is ours where nobody else speaks it; otherwise control has the kernel resolve.
 void Output::ask(uint32_t slot) noexcept {
   const PortId port = neighbours_.port(slot);
-  const Port* out = port < view_->ports.size() ? view_->ports[port] : nullptr;
+  const Port* out = view_->ports[port];
   if (out == nullptr || !out->info().own_neighbours) {
     neighbours_.want(slot);
     return;

@@ -31,9 +31,10 @@ PacketMeta& meta(rte_mbuf* frame) noexcept;
 struct View {
   uint64_t serial = 0;  // differs from every other View's
   std::shared_ptr<const Generation> generation;
-  std::vector<Port*> ports;    // by PortId; null: no such port
-  std::vector<uint8_t> owner;  // by PortId: the worker that polls it and sends on it
-  MacAddress host_mac;         // the kernel's end of the host port
+  std::array<Port*, kMaxPorts> ports{};  // by PortId; null: no such port now
+  std::array<uint8_t, kMaxPorts>
+      owner{};          // by PortId: the worker that polls it and sends on it
+  MacAddress host_mac;  // the kernel's end of the host port
 };
 
 struct FateRecord {

@@ -49,15 +49,19 @@ inline constexpr uint8_t kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg
 }
 
 // One IPv4 flow as the path keys it: host order.  For ICMP queries both ports hold the
-// identifier; for protocols without ports both are 0.
+// identifier, and `icmp_class` tells echo (1) from timestamp (2), and a question from its
+// answer, which has the negative; for protocols without ports both ports are 0.
 struct Tuple4 {
   Ip4 src;
   Ip4 dst;
   uint16_t src_port = 0;
   uint16_t dst_port = 0;
   uint8_t protocol = 0;
+  int8_t icmp_class = 0;
   friend bool operator==(const Tuple4&, const Tuple4&) = default;
-  Tuple4 reversed() const { return {dst, src, dst_port, src_port, protocol}; }
+  Tuple4 reversed() const {
+    return {dst, src, dst_port, src_port, protocol, static_cast<int8_t>(-icmp_class)};
+  }
 };
 
 // The innermost IPv4 packet of a frame, after decapsulation.

@@ -126,8 +126,20 @@ constexpr uint64_t kGoodFlags =
               tcp::kRst | tcp::kAck, tcp::kFin | tcp::kAck, tcp::kFin | tcp::kAck | tcp::kUrg,
               tcp::kAck, tcp::kAck | tcp::kUrg});
 
-bool is_icmp_query(uint8_t type) {
-  return type == 8 || type == 13 || type == 0 || type == 14;
+// Tuple4::icmp_class of a query or its answer; 0 for any other type.
+int8_t icmp_class(uint8_t type) {
+  switch (type) {
+    case 8:
+      return 1;
+    case 0:
+      return -1;
+    case 13:
+      return 2;
+    case 14:
+      return -2;
+    default:
+      return 0;
+  }
 }
 bool is_icmp_error(uint8_t type) {
   return type == kUnreachable || type == kExceeded || type == kBadParameter;
@@ -217,7 +229,8 @@ DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, T
   out = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
   if (h.protocol == proto::kIcmp) {
     const auto icmp = read<IcmpWire>(frame, offset + header);
-    if (!is_icmp_query(icmp.type)) {
+    out.icmp_class = icmp_class(icmp.type);
+    if (out.icmp_class == 0) {
       return DropReason::icmp_quote;
     }
     out.src_port = out.dst_port = icmp.id.host();
@@ -236,7 +249,8 @@ DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   out.icmp_type = h.type;
   out.icmp_code = h.code;
   out.payload = static_cast<uint16_t>(bytes - kIcmpBytes);
-  if (is_icmp_query(h.type)) {
+  out.tuple.icmp_class = icmp_class(h.type);
+  if (out.tuple.icmp_class != 0) {
     out.tuple.src_port = out.tuple.dst_port = h.id.host();
     return DropReason::none;
   }

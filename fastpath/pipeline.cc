@@ -144,7 +144,10 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   p = Parsed{};
   const DropReason reason = decapsulate(frame, outer, g_->options.ip_options, p);
   if (reason != DropReason::none) {
-    return reason;
+    // As in open_l4, once there is an inner packet of which to check the source.
+    const bool whole = p.total_length != 0 && reason != DropReason::tun_nested;
+    const DropReason source = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
+    return source == DropReason::none ? reason : source;
   }
   if (p.fragment) {
     return open_l4(frame, false, p, origin);
@@ -155,7 +158,11 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
 
 DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
                              Origin origin) noexcept {
-  const DropReason reason = parse_l4(frame, p);
+  DropReason reason = parse_l4(frame, p);
+  if (reason == DropReason::none && p.later_fragment &&
+      !fragments_.complete(p, p.id, origin.port, now_)) {
+    reason = DropReason::frag_no_head;
+  }
   if (reason != DropReason::none) {
     // The source check comes first in the order of checks; it is only done when it matters.
     const DropReason source = check_source(*g_, origin, p.tuple.src);
@@ -164,8 +171,6 @@ DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
   if (p.fragment) {
     if (!p.later_fragment) {
       fragments_.remember(p, p.id, origin.port, now_);
-    } else if (!fragments_.complete(p, p.id, origin.port, now_)) {
-      return DropReason::frag_no_head;
     }
     return DropReason::none;
   }
@@ -326,10 +331,9 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = DropReason::icmp_unrelated;
   }
   if (reason == DropReason::none) {
-    // The error comes from where the quoted packet went, if that is known yet.
-    const Side back = quoted == kOriginal ? kReply : kOriginal;
-    const Origin& seen = connections_.at(id).origin[back];
-    if (seen.port != kNoPort && seen.port != origin.port) {
+    // The error comes from where the quoted packet went, which must have been sent at all.
+    const bool sent = connections_.at(id).packets[quoted] > 0;
+    if (!sent || port_towards(*g_, p.quoted.dst) != origin.port) {
       reason = DropReason::icmp_quote_mismatch;
     }
   }

@@ -20,13 +20,14 @@ struct rte_mbuf;
 namespace sluice {
 
 inline constexpr unsigned kMaxBurst = 64;
+inline constexpr uint16_t kEtherMtu = 1500;
 
 class Port {
  public:
   struct Info {
-    std::string name;     // interface name, or "uplink"
-    MacAddress mac;       // our own address on this port
-    uint16_t mtu = 1500;  // largest L3 packet
+    std::string name;          // interface name, or "uplink"
+    MacAddress mac;            // our own address on this port
+    uint16_t mtu = kEtherMtu;  // largest L3 packet
     // Frames may carry L4 checksums that the kernel left unfinished (veth).
     bool unfinished_checksums = false;
     // Nobody else speaks ARP on this port: the pipeline resolves and answers.

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include <pcap/pcap.h>
 #include <rte_mbuf.h>
@@ -156,7 +157,7 @@ unsigned PortPcap::transmit(std::span<rte_mbuf*> frames) noexcept {
 
 Status PortPcap::flush() {
   if (pcap_dump_flush(out_) != 0 || std::ferror(pcap_dump_file(out_)) != 0) {
-    return Error{out_path_ + ": cannot be written: " + std::strerror(errno)};
+    return Error{out_path_ + ": cannot be written: " + std::generic_category().message(errno)};
   }
   return Ok{};
 }

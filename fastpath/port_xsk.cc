@@ -5,6 +5,7 @@
 #include <bitset>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include <linux/if_xdp.h>
 #include <rte_mbuf.h>
@@ -81,7 +82,7 @@ Result<std::unique_ptr<PortXsk>> PortXsk::open(Info info, const Options& options
     port->refill();
     if (port->fill_.cached_prod == before) {
       return Error{"interface \"" + options.interface + "\": the packet buffers are used up",
-                   "fewer or smaller rings, or more buffers"};
+                   "they are sized at start for the pods there are then: restart to make room"};
     }
   }
   return port;
@@ -90,7 +91,8 @@ Result<std::unique_ptr<PortXsk>> PortXsk::open(Info info, const Options& options
 Status PortXsk::create_socket() {
   const auto refused = [this](const char* step, int error) {
     return Error{"interface \"" + options_.interface + "\" queue " +
-                     std::to_string(options_.queue) + ": " + step + ": " + std::strerror(error),
+                     std::to_string(options_.queue) + ": " + step + ": " +
+                     std::generic_category().message(error),
                  hint_for(error)};
   };
   mark_ = take_mark();

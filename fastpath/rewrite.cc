@@ -87,7 +87,7 @@ void make_arp(rte_mbuf* out, const ArpPacket& arp, MacAddress frame_dst) noexcep
 }
 
 void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, Ip4 src,
-                     uint8_t type, uint8_t code, uint16_t mtu, uint16_t id) noexcept {
+                     IcmpError error, uint16_t id) noexcept {
   constexpr uint16_t kHeaders = kIp4Bytes + kIcmpBytes;
   const uint16_t quote = std::min<uint16_t>(p.total_length, kErrorBytes - kHeaders);
   const auto total = static_cast<uint16_t>(kHeaders + quote);
@@ -118,10 +118,10 @@ void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, I
   put(ip + offsetof(Ip4Header, checksum), checksum_fold(checksum_add({ip, kIp4Bytes}, 0)));
 
   constexpr uint8_t kUnreachable = 3, kTooBig = 4;
-  const uint8_t start[4] = {type, code, 0, 0};
+  const uint8_t start[4] = {error.type, error.code, 0, 0};
   put(icmp, start);
-  const bool tells_mtu = type == kUnreachable && code == kTooBig;
-  put(icmp + 4, Be32::of(tells_mtu ? mtu : 0u));
+  const bool tells_mtu = error.type == kUnreachable && error.code == kTooBig;
+  put(icmp + 4, Be32::of(tells_mtu ? error.mtu : 0u));
   const size_t icmp_bytes = size_t{kIcmpBytes} + quote;
   put(icmp + 2, checksum_fold(checksum_add({icmp, icmp_bytes}, 0)));
 }

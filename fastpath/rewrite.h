@@ -27,9 +27,14 @@ void make_arp(rte_mbuf* out, const ArpPacket& arp, MacAddress frame_dst) noexcep
 
 // Makes an ICMP error about the packet in `offender` (frame starts at its Ethernet header, IPv4
 // at p.l3_offset) in the empty mbuf `out`: IPv4 + ICMP + quoted header and at least 8 bytes,
-// at most 576 in all; Ethernet header left to the caller.  `mtu` only counts for 3/4.
+// at most 576 in all; Ethernet header left to the caller.
+struct IcmpError {
+  uint8_t type = 0;
+  uint8_t code = 0;
+  uint16_t mtu = 0;  // of the next hop; only counts for 3/4
+};
 void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, Ip4 src,
-                     uint8_t type, uint8_t code, uint16_t mtu, uint16_t id) noexcept;
+                     IcmpError error, uint16_t id) noexcept;
 
 // May an ICMP error answer this packet at all (RFC 1122 3.2.2, RFC 1812 4.3.2.7)?
 bool may_answer_with_icmp(const Parsed& p) noexcept;

@@ -77,7 +77,6 @@ struct RouteTable {
   std::unordered_set<uint32_t> own;  // Ip4::value of the node's uplink and tunnel addresses
   std::unordered_set<uint32_t> broadcasts;  // of the uplink's subnets
   Ip4 outer_source;                         // the node's address, source of our IPIP packets
-  uint16_t uplink_mtu = 1500;
 };
 
 // One of the two ends of the way a packet came: which port, and through whose tunnel.

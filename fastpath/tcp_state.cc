@@ -16,11 +16,13 @@ constexpr Cell kIgnored = 0xfe;
 constexpr Cell cell(TcpState s) {
   return static_cast<Cell>(s);
 }
+// NOLINTBEGIN(readability-identifier-naming): as the table writes them
 constexpr Cell SS = cell(TcpState::syn_sent), SR = cell(TcpState::syn_recv),
                ES = cell(TcpState::established), FW = cell(TcpState::fin_wait),
                CW = cell(TcpState::close_wait), LA = cell(TcpState::last_ack),
                TW = cell(TcpState::time_wait), CL = cell(TcpState::close),
                S2 = cell(TcpState::simultaneous_open), iv = kInvalid, ig = kIgnored;
+// NOLINTEND(readability-identifier-naming)
 
 using Rows = std::array<std::array<Cell, kTcpStates>, 5>;
 

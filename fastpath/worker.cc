@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <system_error>
 
 #include <pthread.h>
 #include <rte_lcore.h>
@@ -42,7 +43,8 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, Published
   w->epoll_ = epoll_create1(EPOLL_CLOEXEC);
   w->event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (w->epoll_ < 0 || w->event_ < 0) {
-    return Error{std::string("worker: cannot make its epoll set: ") + std::strerror(errno)};
+    return Error{std::string("worker: cannot make its epoll set: ") +
+                 std::generic_category().message(errno)};
   }
   return w;
 }
@@ -92,7 +94,7 @@ Status Worker::start() {
   if (error != 0) {
     stop();
     return Error{"workers.cores: cannot pin a worker to core " + std::to_string(options_.core) +
-                     ": " + std::strerror(error),
+                     ": " + std::generic_category().message(error),
                  "`nproc` and `taskset -p 1` show which cores there are"};
   }
   const std::string name = "sluice-w" + std::to_string(options_.id);

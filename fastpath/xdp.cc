@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -38,7 +40,7 @@ std::string name_of(int ifindex) {
 
 // The failure of a call that sets errno.
 Error failed(const std::string& what) {
-  return Error{what + ": " + std::strerror(errno)};
+  return Error{what + ": " + std::generic_category().message(errno)};
 }
 
 Error busy(int ifindex, uint32_t program) {
@@ -134,12 +136,17 @@ Status Xdp::attach(int ifindex, XdpRole role) {
   if (attached_.contains(ifindex)) {
     return Ok{};
   }
-  uint32_t program = 0;
-  if (bpf_xdp_query_id(ifindex, 0, &program) == 0 && program != 0) {
-    return busy(ifindex, program);
-  }
   const int fd = bpf_program__fd(bpf_object__find_program_by_name(
       object_, role == XdpRole::pod ? "sluice_pod" : "sluice_uplink"));
+  uint32_t program = 0;
+  if (bpf_xdp_query_id(ifindex, 0, &program) == 0 && program != 0) {
+    const int link = take_over(ifindex, program, fd);
+    if (link < 0) {
+      return busy(ifindex, program);
+    }
+    attached_[ifindex] = {link, false};
+    return Ok{};
+  }
   int native_error = 0;
   for (const uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
     DECLARE_LIBBPF_OPTS(bpf_link_create_opts, options);
@@ -147,15 +154,66 @@ Status Xdp::attach(int ifindex, XdpRole role) {
     const int link = bpf_link_create(fd, ifindex, BPF_XDP, &options);
     if (link >= 0) {
       attached_[ifindex] = {link, mode == XDP_FLAGS_SKB_MODE};
-      return Ok{};
+      return keep_ ? pin(ifindex) : Ok{};
     }
     if (mode == XDP_FLAGS_DRV_MODE) {
       native_error = errno;
     }
   }
   return Error{name_of(ifindex) + ": XDP program cannot be attached: native mode: " +
-                   std::strerror(native_error) + "; generic mode: " + std::strerror(errno),
+                   std::generic_category().message(native_error) +
+                   "; generic mode: " + std::generic_category().message(errno),
                errno == EPERM ? "run as root, or with CAP_NET_ADMIN and CAP_BPF" : ""};
+}
+
+std::string Xdp::pin_of(int ifindex) const {
+  return pins_ + "/" + std::to_string(ifindex);
+}
+
+// The link of an earlier process of ours, if it is what holds `attached` on the interface, with
+// our program in place of its own from now on; or -1.
+int Xdp::take_over(int ifindex, uint32_t attached, int program) const {
+  const int link = bpf_obj_get(pin_of(ifindex).c_str());
+  if (link < 0) {
+    return -1;
+  }
+  bpf_link_info info{};
+  uint32_t length = sizeof(info);
+  if (bpf_obj_get_info_by_fd(link, &info, &length) == 0 && info.type == BPF_LINK_TYPE_XDP &&
+      info.prog_id == attached && bpf_link_update(link, program, nullptr) == 0) {
+    return link;
+  }
+  close(link);
+  return -1;
+}
+
+Status Xdp::pin(int ifindex) const {
+  const std::string path = pin_of(ifindex);
+  unlink(path.c_str());
+  if (bpf_obj_pin(attached_.at(ifindex).link_fd, path.c_str()) != 0) {
+    return failed(name_of(ifindex) + ": XDP program cannot be pinned at " + path);
+  }
+  return Ok{};
+}
+
+Status Xdp::keep(bool on) {
+  keep_ = on;
+  std::set<std::string> wanted;
+  for (const auto& [ifindex, attached] : attached_) {
+    if (on) {
+      wanted.insert(pin_of(ifindex));
+      if (Status s = pin(ifindex); !s) {
+        return s;
+      }
+    }
+  }
+  std::error_code error;
+  for (const auto& pin : std::filesystem::directory_iterator(pins_, error)) {
+    if (!wanted.contains(pin.path())) {
+      unlink(pin.path().c_str());  // EPERM for the kernel's own, maps.debug and progs.debug
+    }
+  }
+  return Ok{};
 }
 
 bool Xdp::generic(int ifindex) const {
@@ -166,6 +224,7 @@ bool Xdp::generic(int ifindex) const {
 void Xdp::detach(int ifindex) {
   if (const auto it = attached_.find(ifindex); it != attached_.end()) {
     close(it->second.link_fd);
+    unlink(pin_of(ifindex).c_str());
     attached_.erase(it);
   }
 }

@@ -3,8 +3,9 @@
 //
 // One object per daemon, owned and used by control's thread only; the kernel reads the maps per
 // packet.  Programs are attached through BPF links held by descriptors: when the process ends,
-// however it ends, the kernel detaches them.  Interfaces that already run an XDP program are
-// refused, never taken over.
+// however it ends, the kernel detaches them - unless keep_in() has pinned the links: then they
+// stay, and with no socket left they drop what is ours.  An earlier process's pinned link is
+// taken over without a gap; an interface that runs any other XDP program is refused.
 // Bounds: 1024 queues, 1024 node addresses, 65536 prefixes.  IPv4; all else is the kernel's.
 // Source: Documentation/networking/af_xdp.rst; sluice_xdp.bpf.c.
 #ifndef SLUICE_FASTPATH_XDP_H_
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "classifier/result.h"
@@ -39,6 +41,12 @@ class Xdp {
   ~Xdp();  // detaches all
   Xdp(const Xdp&) = delete;
   Xdp& operator=(const Xdp&) = delete;
+
+  // Where pinned links are: a BPF file system, or a directory that is not there.
+  void set_pin_directory(std::string directory) { pins_ = std::move(directory); }
+  // Pins what is attached now and from now on (or unpins it), and lets go of pins that no
+  // attach() has taken over.
+  Status keep(bool on);
 
   // Native mode, or generic if the driver cannot.  Fails when another program is attached.
   Status attach(int ifindex, XdpRole role);
@@ -70,9 +78,14 @@ class Xdp {
 
   Xdp() = default;
   int map_fd(const char* name) const;
+  std::string pin_of(int ifindex) const;
+  int take_over(int ifindex, uint32_t attached, int program) const;
+  Status pin(int ifindex) const;
   Status set(uint32_t setting, uint32_t value);
 
   bpf_object* object_ = nullptr;
+  std::string pins_;
+  bool keep_ = false;
   std::map<int, Attached> attached_;
   std::map<QueueKey, uint32_t> slots_;
   std::set<Ip4> nodes_;

@@ -23,7 +23,7 @@ namespace sluice::perf {
 namespace {
 
 constexpr unsigned kRing = 1024;  // frames that lie ready, as in a NIC's ring
-constexpr uint64_t kLeastPackets = 512 * 1024;
+constexpr uint64_t kLeastPackets = 512u * 1024;
 constexpr const char* kFloor = "floor";
 constexpr const char* kPeerDoes =
     "rte_hash (CRC) 5-tuple bulk lookup, rte_lpm bulk lookup, one counter entry per flow, TTL "
@@ -70,7 +70,7 @@ double cycles_per_packet(Subject& subject, const Scene& scene, Order& order,
     }
     const uint64_t start = rte_rdtsc_precise();
     for (unsigned b = 0; b < ports.size(); ++b) {
-      subject.port(ports[b]).offer(frames.subspan(b * kMaxBurst, kMaxBurst));
+      subject.port(ports[b]).offer(frames.subspan(size_t{b} * kMaxBurst, kMaxBurst));
       subject.burst(ports[b]);
     }
     spent += rte_rdtsc_precise() - start;
@@ -134,6 +134,7 @@ std::vector<Row> measure(const Scene& scene, const Settings& settings, rte_mempo
     }
   }
   std::vector<Row> rows;
+  rows.reserve(all.size());
   for (const Contender& c : all) {
     rows.push_back({scene, c.name, figure_of(c.runs)});
   }

@@ -80,17 +80,16 @@ class Sluice : public Subject {
         output_(0, counters_, neighbours_, pool),
         pipeline_({}, table_, output_) {
     ports_.resize(kFirstPodPort + kPods);
-    for (PortId id = 0; id < ports_.size(); ++id) {
+    for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
       Port::Info info;
       info.name = id == kUplinkPort ? "uplink" : "pod";
       info.mac = kOurMac;
       info.unfinished_checksums = id != kUplinkPort;  // as on a veth
       ports_[id] = std::make_unique<MemoryPort>(info);
-      view_.ports.push_back(ports_[id].get());
+      view_.ports[id] = ports_[id].get();
     }
     view_.serial = 1;
     view_.generation = make_generation(rules);
-    view_.owner.resize(ports_.size(), 0);
     neighbours_.learn(neighbours_.find(kUplinkPort, kPeerNode), kPeerMac);
     open(scene, frames);
   }

@@ -133,8 +133,8 @@ const Row kSaid[] = {
     {object("v1", "ConfigMap", "a", "data: {a: b}") + object("v1", "ConfigMap", "b"),
      {"t.yaml:1:1: note: ConfigMap (v1): 2 objects not read"}},
     {object("v1", "Node", "a"), {"t.yaml:1:1: note: Node (v1): 1 object not read"}},
-    {object(kCalico, "Tier", "a"),
-     {"t.yaml:1:1: warning: Tier (projectcalico.org/v3): 1 object "
+    {object(kCalico, "HostEndpoint", "a"),
+     {"t.yaml:1:1: warning: HostEndpoint (projectcalico.org/v3): 1 object "
       "not applied: not supported by this version"}},
     {object("crd.antrea.io/v1beta1", "NetworkPolicy", "a"),
      {"t.yaml:1:1: warning: NetworkPolicy (crd.antrea.io/v1beta1): 1 object not applied: not "

@@ -132,6 +132,58 @@ TEST(Explain, NamesVerdictReasonAndRule) {
   }
 }
 
+TEST(Explain, TheFirstCheckThatFailsInThePathsOrderNamesTheReason) {
+  const struct {
+    const char* packet;
+    const char* verdict;
+    const char* reason;
+  } rows[] = {
+      // addresses before the source
+      {R"({"in":"calia","src":"127.0.0.1","dst":"10.0.0.2","proto":"tcp","dport":0})", "deny",
+       "ip4_src"},
+      {R"({"in":"calia","src":"10.0.0.2","dst":"224.0.0.1","proto":"udp","dport":9})", "deny",
+       "ip4_dst"},
+      {R"({"in":"calia","src":"10.0.0.9","dst":"192.168.0.255","proto":"udp","dport":9})",
+       "deny", "ip4_dst"},
+      // the source before ports, ICMP types and the way
+      {R"({"in":"calia","src":"10.0.0.9","dst":"10.0.0.2","proto":"tcp","dport":0})", "deny",
+       "rpf_workload"},
+      {R"({"in":"calia","src":"10.0.0.9","dst":"10.0.0.2","proto":"icmp","icmpType":5})",
+       "deny", "rpf_workload"},
+      {R"({"in":"calia","src":"10.0.0.9","dst":"10.0.0.2","proto":"icmp","icmpType":0})",
+       "deny", "rpf_workload"},
+      {R"({"in":"calia","src":"10.0.0.9","dst":"198.51.100.1","proto":47})", "deny",
+       "rpf_workload"},
+      {R"({"in":"calia","src":"10.0.0.9","dst":"10.0.0.2","proto":"icmp","icmpType":3})",
+       "deny", "rpf_workload"},
+      // ports and ICMP types before the way
+      {R"({"src":"198.51.100.1","dst":"198.51.100.2","proto":"tcp","dport":0})", "deny",
+       "l4_port_zero"},
+      {R"({"src":"198.51.100.1","dst":"198.51.100.2","proto":"icmp","icmpType":5})", "deny",
+       "icmp_type"},
+      // the way before what may not open a connection
+      {R"({"src":"198.51.100.1","dst":"198.51.100.2","proto":"icmp","icmpType":0})", "deny",
+       "rt_transit"},
+      {R"({"src":"198.51.100.1","dst":"198.51.100.2","proto":"icmp","icmpType":3})", "deny",
+       "rt_transit"},
+      {R"({"src":"10.0.0.1","dst":"10.0.0.1","proto":47})", "deny", "ip4_land"},
+      // tunnels
+      {R"({"src":"10.0.1.9","dst":"10.0.0.2","proto":47})", "deny", "tun_nested"},
+      {R"({"src":"10.0.1.9","dst":"10.0.0.2","proto":4})", "deny", "tun_nested"},
+      {R"({"src":"192.168.0.2","dst":"192.168.0.1","proto":4})", "unknown", nullptr},
+      {R"({"src":"192.168.0.3","dst":"192.168.0.1","proto":4})", "deny", "tun_src"},
+      {R"({"src":"192.168.0.2","dst":"10.0.0.2","proto":"icmp","icmpType":3})", "unknown",
+       nullptr},
+  };
+  const Built built = make_built();
+  for (const auto& row : rows) {
+    const json out = explain_packet(built, json::parse(row.packet));
+    EXPECT_EQ(out["verdict"], row.verdict) << row.packet << out;
+    EXPECT_EQ(out["reason"], row.reason == nullptr ? json() : json(row.reason)) << row.packet;
+    EXPECT_TRUE(out["trail"].empty());
+  }
+}
+
 TEST(Explain, TheTrailHoldsBothDirectionsInOrder) {
   const json out = explain_packet(make_built(), json::parse(R"({"src":"10.0.0.1",
       "dst":"10.0.0.2","proto":"tcp","dport":81})"));

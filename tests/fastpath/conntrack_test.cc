@@ -21,6 +21,12 @@ Tuple4 tuple(uint8_t protocol, uint16_t src_port = 40000, uint16_t dst_port = 80
              uint32_t src = 0x0a000001, uint32_t dst = 0x0a000002) {
   return {Ip4{src}, Ip4{dst}, src_port, dst_port, protocol};
 }
+// A ping of the first address; `icmp_class` 2: a timestamp request, negative: the answer.
+Tuple4 echo(uint16_t id, int8_t icmp_class = 1) {
+  Tuple4 t = tuple(proto::kIcmp, id, id);
+  t.icmp_class = icmp_class;
+  return t;
+}
 Tuple4 nth(uint32_t n, uint8_t protocol = proto::kUdp) {
   return tuple(protocol, static_cast<uint16_t>(1024 + n % 50000), 53, 0x0a000000 + n / 50000,
                0xc0a80001);
@@ -103,6 +109,7 @@ TEST(Conntrack, BothDirectionsFindOneEntryAndTheirSide) {
       tuple(proto::kUdp, 9, 8, 0x0a000001, 0x0a000001),  // only the ports do
       tuple(proto::kUdp, 65535, 0, 0xffffffff, 0),
       tuple(proto::kIcmp, 77, 77),
+      echo(77),
       tuple(proto::kGre, 0, 0),
   };
   for (const Tuple4& t : rows) {
@@ -128,6 +135,7 @@ TEST(Conntrack, TuplesThatDifferInOneFieldAreStrangers) {
            (other = t, other.src.value ^= 1, other), (other = t, other.dst.value ^= 1, other),
            (other = t, other.src_port ^= 1, other), (other = t, other.dst_port ^= 1, other),
            (other = t, other.protocol = proto::kUdp, other),
+           (other = t, other.icmp_class = 1, other),
            Tuple4{t.src, t.dst, t.dst_port, t.src_port, t.protocol},  // ports swapped alone
            Tuple4{t.dst, t.src, t.src_port, t.dst_port, t.protocol},  // addresses alone
        }) {
@@ -400,14 +408,23 @@ TEST(Conntrack, AssuredMeansHandshakeDoneOrTalkingForTwoSeconds) {
   EXPECT_FALSE(one_way.c().assured);
 }
 
-TEST(Conntrack, AQueryFromTheReplySideIsNoAnswer) {
+TEST(Conntrack, QueriesWithOneIdentifierAreOneFlowPerAskerAndClass) {
   ConnTable table(options(64));
-  const Tuple4 t = tuple(proto::kIcmp, 7, 7);
-  const ConnId id = table.create(t, kStart).id;
-  EXPECT_EQ(table.update(id, kOriginal, icmp(t, 8), kStart), DropReason::none);
-  EXPECT_EQ(table.update(id, kReply, icmp(t.reversed(), 8), kStart), DropReason::ct_invalid);
-  EXPECT_EQ(table.update(id, kOriginal, icmp(t, 0), kStart), DropReason::ct_invalid);
-  EXPECT_EQ(table.update(id, kReply, icmp(t.reversed(), 0), kStart), DropReason::none);
+  Tuple4 back = echo(7);
+  std::swap(back.src, back.dst);
+  const Tuple4 flows[] = {echo(7), echo(7, 2), back};
+  ConnId ids[3];
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(find(table, flows[i], kStart).id, kNoConn) << i;
+    EXPECT_EQ(find(table, flows[i].reversed(), kStart).id, kNoConn) << i;
+    ids[i] = table.create(flows[i], kStart).id;
+  }
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(find(table, flows[i], kStart).id, ids[i]) << i;
+    const Found answer = find(table, flows[i].reversed(), kStart);
+    EXPECT_EQ(answer.id, ids[i]) << i;
+    EXPECT_EQ(answer.side, kReply) << i;
+  }
 }
 
 TEST(Conntrack, LaterFragmentsDoNotMoveTheStateOfTcp) {

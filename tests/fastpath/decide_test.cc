@@ -187,6 +187,22 @@ TEST(DecideWay, ARouteToAPodThatHasGoneIsDown) {
   EXPECT_EQ(decide_way(g, from(kPodA), ip("10.0.0.2")).reason, DropReason::endpoint_down);
 }
 
+TEST(PortTowards, KnowsWhatIsBehindEachPort) {
+  const Generation g = make_generation();
+  const struct {
+    const char* dst;
+    PortId port;
+  } rows[] = {
+      {"10.0.0.1", kPodA},          {"10.0.0.11", kPodA},         {"10.0.0.2", kPodB},
+      {"10.0.0.9", kNoPort},        {"10.0.1.9", kUplinkPort},    {"10.0.2.9", kUplinkPort},
+      {"192.168.0.7", kUplinkPort}, {"203.0.113.1", kUplinkPort}, {"192.168.0.1", kHostPort},
+      {"10.0.0.63", kHostPort},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(port_towards(g, ip(row.dst)), row.port) << row.dst;
+  }
+}
+
 TEST(CheckFields, RefusesWhatHeadersAloneShow) {
   const auto key = [](const char* src, const char* dst, uint8_t protocol, uint16_t sport,
                       uint16_t dport) {
@@ -212,7 +228,9 @@ TEST(CheckFields, RefusesWhatHeadersAloneShow) {
       {key("fd00::1", "fd00::2", 6, 1, 80), DropReason::ip6_disabled},
   };
   for (const auto& row : rows) {
-    EXPECT_EQ(name(check_fields(row.key)), name(row.reason))
+    const DropReason l3 = check_addresses(row.key);
+    const DropReason reason = l3 == DropReason::none ? check_l4(row.key) : l3;
+    EXPECT_EQ(name(reason), name(row.reason))
         << to_string(row.key.src) << " " << to_string(row.key.dst);
   }
 }

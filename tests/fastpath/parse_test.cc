@@ -287,6 +287,8 @@ TEST(ParseL4, TakesTheIcmpTypesOfTheListOnly) {
     EXPECT_EQ(out.parsed.icmp_error, error) << type;
     EXPECT_EQ(out.parsed.tuple.src_port, query ? 77 : 0) << type;
     EXPECT_EQ(out.parsed.tuple.dst_port, query ? 77 : 0) << type;
+    const int expected = type == 8 ? 1 : type == 13 ? 2 : type == 14 ? -2 : query ? -1 : 0;
+    EXPECT_EQ(out.parsed.tuple.icmp_class, expected) << type;
   }
 }
 
@@ -324,7 +326,11 @@ TEST(ParseL4, GivesTheTupleOfTheQuotedPacket) {
   const Buffer udp(quote().ip4(kA, kB).options({1, 1, 1, 1}).udp(5, 6));
   EXPECT_EQ(read(udp).parsed.quoted, (Tuple4{test::ip(kA), test::ip(kB), 5, 6, proto::kUdp}));
   const Buffer echo(quote().ip4(kA, kB).echo(9));
-  EXPECT_EQ(read(echo).parsed.quoted, (Tuple4{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp}));
+  EXPECT_EQ(read(echo).parsed.quoted,
+            (Tuple4{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, 1}));
+  const Buffer stamp(quote().ip4(kA, kB).icmp(14, 0, 9, 0));
+  EXPECT_EQ(read(stamp).parsed.quoted,
+            (Tuple4{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, -2}));
   const Buffer ospf(quote().ip4(kA, kB).protocol(89).payload(8));
   EXPECT_EQ(read(ospf).parsed.quoted, (Tuple4{test::ip(kA), test::ip(kB), 0, 0, 89}));
 }

@@ -97,7 +97,8 @@ struct Lane {
 
 class World {
  public:
-  explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1) {
+  explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
+                 uint16_t uplink_mtu = kEtherMtu) {
     test::pool();
     auto g = std::make_shared<Generation>();
     g->number = 1;
@@ -117,12 +118,12 @@ class World {
       g->endpoints.push_back(e);
     }
     g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
-    const auto add = [this](const char* name, MacAddress mac) {
+    const auto add = [this](const char* name, MacAddress mac, uint16_t mtu = kEtherMtu) {
       ports_.push_back(
-          std::make_unique<MemoryPort>(Port::Info{name, mac, 1500, true, true, false}));
-      view_.ports.push_back(ports_.back().get());
+          std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true, false}));
+      view_.ports[ports_.size() - 1] = ports_.back().get();
     };
-    add("uplink", kUplinkMac);
+    add("uplink", kUplinkMac, uplink_mtu);
     add("host", kHostMac);
     add("calia", kCalico);
     add("calib", kCalico);
@@ -201,9 +202,11 @@ class World {
     return lanes_[0]->counters.rule(slot).packets.get();
   }
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
+  // The port is taken out of the view, as when its interface has gone.
+  void close(PortId port) { view_.ports[port] = nullptr; }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
   void expect_sums() const {
-    for (PortId port = 0; port < view_.ports.size(); ++port) {
+    for (PortId port = 0; port < ports_.size(); ++port) {
       uint64_t rx = 0;
       uint64_t fates = 0;
       for (const auto& lane : lanes_) {
@@ -213,7 +216,7 @@ class World {
           fates += fate.get();
         }
       }
-      EXPECT_EQ(rx, fates) << view_.ports[port]->info().name;
+      EXPECT_EQ(rx, fates) << ports_[port]->info().name;
     }
   }
   Nanos now = 1000000000;
@@ -369,6 +372,29 @@ TEST(Pipeline, TellsTheSenderOfABigPacketTheMtuOfTheTunnel) {
   EXPECT_EQ(error[35], 4);
   EXPECT_EQ(test::get16(error, 40), 1480);
   EXPECT_EQ(w.drops(DropReason::mtu_exceeded), 1u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, TakesTheMtuOfTheTunnelFromTheUplink) {
+  World w(kAllowAll, 1, 1400);
+  const auto big = [](size_t payload) {
+    return from_pod(kPodAMac).ip4(kA, kRemotePod).df().udp(1, 2).raw(Bytes(payload));
+  };
+  w.in(kPodA, big(1380 - 28));
+  EXPECT_FALSE(w.out(kUplinkPort).empty());
+  w.in(kPodA, big(1381 - 28));
+  EXPECT_TRUE(w.out(kUplinkPort).empty());
+  EXPECT_EQ(test::get16(w.out(kPodA), 40), 1380) << "ICMP 3/4 names it";
+  w.expect_sums();
+}
+
+TEST(Pipeline, CountsWhatIsForAPodWithoutAnInterface) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1, 2));
+  EXPECT_FALSE(w.out(kPodB).empty());
+  w.close(kPodB);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1, 2));
+  EXPECT_EQ(w.drops(DropReason::port_down), 1u);
   w.expect_sums();
 }
 

@@ -93,7 +93,7 @@ TEST(MakeIcmpError, QuotesThePacketUpTo576Bytes) {
     const Buffer frame(offender);
     const Parsed p = parsed(frame);
     const Buffer error;
-    make_icmp_error(error, frame, p, test::ip(kNode), 3, 4, 1480, 0x77);
+    make_icmp_error(error, frame, p, test::ip(kNode), {3, 4, 1480}, 0x77);
     const Bytes quote = test::slice(offender, kEtherBytes, 548);
     const Bytes expected = Frame().ip4(kNode, kA).id(0x77).icmp(3, 4, 0, 1480).raw(quote);
     EXPECT_EQ(test::slice(error.bytes(), kEtherBytes), test::slice(expected, kEtherBytes))
@@ -109,7 +109,7 @@ TEST(MakeIcmpError, QuotesThePacketUpTo576Bytes) {
 TEST(MakeIcmpError, TellsAnMtuOnlyInFragmentationNeeded) {
   const Buffer frame(Frame().ip4(kA, kB).udp(1000, 53));
   const Buffer error;
-  make_icmp_error(error, frame, parsed(frame), test::ip(kNode), 11, 0, 1480, 1);
+  make_icmp_error(error, frame, parsed(frame), test::ip(kNode), {11, 0, 1480}, 1);
   EXPECT_EQ(test::slice(error.bytes(), 38, 4), Bytes(4));
   EXPECT_TRUE(l4_checksum_ok(error, parsed(error)));
 }
