@@ -69,6 +69,8 @@ const std::set<std::string_view> kServerFields = {
     "selfLink",
     "uid",
 };
+// Of a spec: null is what the API servers read, an order after all others, types by default.
+const std::set<std::string_view> kNullable = {"order", "policyTypes", "types"};
 const std::set<std::string_view> kObjectFields = {"apiVersion", "kind", "metadata", "status"};
 
 std::string_view group_of(std::string_view api_version) {
@@ -124,7 +126,7 @@ void read_spec(const Value& object, const Value::Handlers& handlers,
   object.fields({{"spec",
                   [&](const Value& spec) {
                     given = true;
-                    spec.fields(handlers, ignored);
+                    spec.fields(handlers, ignored, kNullable);
                   }}},
                 kObjectFields, Null::absent);
   if (!given) {

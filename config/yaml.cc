@@ -207,6 +207,17 @@ void Value::unknown_field(const Where& at, const std::string& key,
 
 void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
                    Null null) const {
+  std::set<std::string_view> nullable;
+  for (const auto& [name, unused] : handlers) {
+    if (null == Null::absent) {
+      nullable.insert(name);
+    }
+  }
+  fields(handlers, ignored, nullable);
+}
+
+void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
+                   const std::set<std::string_view>& nullable) const {
   if (!is_map()) {
     error("a map is expected");
     return;
@@ -222,7 +233,7 @@ void Value::fields(const Handlers& handlers, const std::set<std::string_view>& i
     } else if (!item.second.IsNull()) {
       it->second(
           Value(*source_, item.second, path_ + "." + key, place(*source_, item.second.Mark())));
-    } else if (null == Null::refused) {
+    } else if (!nullable.contains(key)) {
       source_->findings->error(at, path_ + "." + key + ": has no value",
                                "leave the field out, or give it a value");
     }

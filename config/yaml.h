@@ -84,6 +84,9 @@ class Value {
   using Handlers = std::map<std::string_view, std::function<void(const Value&)>>;
   void fields(const Handlers& handlers, const std::set<std::string_view>& ignored = {},
               Null null = Null::refused) const;
+  // The same, null being refused but in the fields of `nullable`, where it widens nothing.
+  void fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
+              const std::set<std::string_view>& nullable) const;
   // The field of that name, if this is a map that has it and it is not null.
   std::optional<Value> get(std::string_view key) const;
 

@@ -86,10 +86,6 @@ const Row kNull[] = {
      "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec:\n"
      "  selector:\n  types: [Ingress]\n",
      "5:3: error: GlobalNetworkPolicy.spec.selector" + kNoValue},
-    {"PolicyTypes",
-     "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec:\n"
-     "  types:\n",
-     "5:3: error: GlobalNetworkPolicy.spec.types" + kNoValue},
     {"Spec",
      "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n",
      "1:1: error: NetworkPolicy: spec is missing | hint: half-written? an empty one is written "

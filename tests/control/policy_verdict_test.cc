@@ -412,7 +412,7 @@ std::string profile(const char* name, const char* spec) {
 
 TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
   const std::string udp = profile("udp", "{ingress: [{action: Allow, protocol: UDP}]}");
-  const std::string no = profile("no", "{ingress: [{action: Deny}]}");
+  const std::string no = profile("none", "{ingress: [{action: Deny}]}");
   const std::string log = profile("log", "{ingress: [{action: Log}]}");
   const std::string pass = profile("pass", "{ingress: [{action: Pass}]}");
   const std::string all = udp + no + log + pass;
@@ -430,10 +430,10 @@ TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
        "deny __PROFILE__ ksa.ns1.robot -1"},
       {"the next one speaks", endpoint("udp, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
        "allow __PROFILE__ kns.ns1 0"},
-      {"the first one spoke", endpoint("udp, no") + all, kInternet, "ns1/w", "udp/80",
+      {"the first one spoke", endpoint("udp, none") + all, kInternet, "ns1/w", "udp/80",
        "allow __PROFILE__ udp 0"},
-      {"deny", endpoint("udp, no, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
-       "deny __PROFILE__ no 0"},
+      {"deny", endpoint("udp, none, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
+       "deny __PROFILE__ none 0"},
       {"log goes on", endpoint("log, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
        "allow __PROFILE__ kns.ns1 0"},
       {"pass denies", endpoint("pass, kns.ns1") + all, kInternet, "ns1/w", "tcp/80",
@@ -443,7 +443,7 @@ TEST(ProfileVerdict, ProfilesSpeakInOrderAndDenyAtTheirEnd) {
       {"the other direction has its own rules", endpoint("udp") + all, "ns1/w", kInternet,
        "udp/80", "deny __PROFILE__ udp -1"},
       {"a policy that allows comes first",
-       endpoint("no") + all + np("x", "{ingress: [{action: Allow}]}"), kInternet, "ns1/w",
+       endpoint("none") + all + np("x", "{ingress: [{action: Allow}]}"), kInternet, "ns1/w",
        "tcp/80", "allow default x 0"},
   });
 }
