@@ -2,8 +2,11 @@
 #include "config/documents.h"
 
 #include <map>
+#include <optional>
+#include <sstream>
 
 #include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
 
 namespace sluice::config {
 namespace {
@@ -123,23 +126,58 @@ class Checker {
   size_t budget_;
 };
 
-// Where brackets open deeper than kMaxDepth, for yaml-cpp has read on to the end by then; else
-// where it was.  Brackets in quotes may mislead it, which only moves the place.
-Where place_of_depth(const Source& source, const YAML::Mark& mark) {
-  Where at{source.file, 1, 0};
-  unsigned depth = 0;
-  for (const char c : source.text) {
-    ++at.column;
-    if (c == '\n') {
-      at = {source.file, at.line + 1, 0};
-    } else if ((c == '[' || c == '{') && ++depth > kMaxDepth) {
-      return at;
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
+// Listens to a first reading, before anything is built.  At a stray ":" yaml-cpp's LoadAll
+// makes empty documents without end, for it never gets past it; and only here do nodes that
+// nest too deep say where they are.
+class Listener : public YAML::EventHandler {
+ public:
+  // Reads all of `text`; false where the parser stands still.
+  bool listen(const std::string& text) {
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    while (parser.HandleNextDocument(*this)) {
+      if (documents_ > 1 && last_.pos <= before_.pos) {
+        return false;
+      }
+    }
+    return true;
+  }
+  const YAML::Mark& last() const { return last_; }
+  const std::optional<YAML::Mark>& too_deep() const { return too_deep_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    ++documents_;
+    before_ = last_;
+    last_ = mark;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    enter(mark);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    enter(mark);
+  }
+  void OnMapEnd() override { --depth_; }
+
+ private:
+  void enter(const YAML::Mark& mark) {
+    if (++depth_ > kMaxDepth && !too_deep_) {
+      too_deep_ = mark;
     }
   }
-  return place(source, mark);
-}
+  unsigned depth_ = 0;
+  std::optional<YAML::Mark> too_deep_;
+  size_t documents_ = 0;
+  YAML::Mark before_;
+  YAML::Mark last_;
+};
 
 // At an end of document yaml-cpp notices that a quote is still open, at the end of the text it
 // does not.
@@ -168,8 +206,18 @@ std::vector<Value> parse_documents(const Source& source) {
   if (!check_characters(source)) {
     return out;
   }
+  const std::string text = with_end(source.text);
+  Listener listener;
   try {
-    for (const YAML::Node& node : YAML::LoadAll(with_end(source.text))) {
+    if (!listener.listen(text)) {
+      source.findings->error(place(source, listener.last()), "neither a field nor a value");
+      return out;
+    }
+    if (listener.too_deep()) {
+      source.findings->error(place(source, *listener.too_deep()), kTooDeep);
+      return out;
+    }
+    for (const YAML::Node& node : YAML::LoadAll(text)) {
       if (node.IsNull()) {
         continue;
       }
@@ -179,7 +227,7 @@ std::vector<Value> parse_documents(const Source& source) {
       out.emplace_back(source, node, "", place(source, node.Mark()));
     }
   } catch (const YAML::DeepRecursion& error) {
-    source.findings->error(place_of_depth(source, error.mark), kTooDeep);
+    source.findings->error(place(source, listener.too_deep().value_or(error.mark)), kTooDeep);
     return {};
   } catch (const YAML::Exception& error) {
     const bool open = error.msg == YAML::ErrorMsg::DOC_IN_SCALAR;

@@ -86,9 +86,18 @@ LabelSelector read_label_selector(const Value& v) {
   return s;
 }
 
+// A bare address is no CIDR to the API server.
+std::optional<Prefix> read_block(const Value& v) {
+  if (v.written().find('/') != std::string::npos) {
+    return read_prefix(v);
+  }
+  v.error("\"" + v.written() + "\" is no CIDR", "write it as 10.0.0.0/8 or fd00::/8");
+  return {};
+}
+
 void read_ip_block(const Value& v, KubernetesPeer& p) {
   v.fields({
-      {"cidr", [&](const Value& x) { p.ip_block = read_prefix(x); }},
+      {"cidr", [&](const Value& x) { p.ip_block = read_block(x); }},
       {"except", [&](const Value& x) { p.except = read_prefixes(x); }},
   });
   if (!p.ip_block) {
@@ -115,7 +124,7 @@ KubernetesPeer read_peer(const Value& v) {
   if (p.ip_block && (p.pod_selector || p.namespace_selector)) {
     v.error("ipBlock excludes podSelector and namespaceSelector");
   }
-  if (!p.ip_block && !p.pod_selector && !p.namespace_selector) {
+  if (!v.get("ipBlock") && !p.pod_selector && !p.namespace_selector) {
     v.error("a peer needs podSelector, namespaceSelector or ipBlock");
   }
   return p;

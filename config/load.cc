@@ -2,6 +2,7 @@
 #include "config/load.h"
 
 #include <filesystem>
+#include <new>
 
 #include "config/documents.h"
 #include "config/files.h"
@@ -88,9 +89,14 @@ class Loader {
 
   void file(const std::string& path, const std::optional<Where>& at) {
     std::string complaint;
-    if (const auto text = read_whole(path, complaint)) {
-      resource_text(*text, path == "-" ? "<stdin>" : path);
-    } else {
+    try {
+      if (const auto text = read_whole(path, complaint)) {
+        resource_text(*text, path == "-" ? "<stdin>" : path);
+      }
+    } catch (const std::bad_alloc&) {  // what runs already must run on
+      complaint = "needs more memory than there is";
+    }
+    if (!complaint.empty()) {
       complain({path, complaint}, at);
     }
   }

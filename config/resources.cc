@@ -71,6 +71,8 @@ const std::set<std::string_view> kServerFields = {
     "selfLink",
     "uid",
 };
+// Of a spec: null is what the API servers read, an order after all others, types by default.
+const std::set<std::string_view> kNullable = {"order", "policyTypes", "types"};
 const std::set<std::string_view> kObjectFields = {"apiVersion", "kind", "metadata", "status"};
 
 std::string_view group_of(std::string_view api_version) {
@@ -126,7 +128,7 @@ void read_spec(const Value& object, const Value::Handlers& handlers,
   object.fields({{"spec",
                   [&](const Value& spec) {
                     given = true;
-                    spec.fields(handlers, ignored);
+                    spec.fields(handlers, ignored, kNullable);
                   }}},
                 kObjectFields, Null::absent);
   if (!given) {
@@ -149,9 +151,11 @@ bool Resources::is_new(const Value& object, const Meta& meta, std::string_view g
     const std::string name = meta.kind + " " +
                              (meta.namespace_name.empty() ? "" : meta.namespace_name + "/") +
                              meta.name;
-    object.error("the same object twice: " + name + " is also in " + at(it->second));
-    object.source().findings->error(
-        it->second, "the same object twice: " + name + " is also in " + at(object.where()));
+    Findings& findings = *object.source().findings;
+    findings.error(object.where(),
+                   "the same object twice: " + name + " is also in " + at(it->second));
+    findings.error(it->second,
+                   "the same object twice: " + name + " is also in " + at(object.where()));
   }
   return fresh;
 }

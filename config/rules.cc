@@ -215,6 +215,9 @@ Rule read_rule(const Value& v, bool ingress) {
   if (!acted) {
     v.error("action is missing", "action: Allow, Deny, Pass or Log");
   }
+  if (r.http && r.action != Action::allow) {
+    v.error("http is for Allow rules only");
+  }
   check_rule(v, r);
   return r;
 }

@@ -40,6 +40,52 @@ std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
                                   static_cast<uint8_t>(prefix->written_length())};
 }
 
+// A name as the kernel takes it: IFNAMSIZ bytes with the closing zero.
+std::string read_interface(const Value& v) {
+  const std::string s = v.text();
+  constexpr size_t kLongest = 15;
+  if (s.empty() || s.size() > kLongest || s.find_first_of("/: \t") != std::string::npos) {
+    v.error("\"" + s + "\" is no interface's name");
+  }
+  return s;
+}
+
+std::string read_filled(const Value& v) {
+  const std::string s = v.text();
+  if (v.is_scalar() && v.written().empty()) {
+    v.error("is empty", "leave the field out, or give it a value");
+  }
+  return s;
+}
+
+// What bind() takes: a path of at most 107 bytes.
+std::string read_socket(const Value& v) {
+  const std::string s = read_filled(v);
+  constexpr size_t kLongest = 107;
+  if (s.size() > kLongest) {
+    v.error("longer than 107 bytes");
+  }
+  return s;
+}
+
+// "127.0.0.1:9091" or "[::1]:9091"
+std::string read_listen(const Value& v) {
+  const std::string s = v.written();
+  const size_t colon = std::min(s.rfind(':'), s.size());
+  std::string_view host = std::string_view(s).substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  }
+  const std::string_view port = std::string_view(s).substr(std::min(colon + 1, s.size()));
+  uint16_t number = 0;
+  const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (!parse_address(host) || number == 0 || code != std::errc() ||
+      end != port.data() + port.size()) {
+    v.error("\"" + s + "\" is no address with a port", "write it as 127.0.0.1:9091");
+  }
+  return s;
+}
+
 void check_uplink(const Value& v, const Uplink& u) {
   if (u.interface.empty() == u.device.empty()) {
     v.error(u.interface.empty() ? "neither interface nor device is given"
@@ -62,8 +108,8 @@ void check_uplink(const Value& v, const Uplink& u) {
 void read_uplink(const Value& v, Uplink& u) {
   u.where = v.where();
   v.fields({
-      {"interface", [&](const Value& x) { u.interface = x.text(); }},
-      {"device", [&](const Value& x) { u.device = x.text(); }},
+      {"interface", [&](const Value& x) { u.interface = read_interface(x); }},
+      {"device", [&](const Value& x) { u.device = read_filled(x); }},
       {"addresses",
        [&](const Value& x) {
          for (const Value& item : x.list()) {
@@ -76,13 +122,11 @@ void read_uplink(const Value& v, Uplink& u) {
       {"mac", [&](const Value& x) { u.mac = read_mac(x); }},
       {"neighbours",
        [&](const Value& x) {
-         for (const auto& [ip, mac] : x.labels()) {
-           const auto a = parse_address(ip);
-           const auto m = parse_mac(mac);
-           if (!a || !a->is_v4() || !m) {
-             x.error("\"" + ip + ": " + mac + "\" is no IPv4 address with its MAC");
-           } else {
-             u.neighbours[a->v4()] = *m;
+         for (const auto& [key, value] : x.entries()) {
+           const auto ip = read_ip4(key);
+           const auto mac = read_mac(value);
+           if (ip && mac) {
+             u.neighbours[*ip] = *mac;
            }
          }
        }},
@@ -103,22 +147,27 @@ void read_route(const Value& v, std::vector<StaticRoute>& out) {
          tunnel = !mode || *mode == 0;
        }},
   });
-  if (!block || !node) {
+  if (!v.get("block") || !v.get("node")) {
     v.error("a route needs a block and a node", "{block: 10.244.1.0/26, node: 192.168.1.2}");
+  }
+  if (!block || !node) {
     return;
   }
   out.push_back({*block, *node, tunnel, v.where()});
 }
 
+constexpr uint64_t kLeastMemory = uint64_t{1} << 20;
+
 // "64Mi", "1Gi", or bytes.
 std::optional<uint64_t> read_size(const Value& v) {
-  const std::string s = v.text();
+  const std::string s = v.written();
   uint64_t n = 0;
   const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
   const std::string_view unit(end, static_cast<size_t>(s.data() + s.size() - end));
   const unsigned shift = unit == "Ki" ? 10 : unit == "Mi" ? 20 : unit == "Gi" ? 30 : 0;
-  if (code != std::errc() || (shift == 0 && !unit.empty()) || n > UINT64_MAX >> shift) {
-    v.error("\"" + s + "\" is no size", "write it as 64Mi or 1Gi");
+  if (code != std::errc() || (shift == 0 && !unit.empty()) || n > UINT64_MAX >> shift ||
+      n << shift < kLeastMemory) {
+    v.error("\"" + s + "\" is no size from 1Mi on", "write it as 64Mi or 1Gi");
     return {};
   }
   return n << shift;
@@ -168,7 +217,8 @@ void read_workers(const Value& v, Settings& s) {
       {"cores",
        [&](const Value& x) {
          s.workers.cores.clear();
-         for (const Value& item : x.list()) {
+         const std::vector<Value> items = x.list();
+         for (const Value& item : items) {
            if (const auto core = item.integer(0, 1023)) {
              const auto n = static_cast<unsigned>(*core);
              if (std::count(s.workers.cores.begin(), s.workers.cores.end(), n) != 0) {
@@ -177,7 +227,7 @@ void read_workers(const Value& v, Settings& s) {
              s.workers.cores.push_back(n);
            }
          }
-         if (s.workers.cores.empty() || s.workers.cores.size() > 64) {
+         if (x.is_list() && (items.empty() || items.size() > 64)) {
            x.error("1 to 64 cores are expected");
          }
        }},
@@ -219,13 +269,13 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
   document.fields({
       {"node",
        [&](const Value& x) {
-         s.node = x.text();
+         s.node = read_filled(x);
          s.node_at = x.where();
        }},
       {"resources",
        [&](const Value& x) {
          for (const Value& item : x.list()) {
-           s.resources.push_back(item.text());
+           s.resources.push_back(read_filled(item));
            resources_at.push_back(item.where());
          }
        }},
@@ -254,13 +304,13 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
       {"control",
        [&](const Value& x) {
          x.fields({
-             {"socket", [&](const Value& y) { s.control.socket = y.text(); }},
-             {"metrics", [&](const Value& y) { s.control.metrics = y.text(); }},
-             {"state", [&](const Value& y) { s.control.state = y.text(); }},
+             {"socket", [&](const Value& y) { s.control.socket = read_socket(y); }},
+             {"metrics", [&](const Value& y) { s.control.metrics = read_listen(y); }},
+             {"state", [&](const Value& y) { s.control.state = read_filled(y); }},
          });
        }},
   });
-  if (s.node.empty()) {
+  if (!document.get("node")) {
     document.error("node is missing", "node: the name of this node in your Calico resources");
   }
   if (!document.get("uplink")) {

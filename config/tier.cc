@@ -27,20 +27,17 @@ void read_tier(const Value& object, Meta meta, Model& model) {
   }
   const auto spec = object.get("spec");
   if (spec) {
-    spec->fields({
-        {"order",
-         [&](const Value& x) {
-           if (!x.is_null()) {
-             t.order = x.number().value_or(t.order);
-           }
-         }},
-        {"defaultAction",
-         [&](const Value& x) {
-           if (const auto i = x.one_of({"Deny", "Pass"})) {
-             t.pass = *i == 1;
-           }
-         }},
-    });
+    spec->fields(
+        {
+            {"order", [&](const Value& x) { t.order = x.number().value_or(t.order); }},
+            {"defaultAction",
+             [&](const Value& x) {
+               if (const auto i = x.one_of({"Deny", "Pass"})) {
+                 t.pass = *i == 1;
+               }
+             }},
+        },
+        {}, Null::absent);
   }
   if (!is_dns_label(meta.name)) {
     object.error("\"" + meta.name + "\" cannot name a tier",

@@ -165,16 +165,25 @@ std::vector<std::string> Value::texts() const {
   return out;
 }
 
-std::map<std::string, std::string> Value::labels() const {
-  std::map<std::string, std::string> out;
+std::vector<std::pair<Value, Value>> Value::entries() const {
+  std::vector<std::pair<Value, Value>> out;
   if (!is_map()) {
-    error("a map of text to text is expected");
+    error("a map is expected");
     return out;
   }
   for (const auto& item : node_) {
     const std::string name = path_ + "." + item.first.Scalar();
-    const Value key(*source_, item.first, name, place(*source_, item.first.Mark()));
-    const Value value(*source_, item.second, name, place(*source_, item.second.Mark()));
+    const Where at = place(*source_, item.first.Mark());
+    out.emplace_back(Value(*source_, item.first, name, at),
+                     Value(*source_, item.second, name,
+                           item.second.IsNull() ? at : place(*source_, item.second.Mark())));
+  }
+  return out;
+}
+
+std::map<std::string, std::string> Value::labels() const {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : entries()) {
     out[key.text()] = value.is_null() ? "" : value.text();
   }
   return out;
@@ -198,6 +207,17 @@ void Value::unknown_field(const Where& at, const std::string& key,
 
 void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
                    Null null) const {
+  std::set<std::string_view> nullable;
+  for (const auto& [name, unused] : handlers) {
+    if (null == Null::absent) {
+      nullable.insert(name);
+    }
+  }
+  fields(handlers, ignored, nullable);
+}
+
+void Value::fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
+                   const std::set<std::string_view>& nullable) const {
   if (!is_map()) {
     error("a map is expected");
     return;
@@ -213,7 +233,7 @@ void Value::fields(const Handlers& handlers, const std::set<std::string_view>& i
     } else if (!item.second.IsNull()) {
       it->second(
           Value(*source_, item.second, path_ + "." + key, place(*source_, item.second.Mark())));
-    } else if (null == Null::refused) {
+    } else if (!nullable.contains(key)) {
       source_->findings->error(at, path_ + "." + key + ": has no value",
                                "leave the field out, or give it a value");
     }

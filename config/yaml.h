@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <yaml-cpp/yaml.h>
@@ -75,12 +76,17 @@ class Value {
   std::vector<Value> list() const;
   std::vector<std::string> texts() const;
   std::map<std::string, std::string> labels() const;
+  // Keys with their values, of a map whose keys are free.
+  std::vector<std::pair<Value, Value>> entries() const;
 
   // The fields of a map: handlers by key, unknown ones reported with the nearest known, those
   // in `ignored` passed over.
   using Handlers = std::map<std::string_view, std::function<void(const Value&)>>;
   void fields(const Handlers& handlers, const std::set<std::string_view>& ignored = {},
               Null null = Null::refused) const;
+  // The same, null being refused but in the fields of `nullable`, where it widens nothing.
+  void fields(const Handlers& handlers, const std::set<std::string_view>& ignored,
+              const std::set<std::string_view>& nullable) const;
   // The field of that name, if this is a map that has it and it is not null.
   std::optional<Value> get(std::string_view key) const;
 

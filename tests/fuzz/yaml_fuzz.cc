@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: any bytes as a sluice.yaml and as a file of resources, into the model.  Whatever
-// they are, nothing escapes as an exception, every finding has a place in a known file and can be
-// printed, what loads has names, and a second reading says the same.
+// they are, nothing escapes as an exception, every finding has a place in a known file and can
+// be printed, what loads has names, and a second reading says the same.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
