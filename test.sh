@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds, and runs every check: format and layering, unit tests, the
-# demo as a system test, unit tests under ASan and UBSan, the worker test under TSan.  Ends with
-# one summary line.
-#   sudo ./test.sh
+# Installs what is missing, builds, and runs every check: format, lint and layering; unit, fuzz,
+# golden and system tests; the demo; the same tests under ASan and UBSan (of the system tests
+# three files), the worker test under TSan.  Ends with one summary line.
+#   sudo ./test.sh [--long]    --long: the swap tests in full, all system tests under ASan
 set -uo pipefail
 cd "$(dirname "$0")"
+case "${1:-}" in
+  "") ;;
+  --long) export SLUICE_LONG=1 ;;
+  *) echo "usage: sudo ./test.sh [--long]" >&2; exit 2 ;;
+esac
 passed=0
 failed=0
 
@@ -31,6 +36,10 @@ formatted() {
 licensed() {
   ! git ls-files '*.h' '*.cc' '*.c' '*.sh' '*.py' 'meson.build' '*/meson.build' '.ci/*' |
     xargs grep -L 'SPDX-License-Identifier' | grep .
+}
+lint() {  # .clang-tidy, as build/compile_commands.json compiles each file
+  git ls-files 'classifier/*.cc' 'config/*.cc' 'control/*.cc' 'fastpath/*.cc' 'perf/*.cc' |
+    xargs -P "$(nproc)" -n 1 clang-tidy -p build --quiet 2>/dev/null
 }
 short_files() {
   ! sources | xargs wc -l | awk '$2 != "total" && $1 > 700' | grep .
@@ -66,9 +75,15 @@ check "layering" python3 tests/layering_test.py
 check "build" build build
 run_tests build
 check "demo" ./demo.sh
+check "lint" lint
 check "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false
 run_tests build-asan --no-suite system --no-suite threads
+if [ "${SLUICE_LONG:-}" = 1 ]; then
+  run_tests build-asan --suite system --timeout-multiplier 4
+else
+  run_tests build-asan --timeout-multiplier 4 system_forwarding system_policy system_reload
+fi
 targets=(tests/fastpath/worker_test)
 check "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
 TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" run_tests build-tsan --suite threads

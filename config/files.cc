@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 const std::string kTooLarge = "is larger than 64 MiB";
 
 std::string cannot_be_read(int error) {
-  return std::string("cannot be read: ") + std::strerror(error);
+  return std::string("cannot be read: ") + std::generic_category().message(error);
 }
 
 // Appends what `fd` gives until its end, kMaxFile or an error; errno says which error.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <new>
 
@@ -104,17 +105,17 @@ class Loader {
   void check_http() {
     for (const Policy& policy : out_.model.policies) {
       for (const auto* rules : {&policy.ingress, &policy.egress}) {
-        for (const Rule& rule : *rules) {
-          if (rule.http && out_.model.settings.policy.http_l4) {
-            out_.findings.warning(rule.where,
-                                  "the http match is ignored: policy.httpRules is l4");
-          } else if (rule.http) {
-            out_.findings.error(
-                rule.where, "http matches are not enforced yet",
-                "policy: {httpRules: l4} allows what the rest of the rule allows");
-          }
-        }
+        std::for_each(rules->begin(), rules->end(), [this](const Rule& r) { check_http(r); });
       }
+    }
+  }
+
+  void check_http(const Rule& rule) {
+    if (rule.http && out_.model.settings.policy.http_l4) {
+      out_.findings.warning(rule.where, "the http match is ignored: policy.httpRules is l4");
+    } else if (rule.http) {
+      out_.findings.error(rule.where, "http matches are not enforced yet",
+                          "policy: {httpRules: l4} allows what the rest of the rule allows");
     }
   }
 

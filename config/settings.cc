@@ -42,7 +42,7 @@ std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
 
 // A name as the kernel takes it: IFNAMSIZ bytes with the closing zero.
 std::string read_interface(const Value& v) {
-  const std::string s = v.text();
+  std::string s = v.text();
   constexpr size_t kLongest = 15;
   if (s.empty() || s.size() > kLongest || s.find_first_of("/: \t") != std::string::npos) {
     v.error("\"" + s + "\" is no interface's name");
@@ -51,7 +51,7 @@ std::string read_interface(const Value& v) {
 }
 
 std::string read_filled(const Value& v) {
-  const std::string s = v.text();
+  std::string s = v.text();
   if (v.is_scalar() && v.written().empty()) {
     v.error("is empty", "leave the field out, or give it a value");
   }
@@ -60,7 +60,7 @@ std::string read_filled(const Value& v) {
 
 // What bind() takes: a path of at most 107 bytes.
 std::string read_socket(const Value& v) {
-  const std::string s = read_filled(v);
+  std::string s = read_filled(v);
   constexpr size_t kLongest = 107;
   if (s.size() > kLongest) {
     v.error("longer than 107 bytes");
@@ -70,7 +70,7 @@ std::string read_socket(const Value& v) {
 
 // "127.0.0.1:9091" or "[::1]:9091"
 std::string read_listen(const Value& v) {
-  const std::string s = v.written();
+  std::string s = v.written();
   const size_t colon = std::min(s.rfind(':'), s.size());
   std::string_view host = std::string_view(s).substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) {
@@ -212,25 +212,27 @@ void read_path(const Value& v, Settings& s) {
   });
 }
 
+std::vector<unsigned> read_cores(const Value& v) {
+  std::vector<unsigned> cores;
+  const std::vector<Value> items = v.list();
+  for (const Value& item : items) {
+    if (const auto core = item.integer(0, 1023)) {
+      const auto n = static_cast<unsigned>(*core);
+      if (std::count(cores.begin(), cores.end(), n) != 0) {
+        item.error("core " + std::to_string(n) + " is named twice");
+      }
+      cores.push_back(n);
+    }
+  }
+  if (v.is_list() && (items.empty() || items.size() > 64)) {
+    v.error("1 to 64 cores are expected");
+  }
+  return cores;
+}
+
 void read_workers(const Value& v, Settings& s) {
   v.fields({
-      {"cores",
-       [&](const Value& x) {
-         s.workers.cores.clear();
-         const std::vector<Value> items = x.list();
-         for (const Value& item : items) {
-           if (const auto core = item.integer(0, 1023)) {
-             const auto n = static_cast<unsigned>(*core);
-             if (std::count(s.workers.cores.begin(), s.workers.cores.end(), n) != 0) {
-               item.error("core " + std::to_string(n) + " is named twice");
-             }
-             s.workers.cores.push_back(n);
-           }
-         }
-         if (x.is_list() && (items.empty() || items.size() > 64)) {
-           x.error("1 to 64 cores are expected");
-         }
-       }},
+      {"cores", [&](const Value& x) { s.workers.cores = read_cores(x); }},
       {"idle",
        [&](const Value& x) { set(s.workers.poll, read_switch(x, "poll", "adaptive")); }},
   });

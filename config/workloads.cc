@@ -62,13 +62,11 @@ void read_pod_spec(const Value& spec, Pod& p) {
   for (const std::string_view group : {"containers", "initContainers"}) {
     for (const Value& container : list_at(spec, group)) {
       for (const Value& port : list_at(container, "ports")) {
-        NamedPort named = read_named_port(port, "containerPort");
-        if (!named.name.empty()) {
-          p.ports.push_back(std::move(named));
-        }
+        p.ports.push_back(read_named_port(port, "containerPort"));
       }
     }
   }
+  std::erase_if(p.ports, [](const NamedPort& port) { return port.name.empty(); });
 }
 
 void read_pod_status(const Value& status, Pod& p) {
@@ -146,6 +144,7 @@ void read_service_account(const Value&, Meta meta, Model& model) {
   model.service_accounts.push_back({std::move(meta)});
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as all readers
 void read_service(const Value& object, Meta, Model& model) {
   if (++model.services == 1) {
     object.warning("Service objects are not applied yet: cluster addresses are not translated");

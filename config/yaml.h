@@ -40,8 +40,8 @@ enum class Null : uint8_t { refused, absent };
 
 class Value {
  public:
-  Value(const Source& source, YAML::Node node, std::string path, Where where)
-      : source_(&source), node_(std::move(node)), path_(std::move(path)), where_(where) {}
+  Value(const Source& source, const YAML::Node& node, std::string path, Where where)
+      : source_(&source), node_(node), path_(std::move(path)), where_(where) {}
 
   const Where& where() const { return where_; }
   const std::string& path() const { return path_; }

@@ -74,6 +74,7 @@ bool answered(const sockaddr_un& address) {
 
 // The group is only convenience: without it root alone may connect.
 void share_with_group(const std::string& path) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): control's thread only
   if (const group* sluice = getgrnam("sluice")) {
     static_cast<void>(chown(path.c_str(), static_cast<uid_t>(-1), sluice->gr_gid) == 0);
   }

@@ -67,6 +67,34 @@ std::string rule_text(const RuleNames& names, CounterSlot slot) {
   return text + "#" + (n.rule < 0 ? "default" : std::to_string(n.rule));
 }
 
+// The policies of a program, profiles left out, in order.
+std::vector<const ListName*> policies_in(const CompiledPolicy& policy, ProgramId program) {
+  std::vector<const ListName*> out;
+  if (program == kNoProgram) {
+    return out;
+  }
+  for (const Tier& tier : policy.rules->programs[program].tiers) {
+    for (const ListId list : tier.lists) {
+      if (!tier.profiles) {
+        out.push_back(&policy.lists[list]);
+      }
+    }
+  }
+  return out;
+}
+
+// Connections that have not expired, kMaxListed at most.
+std::vector<Connection> live(const ConnTable& table, Nanos now) {
+  std::vector<Connection> out;
+  out.reserve(std::min<size_t>(table.size(), kMaxListed));
+  table.for_each([&](ConnId, const Connection& c) {
+    if (out.size() < kMaxListed && c.deadline > now) {
+      out.push_back(c);
+    }
+  });
+  return out;
+}
+
 }  // namespace
 
 Handlers Daemon::handlers() {
@@ -128,20 +156,10 @@ json Daemon::status() const {
 }
 
 json Daemon::endpoints() const {
-  const RuleSet& rules = *built_->policy.rules;
-  // The policies of a program, profiles left out, in order.
-  const auto policies_of = [&](ProgramId id) {
+  const auto policies_of = [&](ProgramId program) {
     json out = json::array();
-    if (id == kNoProgram) {
-      return out;
-    }
-    for (const Tier& tier : rules.programs[id].tiers) {
-      for (const ListId list : tier.lists) {
-        const ListName& n = built_->policy.lists[list];
-        if (!tier.profiles) {
-          out.push_back(n.namespace_name.empty() ? n.name : n.namespace_name + "/" + n.name);
-        }
-      }
+    for (const ListName* n : policies_in(built_->policy, program)) {
+      out.push_back(n->namespace_name.empty() ? n->name : n->namespace_name + "/" + n->name);
     }
     return out;
   };
@@ -174,17 +192,9 @@ json Daemon::policies() const {
            std::set<std::string>>
       rows;
   for (const LocalEndpoint& e : built_->policy.endpoints) {
-    for (const ProgramId id : {e.ingress, e.egress}) {
-      if (id == kNoProgram) {
-        continue;
-      }
-      for (const Tier& tier : built_->policy.rules->programs[id].tiers) {
-        for (const ListId list : tier.lists) {
-          const ListName& n = built_->policy.lists[list];
-          if (!tier.profiles) {
-            rows[{n.tier, n.kind, n.namespace_name, n.name}].insert(e.interface_name);
-          }
-        }
+    for (const ProgramId program : {e.ingress, e.egress}) {
+      for (const ListName* n : policies_in(built_->policy, program)) {
+        rows[{n->tier, n->kind, n->namespace_name, n->name}].insert(e.interface_name);
       }
     }
   }
@@ -243,14 +253,7 @@ json Daemon::connections() const {
   const Nanos now = monotonic_now();
   for (const auto& worker : workers_) {
     std::vector<Connection> copies;
-    worker->call([&](const ConnTable& table) {
-      copies.reserve(std::min<size_t>(table.size(), kMaxListed));
-      table.for_each([&](ConnId, const Connection& c) {
-        if (copies.size() < kMaxListed && c.deadline > now) {
-          copies.push_back(c);
-        }
-      });
-    });
+    worker->call([&](const ConnTable& table) { copies = live(table, now); });
     for (const Connection& c : copies) {
       if (out.size() == kMaxListed) {
         break;

@@ -33,8 +33,8 @@ std::vector<LabelsId> LabelIndex::candidates(const Selector& selector) const {
       holders = key->second.all;
     } else {
       for (const std::string& value : *term.values) {
-        if (const auto of = key->second.by_value.find(value);
-            of != key->second.by_value.end()) {
+        const auto [first, last] = key->second.by_value.equal_range(value);
+        for (auto of = first; of != last; ++of) {
           holders.insert(holders.end(), of->second.begin(), of->second.end());
         }
       }

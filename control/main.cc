@@ -69,6 +69,7 @@ int replay(const sluice::config::Loaded& loaded, const std::string& directory) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is left to throw is std::bad_alloc
 int main(int argc, char** argv) {
   CLI::App app{"sluiced: a userspace firewall between a node's uplink and its pods"};
   app.set_version_flag("--version", std::string("sluiced ") + SLUICE_VERSION);

@@ -34,7 +34,8 @@ constexpr MacAddress kKernelMac = {{0x02, 0x51, 0x1c, 0xff, 0xff, 0xff}};
 struct Captures {
   std::map<PortId, std::unique_ptr<PortPcap>> ports;
 
-  Status open(const std::string& directory, PortId id, Port::Info info, Buffers& buffers) {
+  Status open(const std::string& directory, PortId id, const Port::Info& info,
+              Buffers& buffers) {
     const std::string base = directory + "/" + info.name;
     std::optional<std::string> in = base + ".in.pcap";
     if (!std::filesystem::exists(*in)) {
@@ -175,6 +176,35 @@ Status write_counters(const std::string& directory, const Counters& counters,
   return Ok{};
 }
 
+// Every frame through the pipeline, in the captures' order and by their clock.
+void run_all(Captures& captures, const View& view, Pipeline& pipeline, Output& output) {
+  Nanos now = 0;
+  Nanos ticked = 0;
+  for (PortId id = captures.next(); id != kNoPort; id = captures.next()) {
+    PortPcap& port = *captures.ports[id];
+    now = std::max<Nanos>(now, *port.next_time());
+    for (auto& [unused, each] : captures.ports) {
+      each->set_now(now);
+    }
+    pipeline.begin(view, kClockStart + now);
+    if (now - ticked >= kTick) {
+      pipeline.tick();
+      ticked = now;
+    }
+    rte_mbuf* frame = nullptr;
+    if (port.receive({&frame, 1}) == 1) {
+      meta(frame).index = port.last_index();
+      pipeline.receive({&frame, 1}, id);
+    }
+    // What an ARP answer sets free leaves at the answer's time.
+    output.release_held();
+    output.flush();
+  }
+  pipeline.tick();
+  output.free_held();
+  pipeline.fold_all();
+}
+
 }  // namespace
 
 Status replay(const config::Loaded& loaded, const std::string& directory) {
@@ -218,31 +248,7 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
       std::make_unique<Pipeline>(Pipeline::Options{0, 1, 1, true}, connections, output);
   const View view = view_of(built, captures);
 
-  Nanos now = 0;
-  Nanos ticked = 0;
-  for (PortId id = captures.next(); id != kNoPort; id = captures.next()) {
-    PortPcap& port = *captures.ports[id];
-    now = std::max<Nanos>(now, *port.next_time());
-    for (auto& [unused, each] : captures.ports) {
-      each->set_now(now);
-    }
-    pipeline->begin(view, kClockStart + now);
-    if (now - ticked >= kTick) {
-      pipeline->tick();
-      ticked = now;
-    }
-    rte_mbuf* frame = nullptr;
-    if (port.receive({&frame, 1}) == 1) {
-      meta(frame).index = port.last_index();
-      pipeline->receive({&frame, 1}, id);
-    }
-    // What an ARP answer sets free leaves at the answer's time.
-    output.release_held();
-    output.flush();
-  }
-  pipeline->tick();
-  output.free_held();
-  pipeline->fold_all();
+  run_all(captures, view, *pipeline, output);
   for (auto& [id, port] : captures.ports) {
     if (Status s = port->flush(); !s) {
       return s;

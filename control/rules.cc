@@ -171,11 +171,11 @@ SetId RuleCompiler::port_set(const std::string& name, const std::optional<Select
       continue;
     }
     for (const config::NamedPort& port : w.ports) {
-      const bool fits = port.name == name && (number < 0 || port.protocol == number);
+      if (port.name != name || (number >= 0 && port.protocol != number)) {
+        continue;
+      }
       for (const Address& address : w.endpoint.addresses) {
-        if (fits) {
-          members.push_back({address, port.protocol, port.port});
-        }
+        members.push_back({address, port.protocol, port.port});
       }
     }
   }

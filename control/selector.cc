@@ -205,7 +205,7 @@ class Parser {
   }
 
   NodePtr closed(const char* opening, NodePtr node) {
-    return take(")") ? node : fail(std::string("no closing ')' after ") + opening);
+    return take(")") ? std::move(node) : fail(std::string("no closing ')' after ") + opening);
   }
 
   NodePtr parentheses() {

@@ -133,6 +133,7 @@ void add_live(CLI::App& app, Arguments& a, Run& run) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is left to throw is std::bad_alloc
 int main(int argc, char** argv) {
   Arguments arguments;
   Run run;

@@ -78,7 +78,7 @@ double cycles_per_packet(Subject& subject, const Scene& scene, Order& order,
   const uint64_t packets = rounds * kRing;
   if (subject.sent() - sent != packets) {
     std::fprintf(stderr, "only %lu of %lu packets came out\n", subject.sent() - sent, packets);
-    std::exit(1);
+    std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
   }
   return static_cast<double>(spent) / static_cast<double>(packets);
 }
@@ -244,6 +244,7 @@ int run(const Settings& settings) {
 }  // namespace
 }  // namespace sluice::perf
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is left to throw is std::bad_alloc
 int main(int argc, char** argv) {
   using namespace sluice::perf;
   Settings s;

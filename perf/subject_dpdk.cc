@@ -35,7 +35,7 @@ struct Ports {
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "peer: %s\n", what);
-  std::exit(1);
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
 }
 
 class PlainDpdk : public Subject {

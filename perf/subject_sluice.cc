@@ -125,7 +125,7 @@ class Sluice : public Subject {
     }
     if (table_.size() != scene.flows || sent() != 3 * uint64_t{scene.flows}) {
       std::fprintf(stderr, "only %u of %u flows could be opened\n", table_.size(), scene.flows);
-      std::exit(1);
+      std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
     }
   }
   void shake(const Scene& scene, std::span<const uint32_t> flows, std::span<rte_mbuf*> frames) {
