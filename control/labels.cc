@@ -21,6 +21,19 @@ LabelsId LabelIndex::add(const config::Labels& labels) {
   return id;
 }
 
+std::vector<LabelsId> LabelIndex::holders_of(const Key& key, const Selector::Term& term) {
+  if (!term.values) {
+    return key.all;
+  }
+  std::vector<LabelsId> out;
+  for (const std::string& value : *term.values) {
+    if (const auto of = key.by_value.find(value); of != key.by_value.end()) {
+      out.insert(out.end(), of->second.begin(), of->second.end());
+    }
+  }
+  return out;
+}
+
 std::vector<LabelsId> LabelIndex::candidates(const Selector& selector) const {
   std::optional<std::vector<LabelsId>> fewest;
   for (const Selector::Term& term : selector.required_terms()) {
@@ -28,17 +41,7 @@ std::vector<LabelsId> LabelIndex::candidates(const Selector& selector) const {
     if (key == keys_.end()) {
       return {};
     }
-    std::vector<LabelsId> holders;
-    if (!term.values) {
-      holders = key->second.all;
-    } else {
-      for (const std::string& value : *term.values) {
-        const auto [first, last] = key->second.by_value.equal_range(value);
-        for (auto of = first; of != last; ++of) {
-          holders.insert(holders.end(), of->second.begin(), of->second.end());
-        }
-      }
-    }
+    std::vector<LabelsId> holders = holders_of(key->second, term);
     if (!fewest || holders.size() < fewest->size()) {
       fewest = std::move(holders);
     }

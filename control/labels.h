@@ -35,6 +35,7 @@ class LabelIndex {
     std::vector<LabelsId> all;
     std::unordered_map<std::string, std::vector<LabelsId>> by_value;
   };
+  static std::vector<LabelsId> holders_of(const Key& key, const Selector::Term& term);
   std::vector<LabelsId> candidates(const Selector& selector) const;
 
   std::map<config::Labels, LabelsId> ids_;

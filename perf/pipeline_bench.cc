@@ -23,7 +23,7 @@ namespace sluice::perf {
 namespace {
 
 constexpr unsigned kRing = 1024;  // frames that lie ready, as in a NIC's ring
-constexpr uint64_t kLeastPackets = 512u * 1024;
+constexpr uint64_t kLeastPackets = 524288;
 constexpr const char* kFloor = "floor";
 constexpr const char* kPeerDoes =
     "rte_hash (CRC) 5-tuple bulk lookup, rte_lpm bulk lookup, one counter entry per flow, TTL "
