@@ -119,6 +119,33 @@ def test_on_exit_kernel_gives_pods_back_to_the_kernel(node, pod1, nginx1, kernel
     exchange_tcp(pod1, nginx1)
 
 
+@pytest.fixture
+def huge_pages():
+    """300 MiB of them, which is more than the buffers of a small node need."""
+    path, wanted = "/proc/sys/vm/nr_hugepages", 150
+    with open(path, "r+") as f:
+        before = int(f.read())
+        f.seek(0)
+        f.write(str(before + wanted))
+    yield int(open(path).read()) - before == wanted
+    with open(path, "w") as f:
+        f.write(str(before))
+
+
+def test_huge_pages_are_used_when_there_and_not_needed(node, pod1, nginx1, huge_pages):
+    if not huge_pages:
+        pytest.skip("the kernel has no 300 MiB of huge pages free")
+    node.start()
+    assert node.query("status")["huge_pages"]
+    exchange_tcp(pod1, nginx1)
+    assert node.stop() == 0
+    with open("/proc/sys/vm/nr_hugepages", "w") as f:
+        f.write("0")
+    node.start()
+    assert not node.query("status")["huge_pages"]
+    exchange_tcp(pod1, nginx1)
+
+
 def test_an_idle_adaptive_daemon_needs_next_to_no_cpu(node, peer, pod1, nginx1, far):
     node.start()
     exchange_tcp(pod1, far)
