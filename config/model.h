@@ -225,6 +225,18 @@ struct ServiceAccount {
   Meta meta;
 };
 
+// discovery.k8s.io/v1: who stands behind a service.
+struct EndpointSlice {
+  struct Port {
+    uint8_t protocol = proto::kTcp;
+    uint16_t port = 0;
+  };
+  Meta meta;
+  std::string service;  // of the label kubernetes.io/service-name, in its own namespace
+  std::vector<Address> addresses;
+  std::vector<Port> ports;  // those that have a number
+};
+
 enum class EncapMode : uint8_t { never, always, cross_subnet };
 struct IpPool {
   Meta meta;
@@ -329,6 +341,7 @@ struct Model {
   std::vector<Pod> pods;
   std::vector<Namespace> namespaces;
   std::vector<ServiceAccount> service_accounts;
+  std::vector<EndpointSlice> endpoint_slices;
   std::vector<IpPool> ip_pools;
   std::vector<Node> nodes;
   std::vector<Block> blocks;

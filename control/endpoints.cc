@@ -167,6 +167,16 @@ void check_local(const config::Model& model, const Inventory& inventory,
   }
 }
 
+// Every address with every port: conditions are not asked (semantics 3.6).
+void add_slice(const config::EndpointSlice& slice, ServiceMembers& to) {
+  for (const Address& address : slice.addresses) {
+    to.addresses.push_back(Prefix::of(address, 128));
+    for (const config::EndpointSlice::Port& port : slice.ports) {
+      to.ports.push_back({address, port.protocol, port.port});
+    }
+  }
+}
+
 }  // namespace
 
 Profiles all_profiles(const config::Model& model) {
@@ -221,6 +231,9 @@ Inventory take_inventory(const config::Model& model, const Profiles& profiles,
       inherit(labels, {namespace_profile(set.meta.namespace_name)}, profiles);
     }
     out.sets.push_back({set.nets, out.index.add(labels)});
+  }
+  for (const config::EndpointSlice& slice : model.endpoint_slices) {
+    add_slice(slice, out.services[{slice.meta.namespace_name, slice.service}]);
   }
   check_local(model, out, profiles, findings);
   return out;
