@@ -24,6 +24,7 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {kCalico, "BlockAffinity", false, read_block},
+    {kCalico, "FelixConfiguration", false, read_felix_configuration},
     {kCalico, "GlobalNetworkPolicy", false, read_policy},
     {kCalico, "GlobalNetworkSet", false, read_network_set},
     {kCalico, "IPAMBlock", false, read_block},
@@ -50,7 +51,6 @@ constexpr std::string_view kDeciding[] = {
     "AdminNetworkPolicy",
     "BaselineAdminNetworkPolicy",
     "ClusterNetworkPolicy",
-    "FelixConfiguration",
     "GlobalNetworkPolicy",
     "HostEndpoint",
     "NetworkPolicy",
