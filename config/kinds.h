@@ -45,6 +45,10 @@ void read_pod(const Value& object, Meta meta, Model& model);
 void read_namespace(const Value& object, Meta meta, Model& model);
 void read_service_account(const Value& object, Meta meta, Model& model);
 void read_service(const Value& object, Meta meta, Model& model);
+// endpoint_slice.cc
+void read_endpoint_slice(const Value& object, Meta meta, Model& model);
+// felix_configuration.cc
+void read_felix_configuration(const Value& object, Meta meta, Model& model);
 // nodes.cc
 void read_pool(const Value& object, Meta meta, Model& model);
 void read_node(const Value& object, Meta meta, Model& model);

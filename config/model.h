@@ -225,6 +225,39 @@ struct ServiceAccount {
   Meta meta;
 };
 
+// discovery.k8s.io/v1: who stands behind a service.
+struct EndpointSlice {
+  struct Port {
+    uint8_t protocol = proto::kTcp;
+    uint16_t port = 0;
+  };
+  Meta meta;
+  std::string service;  // of the label kubernetes.io/service-name, in its own namespace
+  std::vector<Address> addresses;
+  std::vector<Port> ports;  // those that have a number
+};
+
+enum class EndpointToHost : uint8_t { drop, accept, return_ };
+// Traffic of host endpoints that policy cannot cut.
+struct FailsafePort {
+  uint8_t protocol = proto::kTcp;
+  uint16_t port = 0;
+  std::optional<Prefix> net;  // of the other end
+  friend bool operator==(const FailsafePort&, const FailsafePort&) = default;
+};
+// What is not given is not set: control/felix joins `default`, `node.<name>` and the defaults.
+struct FelixConfiguration {
+  Meta meta;
+  std::optional<bool> any_source;  // workloadSourceSpoofing: Any
+  std::optional<bool> allow_ipip;  // from workloads
+  std::optional<bool> allow_vxlan;
+  std::optional<EndpointToHost> endpoint_to_host;
+  std::optional<std::vector<Prefix>> external_nodes;
+  std::optional<std::vector<std::string>> interface_prefixes;
+  std::optional<std::vector<FailsafePort>> failsafe_inbound;
+  std::optional<std::vector<FailsafePort>> failsafe_outbound;
+};
+
 enum class EncapMode : uint8_t { never, always, cross_subnet };
 struct IpPool {
   Meta meta;
@@ -329,6 +362,8 @@ struct Model {
   std::vector<Pod> pods;
   std::vector<Namespace> namespaces;
   std::vector<ServiceAccount> service_accounts;
+  std::vector<EndpointSlice> endpoint_slices;
+  std::vector<FelixConfiguration> felix_configurations;
   std::vector<IpPool> ip_pools;
   std::vector<Node> nodes;
   std::vector<Block> blocks;

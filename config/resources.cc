@@ -12,6 +12,7 @@ constexpr size_t kMaxName = 253;
 constexpr std::string_view kCalico = "projectcalico.org/v3";
 constexpr std::string_view kCalicoStored = "crd.projectcalico.org/v1";  // the same, as stored
 constexpr std::string_view kNetworking = "networking.k8s.io/v1";
+constexpr std::string_view kDiscovery = "discovery.k8s.io/v1";
 constexpr std::string_view kCore = "v1";
 
 struct Kind {
@@ -23,6 +24,7 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {kCalico, "BlockAffinity", false, read_block},
+    {kCalico, "FelixConfiguration", false, read_felix_configuration},
     {kCalico, "GlobalNetworkPolicy", false, read_policy},
     {kCalico, "GlobalNetworkSet", false, read_network_set},
     {kCalico, "IPAMBlock", false, read_block},
@@ -36,6 +38,7 @@ constexpr Kind kKinds[] = {
     {kCalico, "StagedNetworkPolicy", true, read_policy},
     {kCalico, "Tier", false, read_tier},
     {kCalico, "WorkloadEndpoint", true, read_workload_endpoint},
+    {kDiscovery, "EndpointSlice", true, read_endpoint_slice},
     {kNetworking, "NetworkPolicy", true, read_kubernetes_policy},
     {kCore, "Namespace", false, read_namespace},
     {kCore, "Pod", true, read_pod},
@@ -48,8 +51,6 @@ constexpr std::string_view kDeciding[] = {
     "AdminNetworkPolicy",
     "BaselineAdminNetworkPolicy",
     "ClusterNetworkPolicy",
-    "EndpointSlice",
-    "FelixConfiguration",
     "GlobalNetworkPolicy",
     "HostEndpoint",
     "NetworkPolicy",

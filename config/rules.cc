@@ -68,15 +68,18 @@ std::vector<Prefix> read_nets(const Value& v) {
   return out;
 }
 
-void check_entity(const Value& v, const EntityRule& e) {
+void check_entity(const Value& v, const EntityRule& e, bool source) {
   const bool by_labels = !e.selector.empty() || !e.not_selector.empty() ||
                          !e.namespace_selector.empty() || e.service_accounts.has_value();
   if (e.services && (by_labels || !e.nets.empty() || !e.not_nets.empty())) {
     v.error("services cannot be combined with selectors, serviceAccounts or nets");
   }
+  if (e.services && !source && (!e.ports.empty() || !e.not_ports.empty())) {
+    v.error("services of a destination have ports of their own: no ports or notPorts");
+  }
 }
 
-EntityRule read_entity(const Value& v) {
+EntityRule read_entity(const Value& v, bool source) {
   EntityRule e;
   v.fields({
       {"nets", [&](const Value& x) { e.nets = read_nets(x); }},
@@ -108,7 +111,7 @@ EntityRule read_entity(const Value& v) {
       {"ports", [&](const Value& x) { e.ports = read_ports(x); }},
       {"notPorts", [&](const Value& x) { e.not_ports = read_ports(x); }},
   });
-  check_entity(v, e);
+  check_entity(v, e, source);
   return e;
 }
 
@@ -198,8 +201,8 @@ Rule read_rule(const Value& v, bool ingress) {
       {"notProtocol", [&](const Value& x) { r.not_protocol = read_protocol(x); }},
       {"icmp", [&](const Value& x) { r.icmp = read_icmp(x); }},
       {"notICMP", [&](const Value& x) { r.not_icmp = read_icmp(x); }},
-      {"source", [&](const Value& x) { r.source = read_entity(x); }},
-      {"destination", [&](const Value& x) { r.destination = read_entity(x); }},
+      {"source", [&](const Value& x) { r.source = read_entity(x, true); }},
+      {"destination", [&](const Value& x) { r.destination = read_entity(x, false); }},
       {"http",
        [&](const Value& x) {
          r.http = true;
@@ -217,6 +220,10 @@ Rule read_rule(const Value& v, bool ingress) {
   }
   if (r.http && r.action != Action::allow) {
     v.error("http is for Allow rules only");
+  }
+  if ((ingress ? r.destination : r.source).services) {
+    v.error(ingress ? "services in an ingress rule belong to its source"
+                    : "services in an egress rule belong to its destination");
   }
   check_rule(v, r);
   return r;

@@ -189,9 +189,9 @@ std::map<std::string, std::string> Value::labels() const {
   return out;
 }
 
-void Value::unknown_field(const Where& at, const std::string& key,
-                          const Handlers& handlers) const {
-  std::vector<std::string_view> known;
+void Value::unknown_field(const Where& at, const std::string& key, const Handlers& handlers,
+                          const std::set<std::string_view>& ignored) const {
+  std::vector<std::string_view> known(ignored.begin(), ignored.end());
   for (const auto& [name, unused] : handlers) {
     known.push_back(name);
   }
@@ -228,7 +228,7 @@ void Value::fields(const Handlers& handlers, const std::set<std::string_view>& i
     const auto it = handlers.find(key);
     if (it == handlers.end()) {
       if (!ignored.contains(key)) {
-        unknown_field(at, key, handlers);
+        unknown_field(at, key, handlers, ignored);
       }
     } else if (!item.second.IsNull()) {
       it->second(

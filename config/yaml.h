@@ -91,7 +91,8 @@ class Value {
   std::optional<Value> get(std::string_view key) const;
 
  private:
-  void unknown_field(const Where& at, const std::string& key, const Handlers& handlers) const;
+  void unknown_field(const Where& at, const std::string& key, const Handlers& handlers,
+                     const std::set<std::string_view>& ignored) const;
 
   const Source* source_;
   YAML::Node node_;

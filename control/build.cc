@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "control/felix.h"
+
 namespace sluice::control {
 namespace {
 
@@ -37,12 +39,13 @@ void check_node(const config::Model& model, config::Findings& findings) {
                      : "did you mean \"" + near + "\"?");
 }
 
-PathOptions path_options(const config::Settings& settings) {
+PathOptions path_options(const config::Settings& settings, const Felix& felix) {
   PathOptions o;
   o.ip_options = settings.path.ip_options == config::Ipv4Options::allow;
   o.verify_l4_all = settings.path.l4_checksum == config::ChecksumMode::full;
   o.verify_l4_control = settings.path.l4_checksum != config::ChecksumMode::off;
   o.transit = settings.path.transit_allow;
+  o.endpoint_to_host = felix.endpoint_to_host != config::EndpointToHost::drop;
   o.recheck = settings.connections.recheck;
   o.tcp_loose = settings.path.tcp_loose != config::TcpLoose::off;
   o.tcp_grace = settings.path.tcp_loose == config::TcpLoose::grace;
@@ -51,12 +54,14 @@ PathOptions path_options(const config::Settings& settings) {
 }
 
 Endpoint make_endpoint(const LocalEndpoint& local, EndpointId id,
-                       const config::Settings& settings) {
+                       const config::Settings& settings, const Felix& felix) {
   Endpoint e;
   e.port = EndpointSlots::port_of(id);
   e.worker = static_cast<uint8_t>(id % std::max<size_t>(settings.workers.cores.size(), 1));
   e.ready = local.ingress != kNoProgram && local.egress != kNoProgram;
   e.allow_tunnels = settings.path.tun_from_workload;
+  e.allow_ipip = felix.allow_ipip;
+  e.allow_vxlan = felix.allow_vxlan;
   e.ingress = local.ingress;
   e.egress = local.egress;
   for (const Address& address : local.addresses) {
@@ -70,8 +75,8 @@ Endpoint make_endpoint(const LocalEndpoint& local, EndpointId id,
 }
 
 // Puts every local endpoint into its slot.
-void add_endpoints(const config::Settings& settings, EndpointSlots& slots, Built& built,
-                   Generation& generation, config::Findings& findings) {
+void add_endpoints(const config::Settings& settings, const Felix& felix, EndpointSlots& slots,
+                   Built& built, Generation& generation, config::Findings& findings) {
   for (const LocalEndpoint& local : built.policy.endpoints) {
     const auto id = slots.assign(local.interface_name);
     built.endpoint_ids.push_back(id.value_or(kNoEndpoint));
@@ -89,7 +94,7 @@ void add_endpoints(const config::Settings& settings, EndpointSlots& slots, Built
       continue;
     }
     Endpoint& endpoint = generation.endpoints[id];
-    endpoint = make_endpoint(built.policy.endpoints[i], id, settings);
+    endpoint = make_endpoint(built.policy.endpoints[i], id, settings, felix);
     generation.endpoint_of_port[endpoint.port] = id;
     for (const Ip4 address : endpoint.addresses) {
       generation.by_address[address.value] = id;
@@ -127,11 +132,14 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   }
   auto generation = std::make_shared<Generation>();
   generation->number = previous == nullptr ? 1 : previous->generation->number + 1;
-  generation->options = path_options(model.settings);
+  const Felix felix = felix_of(model);
+  check_felix(model, findings);
+  built.endpoint_to_host_said_by = felix.endpoint_to_host_said_by;
+  generation->options = path_options(model.settings, felix);
   const bool same_rules = previous != nullptr && previous->policy.rules == built.policy.rules;
   generation->matcher = same_rules ? previous->generation->matcher
                                    : std::make_shared<const Linear>(built.policy.rules);
-  add_endpoints(model.settings, registries.endpoints, built, *generation, findings);
+  add_endpoints(model.settings, felix, registries.endpoints, built, *generation, findings);
 
   built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints, findings);
   built.route_entries = route_entries(built.routes);

@@ -35,6 +35,7 @@ struct Built {
   std::vector<Lpm4::Entry> route_entries;  // of generation->routes, by prefix
   std::vector<Prefix> remote_blocks;
   std::optional<Ip4> tunnel_address;
+  std::string endpoint_to_host_said_by;  // the FelixConfiguration's name
 
   // The endpoint's names, or nullptr for a free slot.
   const LocalEndpoint* endpoint(EndpointId id) const;

@@ -5,6 +5,9 @@
 #include <set>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
+#include "control/felix.h"
 #include "control/kubernetes.h"
 
 namespace sluice::control {
@@ -92,12 +95,38 @@ std::vector<Address> addresses_of(const config::Pod& p) {
   return out;
 }
 
-Workload from_pod(const config::Pod& p) {
+// The CIDRs of a JSON list in an annotation; what is none is a finding.
+std::vector<Prefix> noted_prefixes(const config::Pod& p, config::Findings& findings) {
+  constexpr const char* kKey = "cni.projectcalico.org/allowedSourcePrefixes";
+  std::vector<Prefix> out;
+  const auto note = p.meta.annotations.find(kKey);
+  if (note == p.meta.annotations.end() || note->second.empty()) {
+    return out;
+  }
+  const auto list = nlohmann::json::parse(note->second, nullptr, false);
+  bool good = list.is_array();
+  for (const auto& item : list) {
+    const auto prefix =
+        item.is_string() ? parse_prefix(item.get_ref<const std::string&>()) : std::nullopt;
+    good = good && prefix.has_value();
+    out.push_back(prefix.value_or(Prefix{}));
+  }
+  if (!good) {
+    findings.error(p.meta.where,
+                   "pod \"" + p.meta.name + "\": annotation " + kKey + " is no list of CIDRs",
+                   "write it as '[\"10.9.0.0/16\"]'");
+    return {};
+  }
+  return out;
+}
+
+Workload from_pod(const config::Pod& p, const Felix& felix, config::Findings& findings) {
   Workload out;
   LocalEndpoint& e = out.endpoint;
   e.namespace_name = p.meta.namespace_name;
   e.name = p.meta.name;
-  e.interface_name = pod_interface(p.meta.namespace_name, p.meta.name);
+  e.interface_name =
+      pod_interface(p.meta.namespace_name, p.meta.name, felix.interface_prefixes.front());
   e.addresses = addresses_of(p);
   e.labels = p.meta.labels;
   e.labels[kNamespaceLabel] = p.meta.namespace_name;
@@ -108,6 +137,7 @@ Workload from_pod(const config::Pod& p) {
     e.labels[kAccountLabel] = p.service_account;
     e.profiles.push_back(account_profile(p.meta.namespace_name, p.service_account));
   }
+  e.allowed_sources = noted_prefixes(p, findings);
   e.where = p.meta.where;
   out.node = p.node;
   out.ports = p.ports;
@@ -127,7 +157,7 @@ bool usable(const Workload& w, const std::string& kind, config::Findings& findin
 }
 
 void check_local(const config::Model& model, const Inventory& inventory,
-                 const Profiles& profiles, config::Findings& findings) {
+                 const Profiles& profiles, bool any_source, config::Findings& findings) {
   std::map<Address, const LocalEndpoint*> addresses;
   std::map<std::string, const LocalEndpoint*> interfaces;
   std::set<std::string> missing;
@@ -139,6 +169,11 @@ void check_local(const config::Model& model, const Inventory& inventory,
     const LocalEndpoint& e = w.endpoint;
     if (w.node != model.settings.node) {
       continue;
+    }
+    if (!e.allowed_sources.empty() && !any_source) {
+      findings.error(
+          e.where, "\"" + e.name + "\" asks for sources besides its own addresses",
+          "FelixConfiguration \"default\" with workloadSourceSpoofing: Any allows it");
     }
     for (const Address& address : e.addresses) {
       const auto [it, fresh] = addresses.emplace(address, &e);
@@ -163,6 +198,16 @@ void check_local(const config::Model& model, const Inventory& inventory,
                              ? "add the Namespace \"" + profile.substr(4) + "\""
                              : "");
       }
+    }
+  }
+}
+
+// Every address with every port: conditions are not asked (semantics 3.6).
+void add_slice(const config::EndpointSlice& slice, ServiceMembers& to) {
+  for (const Address& address : slice.addresses) {
+    to.addresses.push_back(Prefix::of(address, 128));
+    for (const config::EndpointSlice::Port& port : slice.ports) {
+      to.ports.push_back({address, port.protocol, port.port});
     }
   }
 }
@@ -196,6 +241,7 @@ Profiles all_profiles(const config::Model& model) {
 Inventory take_inventory(const config::Model& model, const Profiles& profiles,
                          config::Findings& findings) {
   Inventory out;
+  const Felix felix = felix_of(model);
   std::set<std::pair<std::string, std::string>> known;  // namespace, pod
   const auto add = [&](Workload w, const std::string& kind) {
     if (usable(w, kind, findings)) {
@@ -211,7 +257,7 @@ Inventory take_inventory(const config::Model& model, const Profiles& profiles,
   for (const config::Pod& pod : model.pods) {
     const bool eligible = !pod.node.empty() && !pod.host_network && !finished(pod);
     if (eligible && !known.contains({pod.meta.namespace_name, pod.meta.name})) {
-      add(from_pod(pod), "Pod");
+      add(from_pod(pod, felix, findings), "Pod");
     }
   }
   for (const config::NetworkSet& set : model.network_sets) {
@@ -222,7 +268,10 @@ Inventory take_inventory(const config::Model& model, const Profiles& profiles,
     }
     out.sets.push_back({set.nets, out.index.add(labels)});
   }
-  check_local(model, out, profiles, findings);
+  for (const config::EndpointSlice& slice : model.endpoint_slices) {
+    add_slice(slice, out.services[{slice.meta.namespace_name, slice.service}]);
+  }
+  check_local(model, out, profiles, felix.any_source, findings);
   return out;
 }
 

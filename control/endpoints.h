@@ -9,8 +9,10 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "classifier/ip_set.h"
 #include "config/findings.h"
 #include "config/model.h"
 #include "control/compile.h"
@@ -34,10 +36,18 @@ struct LabelledSet {
   LabelsId labels = 0;
 };
 
+// Who stands behind a service.
+struct ServiceMembers {
+  std::vector<Prefix> addresses;
+  std::vector<PortSet::Member> ports;
+};
+using ServiceName = std::pair<std::string, std::string>;  // namespace, name
+
 struct Inventory {
   LabelIndex index;
   std::vector<Workload> workloads;  // of all nodes
   std::vector<LabelledSet> sets;
+  std::map<ServiceName, ServiceMembers> services;  // that have an EndpointSlice
 };
 
 // Findings: workloads that cannot be endpoints, profiles that do not exist, two local endpoints

@@ -210,7 +210,7 @@ DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunne
   }
   if (p.origin.port == kUplinkPort && protocol == proto::kIpip &&
       routes.own.contains(p.key.dst.v4().value)) {
-    in_tunnel = routes.peers.contains(p.key.src.v4().value);
+    in_tunnel = may_tunnel_to_us(routes, p.key.src.v4());
     return in_tunnel ? DropReason::none : DropReason::tun_src;
   }
   return routes.broadcasts.contains(p.key.dst.v4().value) ? DropReason::ip4_dst
@@ -220,8 +220,7 @@ DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunne
 // What only a packet that opens a connection may not be.
 DropReason check_opening(const Generation& g, const Packet& p) {
   const EndpointId source = g.endpoint_at(p.origin.port);
-  if (source != kNoEndpoint && !g.endpoints[source].allow_tunnels &&
-      is_tunnel(p.key.protocol, p.key.dst_port)) {
+  if (source != kNoEndpoint && !may_send(g.endpoints[source], p.key.protocol, p.key.dst_port)) {
     return DropReason::tun_from_workload;
   }
   const uint8_t type = p.key.icmp_type();
@@ -329,6 +328,18 @@ DropReason ask(const Built& built, ProgramId program, Direction direction, const
                                         : DropReason::policy_deny_ingress;
 }
 
+// What defaultEndpointToHostAction: Drop did, as a step of the trail.
+json to_host_step(const Built& built) {
+  return {{"direction", "egress"},
+          {"tier", "__HOST__"},
+          {"policy",
+           {{"kind", "FelixConfiguration"},
+            {"namespace", ""},
+            {"name", built.endpoint_to_host_said_by}}},
+          {"rule", -1},
+          {"action", "deny"}};
+}
+
 json answer(std::string_view verdict, DropReason reason, bool by_policy, json trail) {
   json out = {{"verdict", verdict}, {"reason", nullptr}, {"tier", nullptr},
               {"policy", nullptr},  {"rule", nullptr},   {"direction", nullptr},
@@ -358,6 +369,12 @@ json judge_by_policy(const Built& built, const FlowKey& key, const Way& way, boo
                  : DropReason::policy_not_ready;
   };
   ask_end(way.source, Direction::egress);
+  if (reason == DropReason::none) {
+    reason = check_to_host(*built.generation, way.source, key.dst.v4());
+    if (reason != DropReason::none) {
+      trail.push_back(to_host_step(built));
+    }
+  }
   ask_end(way.destination, Direction::ingress);
   const bool by_policy = reason != DropReason::policy_not_ready;
   return answer(reason == DropReason::none ? "allow" : "deny", reason, by_policy,

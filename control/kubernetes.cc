@@ -278,9 +278,10 @@ std::string account_profile(const std::string& namespace_name, const std::string
   return "ksa." + namespace_name + "." + account;
 }
 
-std::string pod_interface(const std::string& namespace_name, const std::string& pod) {
+std::string pod_interface(const std::string& namespace_name, const std::string& pod,
+                          const std::string& prefix) {
   constexpr size_t kDigits = 11;
-  return "cali" + sha1_hex(namespace_name + "." + pod).substr(0, kDigits);
+  return prefix + sha1_hex(namespace_name + "." + pod).substr(0, kDigits);
 }
 
 }  // namespace sluice::control

@@ -30,7 +30,8 @@ config::Profile to_profile(const config::ServiceAccount& object);
 std::string namespace_profile(const std::string& namespace_name);
 std::string account_profile(const std::string& namespace_name, const std::string& account);
 // The host's end of a pod's veth pair.
-std::string pod_interface(const std::string& namespace_name, const std::string& pod);
+std::string pod_interface(const std::string& namespace_name, const std::string& pod,
+                          const std::string& prefix = "cali");
 
 }  // namespace sluice::control
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string>
 
+#include "control/felix.h"
+
 namespace sluice::control {
 namespace {
 
@@ -89,6 +91,7 @@ class Planner {
     for (const Ip4 address : plan_.own) {
       plan_.peers.erase(address);
     }
+    plan_.external_nodes = felix_of(model_).external_nodes;
   }
 
   void add_uplink() {
@@ -340,6 +343,7 @@ std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32
     table->routes.push_back(route);
   }
   table->peers = values_of(plan.peers);
+  table->external_nodes = plan.external_nodes;
   table->own = values_of(plan.own);
   table->broadcasts = values_of(plan.broadcasts);
   table->outer_source = plan.outer_source;

@@ -25,6 +25,7 @@ namespace sluice::control {
 struct RoutePlan {
   std::map<Prefix, Route> routes;  // IPv4 only
   std::set<Ip4> peers;
+  std::vector<Prefix> external_nodes;
   std::set<Ip4> own;
   std::set<Ip4> broadcasts;
   Ip4 outer_source;

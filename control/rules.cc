@@ -82,6 +82,11 @@ Selector parse_namespace_selector(const config::Text& text, config::Findings& fi
   return parsed.with_key_prefix("pcns.").with_all_replaced(named, named.negated());
 }
 
+// A service without a namespace is of the policy's (decided so; the reference's set is empty).
+ServiceName service_name(const config::ServiceMatch& match, const std::string& namespace_name) {
+  return {match.namespace_name.empty() ? namespace_name : match.namespace_name, match.name};
+}
+
 }  // namespace
 
 Selector parse_selector(const config::Text& text, config::Findings& findings) {
@@ -121,10 +126,35 @@ RuleCompiler::Selectors RuleCompiler::selectors(const config::EntityRule& e,
   const bool scoped = core || out.negated || !e.namespace_selector.empty();
   out.effective = space && scoped ? both(space, core) : core;
   if (e.services) {
-    findings_.error(rule.where, "services matches are not supported by this version",
-                    "select the pods behind the service by their labels");
+    check_service(service_name(*e.services, namespace_name), rule);
   }
   return out;
+}
+
+void RuleCompiler::check_service(const ServiceName& service, const config::Rule& rule) {
+  if (service.first.empty()) {
+    findings_.error(rule.where,
+                    "service \"" + service.second + "\": a global policy's has a namespace",
+                    "services: {name: " + service.second + ", namespace: ...}");
+  } else if (!inventory_.services.contains(service)) {
+    findings_.warning(rule.where, "service " + service.first + "/" + service.second +
+                                      " has no EndpointSlice: the rule matches nothing");
+  }
+}
+
+void RuleCompiler::add_service(const ServiceName& service, bool source, RuleSide& side) {
+  static const ServiceMembers nobody;
+  const auto known = inventory_.services.find(service);
+  const ServiceMembers& members = known == inventory_.services.end() ? nobody : known->second;
+  auto& ids = source ? service_addresses_ : service_ports_;
+  const auto [it, fresh] = ids.emplace(
+      service, static_cast<SetId>(source ? out_.address_sets.size() : out_.port_sets.size()));
+  (source ? side.sets : side.port_sets).push_back(it->second);
+  if (fresh && source) {
+    out_.address_sets.emplace_back(members.addresses);
+  } else if (fresh) {
+    out_.port_sets.emplace_back(members.ports);
+  }
 }
 
 SetId RuleCompiler::address_set(const Selector& selector) {
@@ -171,7 +201,8 @@ SetId RuleCompiler::port_set(const std::string& name, const std::optional<Select
       continue;
     }
     for (const config::NamedPort& port : w.ports) {
-      if (port.name != name || (number >= 0 && port.protocol != number)) {
+      if (port.name != name || !proto::has_ports(port.protocol) ||
+          (number >= 0 && port.protocol != number)) {
         continue;
       }
       for (const Address& address : w.endpoint.addresses) {
@@ -208,6 +239,9 @@ RuleSide RuleCompiler::side(const config::EntityRule& e, const config::Rule& rul
   const uint8_t families = families_of(rule);
   out.nets = of_families(e.nets, families);
   out.not_nets = of_families(e.not_nets, families);
+  if (e.services) {
+    add_service(service_name(*e.services, namespace_name), &e == &rule.source, out);
+  }
   ports(e.ports, of.effective, rule, out.ports, out.port_sets);
   ports(e.not_ports, of.effective, rule, out.not_ports, out.not_port_sets);
   return out;

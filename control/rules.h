@@ -42,6 +42,9 @@ class RuleCompiler {
   };
   Selectors selectors(const config::EntityRule& e, const config::Rule& rule,
                       const std::string& namespace_name);
+  void check_service(const ServiceName& service, const config::Rule& rule);
+  // Adds the service's set to the side: of addresses to a source, of ports to a destination.
+  void add_service(const ServiceName& service, bool source, RuleSide& side);
   SetId address_set(const Selector& selector);
   SetId port_set(const std::string& name, const std::optional<Selector>& selector,
                  const std::optional<config::Protocol>& protocol);
@@ -54,6 +57,8 @@ class RuleCompiler {
   config::Findings& findings_;
   std::map<std::string, SetId> address_sets_;
   std::map<std::tuple<std::string, std::string, int>, SetId> port_sets_;
+  std::map<ServiceName, SetId> service_addresses_;
+  std::map<ServiceName, SetId> service_ports_;
 };
 
 }  // namespace sluice::control

@@ -25,13 +25,19 @@ DropReason check_workload_source(const Generation& g, PortId port, Ip4 src) {
 }
 
 DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, Ip4 src) {
-  if (!table.peers.contains(outer.value)) {
+  if (!may_tunnel_to_us(table, outer)) {
     return DropReason::tun_src;
   }
   if (src == outer) {
     return DropReason::none;
   }
   const Route* back = route_of(table, src);
+  if (!table.peers.contains(outer.value)) {  // external: its blocks are not known
+    const bool anybodys =
+        back == nullptr || back->kind == RouteKind::connected ||
+        (back->kind == RouteKind::gateway && !table.peers.contains(back->next_hop.value));
+    return anybodys ? DropReason::none : DropReason::rpf_tunnel;
+  }
   const bool same_way =
       back != nullptr && back->kind == RouteKind::tunnel && back->next_hop == outer;
   return same_way ? DropReason::none : DropReason::rpf_tunnel;
@@ -164,6 +170,24 @@ bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
   constexpr uint16_t kVxlan = 4789;
   return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||
          (protocol == proto::kUdp && dst_port == kVxlan);
+}
+
+bool may_send(const Endpoint& source, uint8_t protocol, uint16_t dst_port) {
+  return source.allow_tunnels || !is_tunnel(protocol, dst_port) ||
+         (source.allow_ipip && protocol == proto::kIpip) ||
+         (source.allow_vxlan && protocol == proto::kUdp);
+}
+
+bool may_tunnel_to_us(const RouteTable& table, Ip4 outer) {
+  return table.peers.contains(outer.value) ||
+         std::any_of(table.external_nodes.begin(), table.external_nodes.end(),
+                     [outer](const Prefix& p) { return p.contains(Address::of(outer)); });
+}
+
+DropReason check_to_host(const Generation& g, EndpointId source, Ip4 dst) {
+  const bool refused =
+      !g.options.endpoint_to_host && source != kNoEndpoint && g.routes->own.contains(dst.value);
+  return refused ? DropReason::policy_deny_egress : DropReason::none;
 }
 
 DropReason check_addresses(const FlowKey& key) {

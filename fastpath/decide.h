@@ -18,7 +18,8 @@ namespace sluice {
 //
 //   a pod port:           the endpoint's own addresses and what it was allowed besides
 //   the uplink, plain:    all but the node itself, our blocks, and what must come tunnelled
-//   the uplink, tunnelled: what we would send back to that very peer through the tunnel
+//   the uplink, tunnelled: what we would send back to that very peer through the tunnel; from
+//                         an external node all but what is ours or another node's
 //   the host port:        all but local pods; the node's own, and what its kernel forwards
 DropReason check_source(const Generation& g, Origin origin, Ip4 src);
 
@@ -42,6 +43,15 @@ PortId port_towards(const Generation& g, Ip4 dst);
 
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
 bool is_tunnel(uint8_t protocol, uint16_t dst_port);
+// May a workload send it: is it no tunnel, or one that it is allowed?
+bool may_send(const Endpoint& source, uint8_t protocol, uint16_t dst_port);
+
+// May this node send us IPIP: is it one of the cluster's, or of externalNodesList?
+bool may_tunnel_to_us(const RouteTable& table, Ip4 outer);
+
+// defaultEndpointToHostAction, asked once the egress of the workload `source` has allowed it:
+// policy_deny_egress for a packet to the node itself where that is Drop.
+DropReason check_to_host(const Generation& g, EndpointId source, Ip4 dst);
 
 // The checks that a packet's addresses alone decide, before check_source(): ip6_disabled (the
 // path forwards IPv4 only), ip4_src, ip4_dst, ip4_land, or none.

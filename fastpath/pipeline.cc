@@ -137,7 +137,7 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   if (outer.fragment) {
     return DropReason::tun_fragment;
   }
-  if (!g_->routes->peers.contains(outer.tuple.src.value)) {
+  if (!may_tunnel_to_us(*g_->routes, outer.tuple.src)) {
     return DropReason::tun_src;
   }
   origin.outer_source = outer.tuple.src;
@@ -383,8 +383,8 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
 DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
                                    Origin origin) noexcept {
   const EndpointId source = g_->endpoint_at(origin.port);
-  if (source != kNoEndpoint && !g_->endpoints[source].allow_tunnels &&
-      is_tunnel(p.tuple.protocol, p.tuple.dst_port)) {
+  if (source != kNoEndpoint &&
+      !may_send(g_->endpoints[source], p.tuple.protocol, p.tuple.dst_port)) {
     return DropReason::tun_from_workload;
   }
   if (p.tuple.protocol == proto::kIcmp && (p.icmp_type == 0 || p.icmp_type == 14)) {
@@ -474,6 +474,10 @@ Pipeline::Judged Pipeline::judge(const Parsed& p, EndpointId source,
     }
     if (!ask(e.egress, key, p.total_length, out.egress)) {
       out.reason = DropReason::policy_deny_egress;
+      return out;
+    }
+    out.reason = check_to_host(*g_, source, p.tuple.dst);
+    if (out.reason != DropReason::none) {
       return out;
     }
   }

@@ -43,6 +43,8 @@ struct Endpoint {
   uint8_t worker = 0;          // the worker that owns its flows
   bool ready = false;          // policy is loaded; else policy_not_ready
   bool allow_tunnels = false;  // may send protocol 4, 41, 47 and UDP/4789
+  bool allow_ipip = false;     // of those, protocol 4
+  bool allow_vxlan = false;    // of those, UDP/4789
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
   std::vector<Ip4> addresses;           // its own, the only sources it may use
@@ -73,8 +75,9 @@ struct RouteTable {
   Lpm4 lpm;              // destination -> RouteId
   std::vector<Route> routes;
   std::unordered_set<uint32_t>
-      peers;                         // Ip4::value of every node allowed to send IPIP, but ours
-  std::unordered_set<uint32_t> own;  // Ip4::value of the node's uplink and tunnel addresses
+      peers;  // Ip4::value of every node allowed to send IPIP, but ours
+  std::vector<Prefix> external_nodes;  // besides the peers
+  std::unordered_set<uint32_t> own;    // Ip4::value of the node's uplink and tunnel addresses
   std::unordered_set<uint32_t> broadcasts;  // of the uplink's subnets
   Ip4 outer_source;                         // the node's address, source of our IPIP packets
 };
@@ -92,9 +95,10 @@ struct PathOptions {
   bool verify_l4_all = false;     // l4Checksum: full
   bool verify_l4_control = true;  // l4Checksum: control or full
   bool transit = false;
-  bool recheck = false;   // connections.onPolicyChange: recheck
-  bool tcp_loose = true;  // mid-stream pickup: tcpLoose on or grace
-  bool tcp_grace = true;  // only for kLooseGrace after the start
+  bool endpoint_to_host = true;  // may workloads reach the node itself?
+  bool recheck = false;          // connections.onPolicyChange: recheck
+  bool tcp_loose = true;         // mid-stream pickup: tcpLoose on or grace
+  bool tcp_grace = true;         // only for kLooseGrace after the start
   bool punt_unknown_l2 = false;
 };
 

@@ -90,6 +90,9 @@ inline std::string knp(std::string_view name, std::string_view spec,
                        std::string_view namespace_name = "ns1") {
   return document("networking.k8s.io/v1", "NetworkPolicy", name, namespace_name, spec);
 }
+inline std::string felix(std::string_view spec, std::string_view name = "default") {
+  return document("projectcalico.org/v3", "FelixConfiguration", name, "", spec);
+}
 inline std::string tier(std::string_view name, std::string_view spec) {
   return document("projectcalico.org/v3", "Tier", name, "", spec);
 }

@@ -40,6 +40,7 @@ Generation make_generation() {
   table->version = 1;
   table->peers = {peer.value, ip("192.168.0.3").value};
   table->own = {ip("192.168.0.1").value, ip("10.0.0.63").value};
+  table->external_nodes = {*parse_prefix("192.168.9.0/24")};
   table->broadcasts = {ip("192.168.0.255").value};
   table->outer_source = ip("192.168.0.1");
 
@@ -98,6 +99,21 @@ TEST(CheckSource, EachPortMayClaimWhatIsBehindIt) {
        DropReason::rpf_tunnel},
       {"the world, tunnelled", through("192.168.0.2"), "198.51.100.1", DropReason::rpf_tunnel},
       {"a local pod, tunnelled", through("192.168.0.2"), "10.0.0.1", DropReason::rpf_tunnel},
+      {"an external node itself", through("192.168.9.1"), "192.168.9.1", DropReason::none},
+      {"what is behind an external node", through("192.168.9.1"), "198.51.100.1",
+       DropReason::none},
+      {"a neighbour behind an external node", through("192.168.9.1"), "192.168.0.77",
+       DropReason::none},
+      {"a local pod, from an external node", through("192.168.9.1"), "10.0.0.1",
+       DropReason::rpf_tunnel},
+      {"the node itself, from an external node", through("192.168.9.1"), "192.168.0.1",
+       DropReason::rpf_tunnel},
+      {"a free address of ours, from an external node", through("192.168.9.1"), "10.0.0.40",
+       DropReason::rpf_tunnel},
+      {"another node's pod, from an external node", through("192.168.9.1"), "10.0.1.5",
+       DropReason::rpf_tunnel},
+      {"a plainly routed node's pod, from an external node", through("192.168.9.1"), "10.0.2.5",
+       DropReason::rpf_tunnel},
       {"a stranger's tunnel", through("192.168.0.9"), "10.0.1.5", DropReason::tun_src},
       {"the host's own address", from(kHostPort), "192.168.0.1", DropReason::none},
       {"what the host forwards", from(kHostPort), "172.17.0.2", DropReason::none},
@@ -242,6 +258,48 @@ TEST(IsTunnel, KnowsTheFourThatBypassPolicy) {
   EXPECT_TRUE(is_tunnel(proto::kUdp, 4789));
   EXPECT_FALSE(is_tunnel(proto::kTcp, 4789));
   EXPECT_FALSE(is_tunnel(proto::kUdp, 53));
+}
+
+TEST(MaySend, EachTunnelHasItsPermission) {
+  Endpoint none;
+  Endpoint ipip;
+  ipip.allow_ipip = true;
+  Endpoint vxlan;
+  vxlan.allow_vxlan = true;
+  Endpoint all;
+  all.allow_tunnels = true;
+  const struct {
+    uint8_t protocol;
+    uint16_t port;
+    const char* who;  // n: nobody in particular, i, v, a
+  } rows[] = {
+      {proto::kTcp, 80, "niva"},   {proto::kUdp, 53, "niva"}, {proto::kIpip, 0, "ia"},
+      {proto::kUdp, 4789, "va"},   {proto::kIp6, 0, "a"},     {proto::kGre, 0, "a"},
+      {proto::kTcp, 4789, "niva"},
+  };
+  for (const auto& row : rows) {
+    std::string who;
+    who += may_send(none, row.protocol, row.port) ? "n" : "";
+    who += may_send(ipip, row.protocol, row.port) ? "i" : "";
+    who += may_send(vxlan, row.protocol, row.port) ? "v" : "";
+    who += may_send(all, row.protocol, row.port) ? "a" : "";
+    EXPECT_EQ(who, row.who) << int{row.protocol} << "/" << row.port;
+  }
+}
+
+TEST(CheckToHost, RefusesAWorkloadItsNodeAndNobodyElse) {
+  Generation g = make_generation();
+  for (const char* own : {"192.168.0.1", "10.0.0.63"}) {
+    EXPECT_EQ(name(check_to_host(g, 0, ip(own))), "none");
+  }
+  g.options.endpoint_to_host = false;
+  for (const char* own : {"192.168.0.1", "10.0.0.63"}) {
+    EXPECT_EQ(name(check_to_host(g, 0, ip(own))), "policy_deny_egress");
+    EXPECT_EQ(name(check_to_host(g, kNoEndpoint, ip(own))), "none");
+  }
+  for (const char* other : {"10.0.0.2", "192.168.0.2", "198.51.100.1", "10.0.1.5"}) {
+    EXPECT_EQ(name(check_to_host(g, 0, ip(other))), "none");
+  }
 }
 
 }  // namespace
