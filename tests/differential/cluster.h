@@ -25,7 +25,9 @@ struct Ip {
   Bits bits = 0;  // of an IPv4 address, the lower 32
   friend auto operator<=>(const Ip&, const Ip&) = default;
 };
-inline Ip ip4(uint32_t value) { return {false, value}; }
+inline Ip ip4(uint32_t value) {
+  return {false, value};
+}
 std::string text(const Ip& ip);
 
 struct Net {
@@ -44,7 +46,21 @@ struct Net {
 };
 
 struct Selector {
-  enum class Kind { all, global, has, eq, ne, in, not_in, contains, starts, ends, both, either, no };
+  enum class Kind {
+    all,
+    global,
+    has,
+    eq,
+    ne,
+    in,
+    not_in,
+    contains,
+    starts,
+    ends,
+    both,
+    either,
+    no
+  };
   Kind kind = Kind::all;
   std::string key;
   std::vector<std::string> values;
@@ -129,7 +145,8 @@ struct KubePolicy {
   std::vector<KubeRule> ingress, egress;
   bool types = false, to_ingress = false, to_egress = false;
   std::string kind() const {  // as sluice and the order of policies name it
-    return stage == Stage::enforced ? "KubernetesNetworkPolicy" : "StagedKubernetesNetworkPolicy";
+    return stage == Stage::enforced ? "KubernetesNetworkPolicy"
+                                    : "StagedKubernetesNetworkPolicy";
   }
 };
 

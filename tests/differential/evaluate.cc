@@ -15,7 +15,7 @@ struct Applied {
   std::string tier, kind, space, name;
   double order = std::numeric_limits<double>::infinity();
   Stage stage = Stage::enforced;
-  std::vector<Rule> rules;
+  std::vector<Rule> rules = {};
   std::string tie() const { return name + "/" + space + "/" + kind; }  // semantics 2.1
 };
 
@@ -35,7 +35,8 @@ bool selects(const Cluster& c, const Policy& p, const Pod& pod) {
   const Labels labels = effective_labels(c, pod);
   // In a global policy, "all()" beside a namespaceSelector asks for a namespace, and otherwise,
   // beside a serviceAccountSelector, for an account.
-  const All beside_spaces = p.global && p.namespace_selector ? All::has_namespace : All::anything;
+  const All beside_spaces =
+      p.global && p.namespace_selector ? All::has_namespace : All::anything;
   const All beside_accounts = p.global && p.account_selector ? All::has_account : All::anything;
   const All own = beside_spaces == All::anything ? beside_accounts : beside_spaces;
   return (!p.selector || matches(*p.selector, labels, "", own)) &&
@@ -45,8 +46,8 @@ bool selects(const Cluster& c, const Policy& p, const Pod& pod) {
           matches(*p.account_selector, labels, "pcsa.", beside_accounts));
 }
 
-bool selects(const KubePolicy& p, const Pod& pod) {
-  return p.space == pod.space && matches(p.pods, pod.labels);
+bool selects(const Cluster& c, const KubePolicy& p, const Pod& pod) {
+  return p.space == pod.space && matches(p.pods, effective_labels(c, pod));
 }
 
 bool applies(const KubePolicy& p, bool egress) {
@@ -69,7 +70,7 @@ std::vector<Applied> policies_of(const Cluster& c, const Pod& pod, bool egress) 
     out.push_back(std::move(a));
   }
   for (const KubePolicy& p : c.kube_policies) {
-    if (p.stage == Stage::removed || !applies(p, egress) || !selects(p, pod)) {
+    if (p.stage == Stage::removed || !applies(p, egress) || !selects(c, p, pod)) {
       continue;
     }
     Applied a{"default", p.kind(), p.space, p.name, 1000, p.stage, {}};

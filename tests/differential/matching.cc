@@ -49,11 +49,15 @@ Labels labels_of_profile(const Cluster& c, const std::string& name) {
 }
 
 // A key that is there already stays.
-void inherit(Labels& labels, const Labels& more) { labels.insert(more.begin(), more.end()); }
+void inherit(Labels& labels, const Labels& more) {
+  labels.insert(more.begin(), more.end());
+}
 
 // ---- sides of rules, semantics 3.4 and 3.5 -------------------------------------------------
 
-bool has(const Labels& labels, const std::string& key) { return labels.contains(key); }
+bool has(const Labels& labels, const std::string& key) {
+  return labels.contains(key);
+}
 
 // Do the labels satisfy what the side says positively?  Absent: the side has no such selector.
 struct Wanted {
@@ -106,8 +110,8 @@ bool known_address(const Cluster& c, const Ip& ip, Accept accept) {
     }
   }
   for (const Set& s : c.sets) {
-    const bool inside = std::any_of(s.nets.begin(), s.nets.end(),
-                                    [&](const Net& n) { return n.contains(ip); });
+    const bool inside =
+        std::any_of(s.nets.begin(), s.nets.end(), [&](const Net& n) { return n.contains(ip); });
     if (inside && accept(effective_labels(c, s))) {
       return true;
     }
@@ -180,8 +184,8 @@ bool exists_for(const Rule& r, bool v6) {
   }
   for (const std::vector<Net>* nets :
        {&r.source.nets, &r.source.not_nets, &r.destination.nets, &r.destination.not_nets}) {
-    const bool some = std::any_of(nets->begin(), nets->end(),
-                                  [&](const Net& n) { return n.base.v6 == v6; });
+    const bool some =
+        std::any_of(nets->begin(), nets->end(), [&](const Net& n) { return n.base.v6 == v6; });
     if (!nets->empty() && !some) {
       return false;
     }
@@ -350,8 +354,7 @@ std::vector<Rule> profile_rules(const Cluster& c, const std::string& name, bool 
   return {Rule{}};
 }
 
-bool rule_matches(const Cluster& c, const std::string& space, const Rule& r,
-                  const Packet& p) {
+bool rule_matches(const Cluster& c, const std::string& space, const Rule& r, const Packet& p) {
   return exists_for(r, p.src.v6) && (!r.protocol || r.protocol->number == p.protocol) &&
          (!r.not_protocol || r.not_protocol->number != p.protocol) &&
          (!r.icmp || icmp_matches(*r.icmp, p)) &&

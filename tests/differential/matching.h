@@ -15,7 +15,8 @@ namespace sluice::differential {
 enum class All { anything, has_namespace, has_account };
 
 // `prefix` stands before every key: "pcns." or "pcsa.".
-bool matches(const Selector& selector, const Labels& labels, const std::string& prefix, All all);
+bool matches(const Selector& selector, const Labels& labels, const std::string& prefix,
+             All all);
 bool matches(const KubeSelector& selector, const Labels& labels);
 
 // Own labels, then what profiles add.

@@ -7,7 +7,9 @@ namespace sluice::differential {
 namespace {
 
 // Flow style throughout: one line an object's part, no indentation to get wrong.
-std::string quoted(const std::string& s) { return "\"" + s + "\""; }
+std::string quoted(const std::string& s) {
+  return "\"" + s + "\"";
+}
 
 template <typename List, typename Print>
 std::string list(const List& items, Print print) {
@@ -278,8 +280,8 @@ std::string kube_policy_text(const KubePolicy& p) {
   if (p.types) {
     out += types_text("policyTypes", p.to_ingress, p.to_egress);
   }
-  return out + "  ingress:" + kube_rules_text(p.ingress, "from") + "\n  egress:" +
-         kube_rules_text(p.egress, "to") + "\n";
+  return out + "  ingress:" + kube_rules_text(p.ingress, "from") +
+         "\n  egress:" + kube_rules_text(p.egress, "to") + "\n";
 }
 
 std::string pod_text(const Pod& p) {
@@ -312,8 +314,8 @@ std::string pod_text(const Pod& p) {
   }
   spec.add("containers", "[{name: c, ports: " + ports("containerPort") + "}]");
   return head("v1", "Pod", p.name, p.space, p.labels) + "spec: " + spec.done() +
-         "\nstatus: {phase: Running, podIPs: [{ip: " + quoted(text(p.ip)) + "}, {ip: " +
-         quoted(text(p.ip6)) + "}]}\n";
+         "\nstatus: {phase: Running, podIPs: [{ip: " + quoted(text(p.ip)) +
+         "}, {ip: " + quoted(text(p.ip6)) + "}]}\n";
 }
 
 }  // namespace
@@ -326,7 +328,8 @@ std::string text(const Ip& ip) {
     }
   } else {
     for (int shift = 112; shift >= 0; shift -= 16) {
-      out << std::hex << static_cast<unsigned>(ip.bits >> shift & 65535) << (shift == 0 ? "" : ":");
+      out << std::hex << static_cast<unsigned>(ip.bits >> shift & 65535)
+          << (shift == 0 ? "" : ":");
     }
   }
   return out.str();
@@ -419,9 +422,9 @@ std::string yaml(const Cluster& c) {
     out += head(kCalico, "Tier", t.name, "") + "spec: " + spec.done() + "\n";
   }
   for (const Profile& p : c.profiles) {
-    out += head(kCalico, "Profile", p.name, "") + "spec:\n  labelsToApply: " +
-           labels_text(p.labels) + "\n  ingress:" + rules_text(p.ingress) +
-           "\n  egress:" + rules_text(p.egress) + "\n";
+    out += head(kCalico, "Profile", p.name, "") +
+           "spec:\n  labelsToApply: " + labels_text(p.labels) +
+           "\n  ingress:" + rules_text(p.ingress) + "\n  egress:" + rules_text(p.egress) + "\n";
   }
   for (const Set& s : c.sets) {
     out += head(kCalico, s.space.empty() ? "GlobalNetworkSet" : "NetworkSet", s.name, s.space,
