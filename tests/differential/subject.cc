@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/differential/subject.h"
+
+#include <algorithm>
+#include <map>
+
+#include "config/load.h"
+#include "control/build.h"
+#include "control/explain.h"
+#include "tests/differential/evaluate.h"
+#include "tests/differential/frames.h"
+
+namespace sluice::differential {
+namespace {
+
+using nlohmann::json;
+
+Address address_of(const Ip& ip) {
+  return ip.v6 ? Address{static_cast<uint64_t>(ip.bits >> 64), static_cast<uint64_t>(ip.bits)}
+               : Address::of({static_cast<uint32_t>(ip.bits)});
+}
+
+FlowKey key_of(const Packet& p) {
+  FlowKey key{address_of(p.src), address_of(p.dst), p.sport, p.dport, p.protocol};
+  if (p.protocol == 1 || p.protocol == 58) {
+    key.dst_port = static_cast<uint16_t>(p.type << 8 | p.code);
+  }
+  return key;
+}
+
+json json_of(const Packet& p) {
+  json out = {{"in", p.in}, {"src", text(p.src)}, {"dst", text(p.dst)}, {"proto", p.protocol}};
+  if (ported(p.protocol)) {
+    out["sport"] = p.sport;
+    out["dport"] = p.dport;
+  } else if (p.protocol == 1 || p.protocol == 58) {
+    out["icmpType"] = p.type;
+    out["icmpCode"] = p.code;
+  }
+  return out;
+}
+
+// explain's words as an Answer; empty if policy did not speak.
+std::optional<Answer> answer_of(const json& said) {
+  const bool policy = said.contains("tier") && !said["tier"].is_null();
+  if (!policy || !said["policy"].is_object()) {
+    return {};
+  }
+  const json& by = said["policy"];
+  return Answer{said["verdict"] == "allow",
+                said["direction"] == "egress",
+                said["tier"],
+                by["kind"],
+                by["namespace"],
+                by["name"],
+                said["rule"]};
+}
+
+class Subject {
+ public:
+  explicit Subject(const Cluster& c)
+      : cluster_(c), loaded_(config::load_text(yaml(c), "cluster.yaml")) {
+    loaded_.model.settings =
+        config::load_settings_text(settings_yaml(), "sluice.yaml").model.settings;
+    if (loaded_.ok()) {
+      built_ = control::build(loaded_.model, registries_, nullptr, loaded_.findings);
+    }
+  }
+  bool ok() const { return loaded_.ok(); }
+  std::string findings() const { return loaded_.findings.format(loaded_.model.files); }
+
+  // The kernel's names for the ports that packets come in by.
+  void name_ports(std::vector<Packet>& packets) const {
+    for (Packet& p : packets) {
+      for (const control::LocalEndpoint& e : built_.policy.endpoints) {
+        if (p.in == e.namespace_name + "/" + e.name) {
+          p.in = e.interface_name;
+        }
+      }
+    }
+  }
+
+  Result<std::vector<std::string>> replay(const std::vector<Packet>& packets,
+                                          const std::string& directory) const {
+    return replayed(loaded_, packets, directory);
+  }
+
+  // The answers where they differ.
+  std::optional<std::string> differ(const Packet& p, const std::string& fate, Tally& tally) {
+    ++tally.packets;
+    std::string answers;
+    bool same = ends_agree(p, answers);
+    if (!p.src.v6) {
+      same = explain_agrees(p, fate, tally, answers) && same;
+    } else {
+      ++tally.six;
+    }
+    return same ? std::nullopt : std::optional(answers);
+  }
+
+ private:
+  const Pod* local(const Ip& ip) const {
+    const auto it = std::find_if(cluster_.pods.begin(), cluster_.pods.end(), [&](const Pod& p) {
+      return p.local && (p.ip == ip || p.ip6 == ip);
+    });
+    return it == cluster_.pods.end() ? nullptr : &*it;
+  }
+
+  // Each end on its own: the evaluator and the matcher.
+  bool ends_agree(const Packet& p, std::string& answers) const {
+    bool same = true;
+    for (const bool egress : {true, false}) {
+      const Pod* pod = local(egress ? p.src : p.dst);
+      if (pod == nullptr) {
+        continue;
+      }
+      const Answer answer = evaluate_end(cluster_, *pod, egress, p, false);
+      const control::LocalEndpoint& e = endpoint(*pod);
+      const ProgramId program = egress ? e.egress : e.ingress;
+      const FlowKey key = key_of(p);
+      Verdict verdict;
+      built_.generation->matcher->classify({&key, 1}, {&program, 1}, {&verdict, 1});
+      const bool allow = verdict.kind == Verdict::Kind::allow;
+      same = same && allow == answer.allow;
+      answers += "evaluator, alone: " + text(answer) +
+                 "\nmatcher, alone: " + (allow ? "allow" : "deny") + "\n";
+    }
+    return same;
+  }
+
+  bool explain_agrees(const Packet& p, const std::string& fate, Tally& tally,
+                      std::string& answers) const {
+    const Answer wanted = evaluate(cluster_, p, false);
+    const json said = control::explain_packet(built_, json_of(p));
+    const std::optional<Answer> got = answer_of(said);
+    bool same = got == wanted;
+    answers += "evaluator: " + text(wanted) + "\nexplain: " + said.dump() +
+               "\ndata path: " + fate + "\n";
+    tally.allowed += wanted.allow;
+    tally.by_rule += wanted.rule >= 0 && wanted.tier != "__PROFILE__";
+
+    const std::string denied = wanted.egress ? "policy_deny_egress" : "policy_deny_ingress";
+    same = same && (wanted.allow ? fate == "forwarded" || fate == "punted" : fate == denied);
+
+    const Pod* from = local(p.src);
+    const Pod* to = local(p.dst);
+    const bool pending = (from != nullptr && has_pending(cluster_, *from, true)) ||
+                         (to != nullptr && has_pending(cluster_, *to, false));
+    if (pending != said.contains("pending")) {
+      answers += std::string("evaluator: staged policies ") + (pending ? "" : "do not ") +
+                 "select an end\n";
+      return false;
+    }
+    if (pending) {
+      ++tally.pending;
+      const Answer staged = evaluate(cluster_, p, true);
+      answers += "evaluator, staged: " + text(staged) + "\n";
+      same = same && answer_of(said["pending"]) == staged;
+    }
+    return same;
+  }
+
+  const control::LocalEndpoint& endpoint(const Pod& pod) const {
+    const auto& all = built_.policy.endpoints;
+    return *std::find_if(all.begin(), all.end(), [&](const control::LocalEndpoint& e) {
+      return e.namespace_name == pod.space && e.name == pod.name;
+    });
+  }
+
+  const Cluster& cluster_;
+  config::Loaded loaded_;
+  control::Registries registries_;
+  control::Built built_;
+};
+
+}  // namespace
+
+std::optional<Difference> compare(const Cluster& cluster, std::vector<Packet> packets,
+                                  const std::string& directory, Tally& tally) {
+  Subject subject(cluster);
+  if (!subject.ok()) {
+    return Difference{{}, subject.findings()};
+  }
+  const std::vector<Packet> asked = packets;
+  subject.name_ports(packets);
+  const auto fates = subject.replay(packets, directory);
+  if (!fates) {
+    return Difference{{}, "replay: " + fates.error().what};
+  }
+  for (size_t i = 0; i < packets.size(); ++i) {
+    if (auto answers = subject.differ(packets[i], (*fates)[i], tally)) {
+      return Difference{asked[i], *answers};
+    }
+  }
+  return {};
+}
+
+}  // namespace sluice::differential
