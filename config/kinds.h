@@ -37,7 +37,10 @@ void read_profile(const Value& object, Meta meta, Model& model);
 void read_network_set(const Value& object, Meta meta, Model& model);  // and global
 // tier.cc; a reserved one may only say what it is anyway
 void read_tier(const Value& object, Meta meta, Model& model);
+// cluster_policy.cc
+void read_cluster_policy(const Value& object, Meta meta, Model& model);
 // kubernetes_policy.cc
+LabelSelector read_label_selector(const Value& v);
 void read_kubernetes_policy(const Value& object, Meta meta, Model& model);
 // workloads.cc
 void read_workload_endpoint(const Value& object, Meta meta, Model& model);

@@ -66,6 +66,8 @@ LabelRequirement read_requirement(const Value& v) {
   return r;
 }
 
+}  // namespace
+
 LabelSelector read_label_selector(const Value& v) {
   LabelSelector s;
   v.fields({
@@ -85,6 +87,8 @@ LabelSelector read_label_selector(const Value& v) {
   });
   return s;
 }
+
+namespace {
 
 // A bare address is no CIDR to the API server.
 std::optional<Prefix> read_block(const Value& v) {

@@ -172,6 +172,33 @@ struct KubernetesPolicy {  // networking.k8s.io/v1 NetworkPolicy, and Calico's s
   std::vector<KubernetesRule> egress;
 };
 
+// Who: the pods of some namespaces, or some of them; a peer may be networks.
+struct ClusterPolicyPeer {
+  std::optional<LabelSelector> namespaces;
+  std::optional<LabelSelector> pods;  // beside `namespaces`
+  std::vector<Prefix> networks;
+};
+struct ClusterPolicyPort {
+  std::optional<uint8_t> protocol;  // none: a named port's, whatever it is
+  std::optional<RulePort> port;
+};
+struct ClusterPolicyRule {
+  std::string name;
+  Action action = Action::deny;
+  std::vector<ClusterPolicyPeer> peers;
+  std::vector<ClusterPolicyPort> ports;
+  bool closed = false;  // has a peer that is not applied: denies all, or allows nothing
+  Where where;
+};
+struct ClusterPolicy {  // policy.networking.k8s.io ClusterNetworkPolicy, and its forerunners
+  Meta meta;
+  bool admin = true;  // tier Admin, else Baseline
+  double priority = 1000;
+  ClusterPolicyPeer subject;
+  std::vector<ClusterPolicyRule> ingress;
+  std::vector<ClusterPolicyRule> egress;
+};
+
 struct Profile {
   Meta meta;
   Labels labels_to_apply;
@@ -356,6 +383,7 @@ struct Model {
   std::vector<Tier> tiers;  // as written; the reserved ones need not be
   std::vector<Policy> policies;
   std::vector<KubernetesPolicy> kubernetes_policies;
+  std::vector<ClusterPolicy> cluster_policies;
   std::vector<Profile> profiles;
   std::vector<NetworkSet> network_sets;
   std::vector<WorkloadEndpoint> workload_endpoints;

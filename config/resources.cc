@@ -12,6 +12,8 @@ constexpr size_t kMaxName = 253;
 constexpr std::string_view kCalico = "projectcalico.org/v3";
 constexpr std::string_view kCalicoStored = "crd.projectcalico.org/v1";  // the same, as stored
 constexpr std::string_view kNetworking = "networking.k8s.io/v1";
+constexpr std::string_view kCluster = "policy.networking.k8s.io/v1alpha2";
+constexpr std::string_view kClusterOld = "policy.networking.k8s.io/v1alpha1";
 constexpr std::string_view kDiscovery = "discovery.k8s.io/v1";
 constexpr std::string_view kCore = "v1";
 
@@ -38,6 +40,9 @@ constexpr Kind kKinds[] = {
     {kCalico, "StagedNetworkPolicy", true, read_policy},
     {kCalico, "Tier", false, read_tier},
     {kCalico, "WorkloadEndpoint", true, read_workload_endpoint},
+    {kCluster, "ClusterNetworkPolicy", false, read_cluster_policy},
+    {kClusterOld, "AdminNetworkPolicy", false, read_cluster_policy},
+    {kClusterOld, "BaselineAdminNetworkPolicy", false, read_cluster_policy},
     {kDiscovery, "EndpointSlice", true, read_endpoint_slice},
     {kNetworking, "NetworkPolicy", true, read_kubernetes_policy},
     {kCore, "Namespace", false, read_namespace},
@@ -48,9 +53,6 @@ constexpr Kind kKinds[] = {
 
 // Kinds that decide verdicts and are not applied by this version: worth more than a note.
 constexpr std::string_view kDeciding[] = {
-    "AdminNetworkPolicy",
-    "BaselineAdminNetworkPolicy",
-    "ClusterNetworkPolicy",
     "GlobalNetworkPolicy",
     "HostEndpoint",
     "NetworkPolicy",

@@ -149,6 +149,9 @@ class Compiler {
     for (const config::KubernetesPolicy& p : model_.kubernetes_policies) {
       add_policy(to_policy(p, findings_));
     }
+    for (const config::ClusterPolicy& p : model_.cluster_policies) {
+      add_policy(to_policy(p));
+    }
     std::sort(policies_.begin(), policies_.end(), [](const Candidate& a, const Candidate& b) {
       if (a.tier < b.tier || b.tier < a.tier) {
         return a.tier < b.tier;

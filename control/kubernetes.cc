@@ -214,6 +214,77 @@ class Converter {
   config::Findings& findings_;
 };
 
+// A selector of namespaces, {} being every one of them.
+config::Text namespace_text(const config::LabelSelector& selector, config::Where where) {
+  const std::string text = selector_text({}, selector);
+  return {text.empty() ? "all()" : text, where};
+}
+
+// Whom a peer means.  Namespaces alone are without the term of pods: their network sets match.
+config::EntityRule to_entity(const config::ClusterPolicyPeer& peer, config::Where where) {
+  config::EntityRule out;
+  if (peer.pods) {
+    out.selector = {selector_text(kOrchestratorTerm, *peer.pods), where};
+  }
+  if (peer.namespaces) {
+    out.namespace_selector = namespace_text(*peer.namespaces, where);
+  }
+  out.nets = peer.networks;
+  return out;
+}
+
+// Ports by protocol in the order of the protocols' names; no protocol: named ports, or all.
+using ClusterPorts = std::map<std::string, std::vector<config::RulePort>>;
+
+ClusterPorts cluster_ports(const config::ClusterPolicyRule& rule) {
+  ClusterPorts out;
+  std::vector<std::string> whole;
+  for (const config::ClusterPolicyPort& port : rule.ports) {
+    const std::string name = !port.protocol                  ? ""
+                             : *port.protocol == proto::kTcp ? "TCP"
+                             : *port.protocol == proto::kUdp ? "UDP"
+                                                             : "SCTP";
+    std::vector<config::RulePort>& ports = out[name];
+    if (port.port) {
+      ports.push_back(*port.port);
+    } else {
+      whole.push_back(name);
+    }
+  }
+  for (const std::string& name : whole) {
+    out[name].clear();
+  }
+  if (out.empty()) {
+    out[""];
+  }
+  return out;
+}
+
+void convert(const config::ClusterPolicyRule& rule, bool ingress,
+             std::vector<config::Rule>& out) {
+  if (rule.closed) {
+    if (rule.action != Action::allow) {
+      out.emplace_back().where = rule.where;  // denies all
+    }
+    return;
+  }
+  for (const auto& [protocol, ports] : cluster_ports(rule)) {
+    for (const config::ClusterPolicyPeer& peer : rule.peers) {
+      config::Rule& made = out.emplace_back();
+      made.action = rule.action;
+      made.where = rule.where;
+      if (!rule.name.empty()) {
+        made.annotations["name"] = rule.name;
+      }
+      if (!protocol.empty()) {
+        made.protocol = config::Protocol{*protocol_number(protocol), true};
+      }
+      (ingress ? made.source : made.destination) = to_entity(peer, rule.where);
+      made.destination.ports = merged(ports);
+    }
+  }
+}
+
 config::Labels prefixed(const config::Labels& labels, const std::string& prefix) {
   config::Labels out;
   for (const auto& [key, value] : labels) {
@@ -243,6 +314,30 @@ config::Policy to_policy(const config::KubernetesPolicy& policy, config::Finding
   for (const config::KubernetesRule& rule : policy.egress) {
     converter.convert(rule, false, made.egress);
   }
+  return made;
+}
+
+config::Policy to_policy(const config::ClusterPolicy& policy) {
+  config::Policy made;
+  made.meta = policy.meta;
+  made.meta.kind = "Kubernetes" + policy.meta.kind;
+  made.global = true;
+  made.tier = policy.admin ? "kube-admin" : "kube-baseline";
+  made.order = policy.priority;
+  made.selector = {
+      selector_text(kOrchestratorTerm, policy.subject.pods.value_or(config::LabelSelector{})),
+      policy.meta.where};
+  made.namespace_selector = namespace_text(
+      policy.subject.namespaces.value_or(config::LabelSelector{}), policy.meta.where);
+  for (const config::ClusterPolicyRule& rule : policy.ingress) {
+    convert(rule, true, made.ingress);
+  }
+  for (const config::ClusterPolicyRule& rule : policy.egress) {
+    convert(rule, false, made.egress);
+  }
+  made.types_given = true;
+  made.type_ingress = !made.ingress.empty();
+  made.type_egress = !made.egress.empty();
   return made;
 }
 

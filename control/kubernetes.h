@@ -4,7 +4,7 @@
 //
 // Pure functions of one object each, called by control while it compiles.  What the Kubernetes
 // API server fills in before Calico sees an object (policyTypes, `protocol: TCP`, the name
-// label of a namespace) is filled in here.  Source: Calico semantics, sections 1.5 and 1.7.
+// label of a namespace) is filled in here.  Source: Calico semantics, sections 1.5 to 1.7.
 #ifndef SLUICE_CONTROL_KUBERNETES_H_
 #define SLUICE_CONTROL_KUBERNETES_H_
 
@@ -21,6 +21,12 @@ inline constexpr const char* kKubernetesPolicyKind = "KubernetesNetworkPolicy";
 // rule is the cross product of its protocols and peers.  A peer or port that the API server
 // would refuse is an error in `findings`, and its rule is left out.
 config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings);
+
+// The global policy, of kind KubernetesClusterNetworkPolicy (KubernetesAdminNetworkPolicy and
+// KubernetesBaselineAdminNetworkPolicy of the forerunners), in tier kube-admin or
+// kube-baseline.  It has a direction only where it has a rule.  A rule with a peer that is not
+// applied is closed, as Calico closes it: it denies all, or is left out if it allows.
+config::Policy to_policy(const config::ClusterPolicy& policy);
 
 // kns.<namespace>: allows both ways and lends its labels under "pcns.".
 config::Profile to_profile(const config::Namespace& object);
