@@ -35,9 +35,16 @@ Value::Handlers who_handlers(ClusterPolicyPeer& to) {
   };
 }
 
-void check_one(const Value& v, const char* what) {
-  if (v.is_map() && v.entries().size() != 1) {
-    v.error(std::string("exactly one of ") + what + " is needed");
+// Exactly one field, and one that is known: an unknown one would leave no restriction.
+void check_one(const Value& v, const std::vector<std::string_view>& words) {
+  size_t known = 0;
+  std::string all;
+  for (const std::string_view word : words) {
+    known += v.get(word) ? 1 : 0;
+    all += (all.empty() ? "" : ", ") + std::string(word);
+  }
+  if (v.is_map() && (known != 1 || v.entries().size() != 1)) {
+    v.error("exactly one is needed of: " + all);
   }
 }
 
@@ -55,9 +62,12 @@ void read_cluster_peer(const Value& v, bool ingress, ClusterPolicyRule& rule) {
     handlers["domainNames"] = closed;
   }
   v.fields(handlers);
-  check_one(
-      v, ingress ? "namespaces and pods" : "namespaces, pods, networks, nodes and domainNames");
-  if (const auto networks = v.get("networks"); networks && peer.networks.empty()) {
+  if (ingress) {
+    check_one(v, {"namespaces", "pods"});
+  } else {
+    check_one(v, {"namespaces", "pods", "networks", "nodes", "domainNames"});
+  }
+  if (const auto networks = v.get("networks"); !ingress && networks && peer.networks.empty()) {
     networks->error("no network is given");
   }
   rule.peers.push_back(std::move(peer));
@@ -105,7 +115,7 @@ ClusterPolicyPort read_cluster_protocol(const Value& v) {
              }},
             {"range", [&](const Value& z) { read_range(z, out); }},
         });
-        check_one(y, "number and range");
+        check_one(y, {"number", "range"});
       };
       x.fields({{"destinationPort", port}});
     };
@@ -116,7 +126,7 @@ ClusterPolicyPort read_cluster_protocol(const Value& v) {
       {"sctp", of(proto::kSctp)},
       {"destinationNamedPort", [&](const Value& x) { read_name(x, out); }},
   });
-  check_one(v, "tcp, udp, sctp and destinationNamedPort");
+  check_one(v, {"tcp", "udp", "sctp", "destinationNamedPort"});
   return out;
 }
 
@@ -150,7 +160,7 @@ ClusterPolicyPort read_old_port(const Value& v) {
        }},
       {"namedPort", [&](const Value& x) { read_name(x, out); }},
   });
-  check_one(v, "portNumber, portRange and namedPort");
+  check_one(v, {"portNumber", "portRange", "namedPort"});
   return out;
 }
 
@@ -219,7 +229,7 @@ void read_cluster_policy(const Value& object, Meta meta, Model& model) {
        [&](const Value& x) {
          subject = true;
          x.fields(who_handlers(p.subject));
-         check_one(x, "namespaces and pods");
+         check_one(x, {"namespaces", "pods"});
        }},
       {"ingress", [&](const Value& x) { read_cluster_rules(x, true, dialect, p.ingress); }},
       {"egress", [&](const Value& x) { read_cluster_rules(x, false, dialect, p.egress); }},

@@ -237,11 +237,11 @@ TEST(ClusterPolicy, WhatTheApiServerRefusesIsRefused) {
       {cnp("c", "{tier: Admin, subject: {namespaces: {}}}"), "spec.priority is missing"},
       {cnp("c", "{tier: Admin, priority: 1}"), "spec.subject is missing"},
       {cnp("c", "{tier: Admin, priority: 1001, subject: {namespaces: {}}}"), "0 to 1000"},
-      {cnp("c", "{tier: Admin, priority: 1, subject: {}}"), "exactly one of"},
+      {cnp("c", "{tier: Admin, priority: 1, subject: {}}"), "exactly one is needed of"},
       {cnp("c",
            "{tier: Admin, priority: 1, subject: {namespaces: {}, pods: {namespaceSelector: "
            "{}, podSelector: {}}}}"),
-       "exactly one of"},
+       "exactly one is needed of"},
       {cnp("c", "{tier: Admin, priority: 1, subject: {pods: {podSelector: {}}}}"),
        "both needed"},
       {cnp("c", "{tier: Admin, priority: 1, subject: {namespaces: }}"), "has no value"},
@@ -249,14 +249,15 @@ TEST(ClusterPolicy, WhatTheApiServerRefusesIsRefused) {
       {rule("action: Allow, from: [{namespaces: {}}]"), "is not one of: Accept, Deny, Pass"},
       {rule("action: Deny"), "\"from\" needs a peer"},
       {rule("action: Deny, from: []"), "\"from\" needs a peer"},
-      {rule("action: Deny, from: [{}]"), "exactly one of"},
-      {rule("action: Deny, from: [{networks: [10.0.0.0/8]}]"), "unknown field \"networks\""},
-      {rule("action: Deny, from: [{namespaces: {}}], protocols: [{}]"), "exactly one of"},
+      {rule("action: Deny, from: [{}]"), "exactly one is needed of"},
+      {rule("action: Deny, from: [{networks: [10.0.0.0/8]}]"), "exactly one is needed of"},
+      {rule("action: Deny, from: [{namespaces: {}}], protocols: [{}]"),
+       "exactly one is needed of"},
       {rule("action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {}, udp: {}}]"),
-       "exactly one of"},
+       "exactly one is needed of"},
       {rule("action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: "
             "{}}}]"),
-       "exactly one of"},
+       "exactly one is needed of"},
       {rule("action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: "
             "{number: 0}}}]"),
        "1 to 65535"},
@@ -270,7 +271,7 @@ TEST(ClusterPolicy, WhatTheApiServerRefusesIsRefused) {
        "no port is named"},
       {egress("{networks: []}"), "no network is given"},
       {egress("{networks: [10.0.0.0/33]}"), "is no CIDR"},
-      {egress("{networks: [10.0.0.0/8], namespaces: {}}"), "exactly one of"},
+      {egress("{networks: [10.0.0.0/8], namespaces: {}}"), "exactly one is needed of"},
   };
   for (const auto& row : rows) {
     const std::string findings = findings_of(row.yaml);
