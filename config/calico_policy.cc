@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/kinds.h"
+#include "config/old_names.h"
 #include "config/rules.h"
 #include "config/scalars.h"
 
@@ -50,6 +51,10 @@ void read_policy(const Value& object, Meta meta, Model& model) {
   }
   if (p.pre_dnat && (!p.egress.empty() || p.type_egress)) {
     object.error("a preDNAT policy has no egress");
+  }
+  mend_old_name(meta);
+  if (!is_policy_name(meta)) {
+    object.error("\"" + meta.name + "\" has more than one dot", "name it after its purpose");
   }
   p.meta = std::move(meta);
   model.policies.push_back(std::move(p));

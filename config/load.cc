@@ -7,6 +7,7 @@
 
 #include "config/documents.h"
 #include "config/files.h"
+#include "config/old_names.h"
 #include "config/resources.h"
 #include "config/settings.h"
 
@@ -79,6 +80,7 @@ class Loader {
 
   void finish() {
     resources_.finish(out_.findings);
+    leave_out_exports(out_.model, out_.findings);
     check_http();
   }
 

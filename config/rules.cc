@@ -143,6 +143,50 @@ std::optional<IcmpMatch> read_icmp(const Value& v) {
   return m;
 }
 
+// Whether they could be matched is checked, though they are not kept: see policy.httpRules.
+void read_http_path(const Value& v) {
+  size_t given = 0;
+  const auto path = [&](const Value& x) {
+    ++given;
+    const std::string s = x.text();
+    if (!s.starts_with('/') || s.find_first_of("?# ") != std::string::npos) {
+      x.error("\"" + s + "\" is no path", "it begins with / and has no ?, # or blank");
+    }
+  };
+  v.fields({{"exact", path}, {"prefix", path}});
+  if (given != 1) {
+    v.error("exactly one of exact and prefix is needed");
+  }
+}
+
+void read_http(const Value& v) {
+  constexpr size_t kMost = 20;
+  const auto bounded = [](const Value& x, size_t count) {
+    if (count > kMost) {
+      x.error("more than 20 entries");
+    }
+  };
+  v.fields({
+      {"methods",
+       [&](const Value& x) {
+         std::vector<std::string> methods = x.texts();
+         bounded(x, methods.size());
+         std::sort(methods.begin(), methods.end());
+         if (std::adjacent_find(methods.begin(), methods.end()) != methods.end()) {
+           x.error("a method is given twice");
+         }
+       }},
+      {"paths",
+       [&](const Value& x) {
+         const std::vector<Value> paths = x.list();
+         bounded(x, paths.size());
+         for (const Value& path : paths) {
+           read_http_path(path);
+         }
+       }},
+  });
+}
+
 bool has_numbers(const std::vector<RulePort>& ports) {
   return std::any_of(ports.begin(), ports.end(),
                      [](const RulePort& p) { return std::holds_alternative<PortRange>(p); });
@@ -206,6 +250,7 @@ Rule read_rule(const Value& v, bool ingress) {
       {"http",
        [&](const Value& x) {
          r.http = true;
+         read_http(x);
          if (!ingress) {
            x.error("http is for ingress rules only");
          }
@@ -220,6 +265,9 @@ Rule read_rule(const Value& v, bool ingress) {
   }
   if (r.http && r.action != Action::allow) {
     v.error("http is for Allow rules only");
+  }
+  if (r.http && r.protocol && r.protocol->number != proto::kTcp) {
+    v.error("http needs protocol TCP");
   }
   if ((ingress ? r.destination : r.source).services) {
     v.error(ingress ? "services in an ingress rule belong to its source"
