@@ -137,6 +137,26 @@ TEST(Trap, T15NetworkSetsAreSelectedWithNamespaceLabelsAndHaveNoPorts) {
             kDenied);
 }
 
+TEST(Trap, T16ServicesIgnoreReadinessAndClusterAddresses) {
+  const std::string slice = R"(
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: api-1, namespace: ns1, labels: {kubernetes.io/service-name: api}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.2], conditions: {ready: false}}]
+ports: [{port: 80}]
+---
+{apiVersion: v1, kind: Service, metadata: {name: api, namespace: ns1}, spec: {clusterIP: 10.96.0.9}}
+)";
+  const std::string from =
+      np("x", "{ingress: [{action: Allow, source: {services: {name: api}}}]}");
+  EXPECT_EQ(ask(slice + from, "ns1/q"), kAllowed);
+  const World world(
+      slice + np("x", "{egress: [{action: Allow, destination: {services: {name: api}}}]}"));
+  EXPECT_EQ(world.verdict("ns1/p", "10.96.0.9", "tcp/80"), kDenied);
+}
+
 // A directory that is gone at the end.
 class Directory {
  public:
