@@ -13,13 +13,32 @@ Address next(Address a) {
   return a;
 }
 
+// IPv4 addresses stand among the IPv6 ones, but "::/0" and other prefixes around them do not
+// mean them.
+void add_ranges(const Prefix& member, std::vector<AddressSet::Range>& to) {
+  const Address first_v4 = Address::of(Ip4{0});
+  const Address last_v4 = Address::of(Ip4{UINT32_MAX});
+  if (member.is_v4() || !member.contains(first_v4)) {
+    to.push_back({member.base, member.last()});
+    return;
+  }
+  to.push_back({member.base, {0, first_v4.lo - 1}});
+  if (last_v4 < member.last()) {
+    to.push_back({next(last_v4), member.last()});
+  }
+}
+
 }  // namespace
 
 AddressSet::AddressSet(std::span<const Prefix> members) {
-  std::vector<Prefix> sorted(members.begin(), members.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (const Prefix& member : sorted) {
-    const Range range{member.base, member.last()};
+  std::vector<Range> sorted;
+  for (const Prefix& member : members) {
+    add_ranges(member, sorted);
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const Range& a, const Range& b) {
+    return a.first < b.first || (a.first == b.first && a.last < b.last);
+  });
+  for (const Range& range : sorted) {
     if (ranges_.empty()) {
       ranges_.push_back(range);
       continue;

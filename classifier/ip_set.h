@@ -4,7 +4,8 @@
 //
 // Both are built once by control from unordered input with duplicates and overlaps, and only
 // read afterwards.  An AddressSet keeps disjoint address ranges, sorted; a PortSet keeps its
-// triples, sorted.  Membership is a binary search: O(log n), no allocation.
+// triples, sorted.  Membership is a binary search: O(log n), no allocation.  An IPv6 prefix
+// around the mapped IPv4 addresses, such as ::/0, does not hold these.
 #ifndef SLUICE_CLASSIFIER_IP_SET_H_
 #define SLUICE_CLASSIFIER_IP_SET_H_
 

@@ -79,18 +79,24 @@ void set_types(Candidate& c) {
 // Whom the policy selects, as one selector over effective labels (semantics 4.6).
 Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   Selector out = parse_selector(p.selector, findings);
+  // Where nothing was said there is no "all()" to replace.
+  bool silent = p.selector.empty();
+  const auto join = [&](const Selector& more) {
+    out = silent ? more : Selector::conjunction(out, more);
+    silent = false;
+  };
   const auto replace_all = [&out](const char* label) {
     const Selector has = Selector::has(label);
     out = out.with_all_replaced(has, has.negated());
   };
   if (!p.namespace_selector.empty()) {
     const Selector ns = parse_selector(p.namespace_selector, findings);
-    out = Selector::conjunction(out, ns.with_key_prefix("pcns."));
+    join(ns.with_key_prefix("pcns."));
     replace_all(kNamespaceLabel);
   }
   if (!p.service_account_selector.empty()) {
     const Selector account = parse_selector(p.service_account_selector, findings);
-    out = Selector::conjunction(out, account.with_key_prefix("pcsa."));
+    join(account.with_key_prefix("pcsa."));
     if (p.global) {
       replace_all(kAccountLabel);
     }

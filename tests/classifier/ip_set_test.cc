@@ -22,10 +22,22 @@ TEST(AddressSet, MergesOverlapsDuplicatesAndNeighbours) {
 }
 
 TEST(AddressSet, HoldsTheWholeSpaceAndNothing) {
-  const std::vector<Prefix> all = {*parse_prefix("::/0"), *parse_prefix("10.0.0.0/8")};
+  const std::vector<Prefix> all = {*parse_prefix("::/0"), *parse_prefix("0.0.0.0/0")};
   EXPECT_EQ(AddressSet(all).ranges().size(), 1u);
   EXPECT_TRUE(AddressSet(all).contains({~uint64_t{0}, ~uint64_t{0}}));
   EXPECT_FALSE(AddressSet().contains({}));
+}
+
+TEST(AddressSet, PrefixesOfIp6DoNotHoldIp4) {
+  for (const char* text : {"::/0", "::/1", "::/64", "::/80", "::fffe:0:0/95"}) {
+    const std::vector<Prefix> members = {*parse_prefix(text)};
+    const AddressSet set(members);
+    EXPECT_TRUE(set.contains(members[0].base)) << text;
+    EXPECT_FALSE(set.contains(*parse_address("0.0.0.0"))) << text;
+    EXPECT_FALSE(set.contains(*parse_address("10.0.0.1"))) << text;
+    EXPECT_FALSE(set.contains(*parse_address("255.255.255.255"))) << text;
+    EXPECT_EQ(set.contains(*parse_address("::1:0:0:0")), members[0].length <= 64) << text;
+  }
 }
 
 TEST(AddressSet, AgreesWithItsNaiveTwin) {

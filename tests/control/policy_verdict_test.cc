@@ -159,6 +159,7 @@ TEST(PolicySelection, EmptySelectorsMeanWhatTheirPositionSays) {
       // r runs as no account: all() becomes "has an account" in a global policy.
       {gnp("x", "{selector: all(), serviceAccountSelector: \"role != 'bot'\"}"), "q"},
       {gnp("x", "{serviceAccountSelector: all()}"), "pq"},
+      {gnp("x", "{serviceAccountSelector: \"role != 'bot'\"}"), "qr"},
       {gnp("x", "{serviceAccountSelector: \"projectcalico.org/name == 'robot'\"}"), "p"},
       // Labels lent by a profile are the pod's own to a selector.
       {gnp("x", "{selector: \"pcns.team == 'blue'\"}"), "r"},

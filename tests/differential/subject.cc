@@ -42,18 +42,22 @@ json json_of(const Packet& p) {
 
 // explain's words as an Answer; empty if policy did not speak.
 std::optional<Answer> answer_of(const json& said) {
-  const bool policy = said.contains("tier") && !said["tier"].is_null();
-  if (!policy || !said["policy"].is_object()) {
+  if (!said.contains("tier") || said["tier"].is_null()) {
     return {};
   }
-  const json& by = said["policy"];
-  return Answer{said["verdict"] == "allow",
-                said["direction"] == "egress",
-                said["tier"],
-                by["kind"],
-                by["namespace"],
-                by["name"],
-                said["rule"]};
+  Answer out{said["verdict"] == "allow",
+             said["direction"] == "egress",
+             said["tier"],
+             "Profile",
+             "",
+             "",
+             said["rule"]};
+  if (const json& by = said["policy"]; by.is_object()) {  // else there is no profile to blame
+    out.kind = by["kind"];
+    out.space = by["namespace"];
+    out.name = by["name"];
+  }
+  return out;
 }
 
 class Subject {
