@@ -217,7 +217,10 @@ class Compiler {
       list.rules.push_back(std::move(rule));
     }
     set_.lists.push_back(std::move(list));
-    out_.lists.push_back(name);
+    ListName& kept = out_.lists.emplace_back(name);
+    for (const config::Rule& rule : rules) {
+      kept.rules.push_back(rule.where);
+    }
     return static_cast<ListId>(set_.lists.size() - 1);
   }
 

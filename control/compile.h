@@ -32,6 +32,7 @@ struct ListName {
   std::string tier;  // __PROFILE__ for profiles
   Direction direction = Direction::ingress;
   config::Where where;
+  std::vector<config::Where> rules = {};  // where each rule is written
 };
 
 // One local workload, as policy sees it.

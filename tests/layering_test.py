@@ -21,7 +21,7 @@ EXCEPTIONS = {("control/daemon_views.cc", "rte_mempool.h")}
 PURE_FASTPATH = {"fastpath/tables.h", "fastpath/decide.h"}
 PURE_CONTROL = {
     "build", "cli_offline", "compile", "endpoint_slots", "endpoints", "explain", "hash",
-    "kubernetes", "labels", "resolve", "routes", "rule_names", "selector", "sets",
+    "kubernetes", "labels", "policy_trail", "resolve", "routes", "rule_names", "selector", "sets",
 }
 
 

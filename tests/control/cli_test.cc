@@ -269,6 +269,21 @@ TEST_F(CliTest, ExplainsTheLinesAfterABadOneAndEndsWithTwo) {
   EXPECT_EQ(json::parse(outcome.out.substr(end + 1))["verdict"], "allow");
 }
 
+TEST_F(CliTest, ExplainsADefaultDenyByThePoliciesThatSelectedTheEndpoint) {
+  const Outcome outcome = run("explain --config sluice.yaml shop/web shop/db tcp/80");
+  EXPECT_EQ(outcome.exit, 1);
+  EXPECT_EQ(outcome.out,
+            "deny: 10.1.0.2 (shop/web) -> 10.1.0.3 (shop/db) tcp/80, policy_deny_ingress\n"
+            "  egress of shop/web\n"
+            "    profiles\n"
+            "      Profile open: rule 0 allow  (policy.d/endpoints.yaml:30:12)\n"
+            "  ingress of shop/db\n"
+            "    tier default\n"
+            "      NetworkPolicy shop/db: no rule matches: 0 differs in destination port  "
+            "(policy.d/policy.yaml:2:1)\n"
+            "      end of tier: deny, selected and not allowed by NetworkPolicy shop/db\n");
+}
+
 TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
   start_daemon();
   const struct {
