@@ -11,6 +11,7 @@
 #include "control/build.h"
 #include "control/compile.h"
 #include "control/explain.h"
+#include "control/lint.h"
 #include "control/selector.h"
 
 namespace sluice::control::cli {
@@ -149,6 +150,9 @@ int check(const CheckArguments& arguments, Output output) {
     if (loaded.ok()) {
       policy = build(loaded.model, registries, nullptr, loaded.findings).policy;
     }
+  }
+  if (loaded.ok()) {
+    lint(loaded.model, loaded.findings);
   }
   const auto& all = loaded.findings.all();
   const bool warned = std::any_of(all.begin(), all.end(), [](const config::Finding& one) {

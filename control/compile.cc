@@ -69,14 +69,15 @@ struct Candidate {
   }
 };
 
-// Which directions a policy applies to (semantics 1.3).
-void set_types(Candidate& c) {
-  const config::Policy& p = c.policy;
-  c.ingress = p.types_given ? p.type_ingress : p.egress.empty() || !p.ingress.empty();
-  c.egress = p.types_given ? p.type_egress : !p.egress.empty();
+}  // namespace
+
+bool applies(const config::Policy& p, Direction direction) {
+  if (direction == Direction::ingress) {
+    return p.types_given ? p.type_ingress : p.egress.empty() || !p.ingress.empty();
+  }
+  return p.types_given ? p.type_egress : !p.egress.empty();
 }
 
-// Whom the policy selects, as one selector over effective labels (semantics 4.6).
 Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   Selector out = parse_selector(p.selector, findings);
   const auto replace_all = [&out](const char* label) {
@@ -100,6 +101,8 @@ Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   }
   return out;
 }
+
+namespace {
 
 template <typename Holder>  // a Policy or a Profile
 const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
@@ -166,18 +169,29 @@ class Compiler {
       findings_.warning(p.meta.where,
                         "tier \"" + p.tier +
                             "\" does not exist: the policy is "
-                            "enforced after all others, and denies what it does not allow");
+                            "enforced after all others, and denies what it does not allow",
+                        tier_hint(p.tier));
     }
     const Selector selector = policy_selector(p, findings_);
     // Those for host endpoints never reach a workload (semantics 2.2).
     const bool reaches =
         !p.do_not_track && !p.pre_dnat && p.staging != config::Staging::removed;
     c.policy = std::move(p);
-    set_types(c);
+    c.ingress = applies(c.policy, Direction::ingress);
+    c.egress = applies(c.policy, Direction::egress);
     if (reaches) {
       c.selected = inventory_.index.matching(selector);
     }
     policies_.push_back(std::move(c));
+  }
+
+  std::string tier_hint(const std::string& unknown) const {
+    std::vector<std::string_view> known;
+    for (const auto& [name, rank] : tiers_) {
+      known.push_back(name);
+    }
+    const std::string near = config::nearest(unknown, known);
+    return near.empty() ? "add the Tier \"" + unknown + "\"" : "did you mean \"" + near + "\"?";
   }
 
   // The mistakes of rules that no local endpoint runs are found here.

@@ -19,6 +19,7 @@
 #include "config/findings.h"
 #include "config/model.h"
 #include "control/rule_names.h"
+#include "control/selector.h"
 
 namespace sluice::control {
 
@@ -67,6 +68,12 @@ struct CompiledPolicy {
 // warnings, ...) go to `findings`.
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,
                        config::Findings& findings);
+
+// Whom the policy selects, as one selector over effective labels (semantics 4.6).
+Selector policy_selector(const config::Policy& policy, config::Findings& findings);
+
+// Does the policy apply to this direction (semantics 1.3)?
+bool applies(const config::Policy& policy, Direction direction);
 
 }  // namespace sluice::control
 

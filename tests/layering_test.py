@@ -21,7 +21,8 @@ EXCEPTIONS = {("control/daemon_views.cc", "rte_mempool.h")}
 PURE_FASTPATH = {"fastpath/tables.h", "fastpath/decide.h"}
 PURE_CONTROL = {
     "build", "cli_offline", "compile", "endpoint_slots", "endpoints", "explain", "hash",
-    "kubernetes", "labels", "policy_trail", "resolve", "routes", "rule_names", "selector", "sets",
+    "kubernetes", "labels", "lint", "policy_trail", "resolve", "routes", "rule_cover", "rule_names",
+    "selector", "sets",
 }
 
 
