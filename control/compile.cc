@@ -120,10 +120,11 @@ class Compiler {
         inventory_(take_inventory(model, profiles_, findings)),
         rules_(inventory_, set_, findings) {}
 
-  CompiledPolicy run() {
+  CompiledPolicy run(Whose whose) {
     collect_policies();
     for (Workload& w : inventory_.workloads) {
-      if (w.node == model_.settings.node) {
+      if (whose == Whose::of_all_nodes || w.node == model_.settings.node) {
+        w.endpoint.node = w.node;
         w.endpoint.ingress = program(w, Direction::ingress, false);
         w.endpoint.egress = program(w, Direction::egress, false);
         w.endpoint.pending_ingress = pending_program(w, Direction::ingress);
@@ -350,8 +351,8 @@ class Compiler {
 }  // namespace
 
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,
-                       config::Findings& findings) {
-  return Compiler(model, counters, findings).run();
+                       config::Findings& findings, Whose whose) {
+  return Compiler(model, counters, findings).run(whose);
 }
 
 }  // namespace sluice::control

@@ -9,6 +9,7 @@
 #include "control/cli_detach.h"
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
+#include "control/cli_policies.h"
 
 namespace {
 
@@ -18,6 +19,7 @@ struct Arguments {
   cli::Daemon daemon{.socket = "/run/sluice/control.sock"};
   cli::CheckArguments check;
   cli::ExplainArguments explain;
+  cli::TestArguments test;
   std::string expression;
   std::string labels;
   std::string what;
@@ -79,6 +81,25 @@ void add_offline(CLI::App& app, Arguments& a, Run& run) {
       "app=web,env=prod\n");
   selector->callback(
       [&] { run = [&] { return cli::selector(a.expression, a.labels, a.daemon.output); }; });
+}
+
+void add_policies(CLI::App& app, Arguments& a, Run& run) {
+  CLI::App* test = app.add_subcommand("test", "run *.test.yaml: what policies should do");
+  test->add_option("-f,--filename", a.test.paths,
+                   "*.test.yaml, directories of them, and resources beside them")
+      ->required();
+  test->add_option("--junit", a.test.junit, "write the results as JUnit XML, too");
+  test->footer(
+      "A test file has endpoints to imagine, if no dump of real ones is beside it, and cases:\n"
+      "  fixtures: {endpoints: [{name: shop/web, labels: {app: web}}]}\n"
+      "  cases:\n"
+      "    - {from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow, by: db}\n"
+      "FROM and TO: NAMESPACE/POD, an address, world, or host.\n"
+      "Exit codes: 0 all pass, 1 some fail, 2 bad input or no cases.\n"
+      "Examples:\n"
+      "  sluicectl test -f policy.d\n"
+      "  sluicectl test -f policy.d -f shop.test.yaml --junit results.xml\n");
+  test->callback([&] { run = [&] { return cli::test(a.test, a.daemon.output); }; });
 }
 
 void add_live(CLI::App& app, Arguments& a, Run& run) {
@@ -155,6 +176,7 @@ int main(int argc, char** argv) {
       "  sluicectl explain --config /etc/sluice/sluice.yaml shop/web-0 shop/db-0 tcp/5432\n"
       "  sluicectl get endpoints -o json");
   add_offline(app, arguments, run);
+  add_policies(app, arguments, run);
   add_live(app, arguments, run);
   try {
     app.parse(argc, argv);
