@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "control/cli_live.h"
 #include "control/cli_output.h"
 
 namespace sluice::control::cli {
@@ -18,6 +19,15 @@ struct TestArguments {
 };
 // kYes if all cases pass, kNo if one fails, kBadInput for errors or no cases.
 int test(const TestArguments& arguments, Output output);
+
+struct DiffArguments {
+  std::vector<std::string> paths;  // OLD, NEW
+  std::vector<std::string> with;   // resources of both sides
+  std::string namespace_name;
+  bool live = false;
+};
+// kYes if no flow changes, kNo if one does, kBadInput for errors.
+int diff(const DiffArguments& arguments, const Daemon& daemon);
 
 }  // namespace sluice::control::cli
 

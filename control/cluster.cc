@@ -102,4 +102,14 @@ Cluster::Answer Cluster::judge(const End& from, const End& to, const FlowKey& ke
   return out;
 }
 
+bool Cluster::allows(const End& from, const End& to, const FlowKey& key) const {
+  const auto one = [&](ProgramId program) {
+    Verdict verdict;
+    matcher_->classify({&key, 1}, {&program, 1}, {&verdict, 1});
+    return verdict.kind == Verdict::Kind::allow;
+  };
+  return from.host || ((from.endpoint == nullptr || one(from.endpoint->egress)) &&
+                       (to.endpoint == nullptr || one(to.endpoint->ingress)));
+}
+
 }  // namespace sluice::control

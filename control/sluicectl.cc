@@ -20,6 +20,7 @@ struct Arguments {
   cli::CheckArguments check;
   cli::ExplainArguments explain;
   cli::TestArguments test;
+  cli::DiffArguments diff;
   std::string expression;
   std::string labels;
   std::string what;
@@ -100,6 +101,27 @@ void add_policies(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl test -f policy.d\n"
       "  sluicectl test -f policy.d -f shop.test.yaml --junit results.xml\n");
   test->callback([&] { run = [&] { return cli::test(a.test, a.daemon.output); }; });
+
+  CLI::App* diff =
+      app.add_subcommand("diff", "say which flows between which endpoints change verdict");
+  diff->add_option("-f,--filename", a.diff.paths,
+                   "OLD, then NEW: resource files or directories")
+      ->required()
+      ->expected(2);
+  diff->add_option("--with", a.diff.with, "resources of both sides, such as a dump of pods");
+  diff->add_option("-n,--namespace", a.diff.namespace_name, "only flows with an end in it");
+  diff->add_flag("--live", a.diff.live,
+                 "ask the daemon how many live connections NEW would cut");
+  diff->footer(
+      "Compares meaning, not text: every pair of endpoints and all that rules tell apart "
+      "outside\n"
+      "of them, for every protocol and port that a rule of either side names.\n"
+      "Exit codes: 0 no flow changes, 1 some do, 2 bad input, 3 no daemon for --live.\n"
+      "Examples:\n"
+      "  sluicectl diff -f /etc/sluice/policy.d -f new.d\n"
+      "  sluicectl diff -f old.yaml -f new.yaml --with dump.yaml -n shop -o json\n"
+      "  sluicectl diff -f old.d -f new.d --live\n");
+  diff->callback([&] { run = [&] { return cli::diff(a.diff, a.daemon); }; });
 }
 
 void add_live(CLI::App& app, Arguments& a, Run& run) {

@@ -21,7 +21,8 @@ EXCEPTIONS = {("control/daemon_views.cc", "rte_mempool.h")}
 PURE_FASTPATH = {"fastpath/tables.h", "fastpath/decide.h"}
 PURE_CONTROL = {
     "build", "cli_offline", "cli_policies", "cluster", "compile", "endpoint_slots", "endpoints",
-    "explain", "hash", "kubernetes", "labels", "lint", "policy_test", "policy_trail", "resolve",
+    "explain", "flow_space", "hash", "kubernetes", "labels", "lint", "policy_diff",
+    "policy_test", "policy_trail", "resolve",
     "routes", "rule_cover", "rule_names", "selector", "sets",
 }
 

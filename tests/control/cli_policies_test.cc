@@ -184,5 +184,117 @@ TEST_F(CliPolicies, FindsResourcesBesideNamedAndGiven) {
   EXPECT_EQ(json::parse(run("test -f u -f p -o json").out)["passed"], 2);
 }
 
+// ---- diff ----------------------------------------------------------------------------------
+
+// Pods of two namespaces; four clients alike.
+std::string dump() {
+  std::string out =
+      "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n---\n"
+      "{apiVersion: v1, kind: Namespace, metadata: {name: lab}}\n";
+  const auto pod = [&](const std::string& ns, const std::string& name, const std::string& app,
+                       const std::string& address) {
+    out += "---\n{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: " + ns +
+           ", labels: {app: " + app + "}}, spec: {nodeName: n1}, status: {podIP: " + address +
+           "}}\n";
+  };
+  pod("shop", "web", "web", "10.1.0.2");
+  pod("shop", "db", "db", "10.1.0.3");
+  for (const char* n : {"1", "2", "3", "4"}) {
+    pod("lab", std::string("c") + n, "c", std::string("10.1.1.") + n);
+  }
+  return out;
+}
+
+// The policy of kPolicy with other rules.
+std::string rules(const std::string& text) {
+  return std::string(kPolicy).substr(0, std::string(kPolicy).find("  ingress:")) +
+         "  ingress: [" + text + "]\n";
+}
+
+TEST_F(CliPolicies, DiffSaysWhichFlowsChange) {
+  write("dump.yaml", dump());
+  write("old.yaml", kPolicy);
+  const std::string by = "ingress, NetworkPolicy shop/db rule ";
+  const std::string end = "ingress, the end of tier default: NetworkPolicy shop/db)\n";
+  const struct {
+    const char* why;
+    std::string policy;
+    std::string out;
+  } rows[] = {
+      {"the same in other words",
+       rules(
+           "{action: Allow, protocol: 6, source: {selector: \"app in {'web'}\"}, destination: "
+           "{ports: [5432]}}, {action: Deny, protocol: TCP, destination: {ports: [7]}}"),
+       "no flow changes\n"},
+      {"another port",
+       rules("{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+             "{ports: [\"5433:5440\"]}}"),
+       "shop/web -> shop/db tcp/5432: allow -> deny (by " + end +
+           "shop/web -> shop/db tcp/5433-5440: deny -> allow (by " + by + "0)\n"},
+      {"all",
+       rules("{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+             "{ports: [5432]}}, {action: Allow, source: {namespaceSelector: all()}}"),
+       "lab/c1, lab/c2, lab/c3 and 1 more -> shop/db everything: deny -> allow (by " + by +
+           "1)\n"
+           "shop/web -> shop/db icmp tcp/1-5431,5433-65535 udp other protocols: deny -> allow "
+           "(by " +
+           by + "1)\n"},
+      {"a part of the world",
+       rules(
+           "{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+           "{ports: [5432]}}, {action: Allow, protocol: ICMP, icmp: {type: 8}, source: {nets: "
+           "[192.0.2.0/24], notNets: [192.0.2.128/25]}}"),
+       "192.0.2.0/24 -> shop/db icmp/8: deny -> allow (by " + by + "1)\n"},
+  };
+  for (const auto& row : rows) {
+    write("new.yaml", row.policy);
+    const Outcome outcome = run("diff -f old.yaml -f new.yaml --with dump.yaml");
+    EXPECT_EQ(outcome.out, row.out) << row.why << outcome.err;
+    EXPECT_EQ(outcome.exit, row.out == "no flow changes\n" ? 0 : 1) << row.why;
+  }
+}
+
+TEST_F(CliPolicies, DiffSpeaksJsonAndNamesEndpointsOfOneSideOnly) {
+  write("old/dump.yaml", dump());
+  write("old/p.yaml", kPolicy);
+  write("new/dump.yaml", dump().substr(0, dump().rfind("---")));
+  write("new/p.yaml", rules(""));
+  const Outcome outcome = run("diff -f old -f new -o json");
+  EXPECT_EQ(outcome.exit, 1) << outcome.err;
+  const json out = json::parse(outcome.out);
+  EXPECT_EQ(out["same"], false);
+  EXPECT_EQ(out["removed"], json({"lab/c4"}));
+  EXPECT_EQ(out["added"], json::array());
+  ASSERT_EQ(out["changes"].size(), 1u) << outcome.out;
+  const json& change = out["changes"][0];
+  EXPECT_EQ(change["from"], json({"shop/web"}));
+  EXPECT_EQ(change["flow"], "tcp/5432");
+  EXPECT_EQ(change["was"], "allow");
+  EXPECT_EQ(change["now"], "deny");
+  EXPECT_EQ(change["place"], "new/p.yaml:1:1");
+  EXPECT_EQ(json::parse(run("diff -f old -f new -n lab -o json").out)["changes"].size(), 0u);
+}
+
+TEST_F(CliPolicies, DiffRefusesWhatItCannotCompare) {
+  write("dump.yaml", dump());
+  write("broken.yaml", "kind: [\n");
+  const struct {
+    const char* arguments;
+    int exit;
+  } rows[] = {
+      {"diff -f p", 2},
+      {"diff", 2},
+      {"diff -f p -f p", 2},  // no endpoints
+      {"diff -f p -f broken.yaml --with dump.yaml", 2},
+      {"diff -f p -f p --with dump.yaml", 0},
+      {"diff -f p -f p --with dump.yaml --live -s none", 3},
+      {"diff --help", 0},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = run(row.arguments);
+    EXPECT_EQ(outcome.exit, row.exit) << row.arguments << outcome.out << outcome.err;
+  }
+}
+
 }  // namespace
 }  // namespace sluice::control
