@@ -34,46 +34,24 @@ bool port_listed(const RuleSet& rules, const std::vector<PortRange>& ranges,
          });
 }
 
-bool side_matches(const RuleSet& rules, const RuleSide& side, const PortSet::Member& end) {
-  if (!side.nets.empty() && !in_any(side.nets, end.address)) {
+bool address_matches(const RuleSet& rules, const RuleSide& side, const Address& address) {
+  if (!side.nets.empty() && !in_any(side.nets, address)) {
     return false;
   }
-  if (in_any(side.not_nets, end.address)) {
+  if (in_any(side.not_nets, address)) {
     return false;
   }
-  const auto contains = [&](SetId set) {
-    return rules.address_sets[set].contains(end.address);
-  };
-  if (!std::all_of(side.sets.begin(), side.sets.end(), contains) ||
-      std::any_of(side.not_sets.begin(), side.not_sets.end(), contains)) {
-    return false;
-  }
+  const auto contains = [&](SetId set) { return rules.address_sets[set].contains(address); };
+  return std::all_of(side.sets.begin(), side.sets.end(), contains) &&
+         std::none_of(side.not_sets.begin(), side.not_sets.end(), contains);
+}
+
+bool port_matches(const RuleSet& rules, const RuleSide& side, const PortSet::Member& end) {
   const bool any_port = side.ports.empty() && side.port_sets.empty();
   if (!any_port && !port_listed(rules, side.ports, side.port_sets, end)) {
     return false;
   }
   return !port_listed(rules, side.not_ports, side.not_port_sets, end);
-}
-
-bool matches(const RuleSet& rules, const Rule& rule, const FlowKey& key) {
-  const bool v4 = key.dst.is_v4();
-  if ((rule.families & (v4 ? Rule::kV4 : Rule::kV6)) == 0) {
-    return false;
-  }
-  if (rule.protocol && *rule.protocol != key.protocol) {
-    return false;
-  }
-  if (rule.not_protocol && *rule.not_protocol == key.protocol) {
-    return false;
-  }
-  if (rule.icmp && !icmp_matches(*rule.icmp, key, v4)) {
-    return false;
-  }
-  if (rule.not_icmp && icmp_matches(*rule.not_icmp, key, v4)) {
-    return false;
-  }
-  return side_matches(rules, rule.source, {key.src, key.protocol, key.src_port}) &&
-         side_matches(rules, rule.destination, {key.dst, key.protocol, key.dst_port});
 }
 
 // What one tier said; `pass` means: go on with the next.
@@ -91,7 +69,7 @@ TierResult judge_tier(const RuleSet& rules, const Tier& tier, uint32_t tier_inde
     const std::vector<Rule>& all = rules.lists[list].rules;
     for (uint32_t i = 0; i < all.size(); ++i) {
       const Rule& rule = all[i];
-      if (!matches(rules, rule, key)) {
+      if (mismatch(rules, rule, key) != Mismatch::none) {
         continue;
       }
       visit(Step{Step::Kind::rule, tier_index, list, i, rule.action, rule.counter});
@@ -134,6 +112,34 @@ Verdict judge(const RuleSet& rules, const Program& program, const FlowKey& key,
 }
 
 }  // namespace
+
+Mismatch mismatch(const RuleSet& rules, const Rule& rule, const FlowKey& key) noexcept {
+  const bool v4 = key.dst.is_v4();
+  if ((rule.families & (v4 ? Rule::kV4 : Rule::kV6)) == 0) {
+    return Mismatch::ip_version;
+  }
+  if ((rule.protocol && *rule.protocol != key.protocol) ||
+      (rule.not_protocol && *rule.not_protocol == key.protocol)) {
+    return Mismatch::protocol;
+  }
+  if ((rule.icmp && !icmp_matches(*rule.icmp, key, v4)) ||
+      (rule.not_icmp && icmp_matches(*rule.not_icmp, key, v4))) {
+    return Mismatch::icmp;
+  }
+  if (!address_matches(rules, rule.source, key.src)) {
+    return Mismatch::source;
+  }
+  if (!port_matches(rules, rule.source, {key.src, key.protocol, key.src_port})) {
+    return Mismatch::source_port;
+  }
+  if (!address_matches(rules, rule.destination, key.dst)) {
+    return Mismatch::destination;
+  }
+  if (!port_matches(rules, rule.destination, {key.dst, key.protocol, key.dst_port})) {
+    return Mismatch::destination_port;
+  }
+  return Mismatch::none;
+}
 
 void Linear::classify(std::span<const FlowKey> keys, std::span<const ProgramId> programs,
                       std::span<Verdict> verdicts) const noexcept {

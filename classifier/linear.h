@@ -26,6 +26,22 @@ struct Step {
   CounterSlot counter = kNoCounter;
 };
 
+// The part of a rule that a key does not meet, in the order in which they are asked.
+enum class Mismatch : uint8_t {
+  none,
+  ip_version,
+  protocol,
+  icmp,
+  source,
+  source_port,
+  destination,
+  destination_port,
+};
+
+// The first part of `rule`, one of the rules of `rules`, that `key` does not meet; none if the
+// rule matches.
+Mismatch mismatch(const RuleSet& rules, const Rule& rule, const FlowKey& key) noexcept;
+
 class Linear {
  public:
   explicit Linear(std::shared_ptr<const RuleSet> rules) : rules_(std::move(rules)) {}

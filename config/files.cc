@@ -67,16 +67,15 @@ std::string read_regular(int fd, std::string& text) {
 }
 
 bool is_resource_file(const fs::path& path) {
-  const std::string name = path.filename().string();
   const std::string ending = path.extension().string();
-  return !name.ends_with(".test.yaml") &&
+  return !is_test_file(path.string()) &&
          (ending == ".yaml" || ending == ".yml" || ending == ".json");
 }
 
 class Walk {
  public:
-  Walk(std::vector<std::string>& files, std::vector<Complaint>& complaints)
-      : files_(files), complaints_(complaints) {}
+  Walk(std::vector<std::string>& files, std::vector<Complaint>& complaints, Wanted wanted)
+      : files_(files), complaints_(complaints), wanted_(wanted) {}
 
   void directory(const fs::path& path, const struct stat& state) {
     const auto [first, fresh] =
@@ -103,7 +102,8 @@ class Walk {
         complaints_.push_back({entry.string(), cannot_be_read(errno)});
       } else if (S_ISDIR(of_entry.st_mode)) {
         directory(entry, of_entry);
-      } else if (is_resource_file(entry)) {
+      } else if (wanted_ == Wanted::tests ? is_test_file(entry.string())
+                                          : is_resource_file(entry)) {
         files_.push_back(entry.string());
       }
     }
@@ -112,6 +112,7 @@ class Walk {
  private:
   std::vector<std::string>& files_;
   std::vector<Complaint>& complaints_;
+  Wanted wanted_;
   std::map<std::pair<dev_t, ino_t>, std::string> seen_;
 };
 
@@ -132,14 +133,18 @@ std::optional<std::string> read_whole(const std::string& path, std::string& comp
   return complaint.empty() ? std::optional(std::move(text)) : std::nullopt;
 }
 
+bool is_test_file(const std::string& path) {
+  return path.ends_with(".test.yaml");
+}
+
 std::vector<std::string> list_files(const std::string& directory,
-                                    std::vector<Complaint>& complaints) {
+                                    std::vector<Complaint>& complaints, Wanted wanted) {
   std::vector<std::string> files;
   struct stat state {};
   if (stat(directory.c_str(), &state) != 0) {
     complaints.push_back({directory, cannot_be_read(errno)});
   } else {
-    Walk(files, complaints).directory(directory, state);
+    Walk(files, complaints, wanted).directory(directory, state);
   }
   return files;
 }

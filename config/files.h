@@ -24,12 +24,17 @@ struct Complaint {
 // The text of a file; "-" is standard input.  Otherwise `complaint` says why not.
 std::optional<std::string> read_whole(const std::string& path, std::string& complaint);
 
-// The resource files under a directory, in lexical order, through its subdirectories: *.yaml,
-// *.yml and *.json, but neither *.test.yaml nor hidden names (such as Kubernetes' ..data, to
-// which the links beside it lead).  Unreadable directories, links that lead nowhere and
-// directories reached twice are complaints.
+// Which files of a directory: resources (*.yaml, *.yml, *.json), or policy tests (*.test.yaml).
+enum class Wanted : uint8_t { resources, tests };
+
+bool is_test_file(const std::string& path);
+
+// The wanted files under a directory, in lexical order, through its subdirectories, but no
+// hidden names (such as Kubernetes' ..data, to which the links beside it lead).  Unreadable
+// directories, links that lead nowhere and directories reached twice are complaints.
 std::vector<std::string> list_files(const std::string& directory,
-                                    std::vector<Complaint>& complaints);
+                                    std::vector<Complaint>& complaints,
+                                    Wanted wanted = Wanted::resources);
 
 }  // namespace sluice::config
 

@@ -362,6 +362,7 @@ struct Settings {
     ChecksumMode l4_checksum = ChecksumMode::control;
     bool uplink_ip6_punt = true;  // uplinkIp6: punt, else drop
     bool transit_allow = false;   // transit: allow, else deny
+    Where transit_at;             // where it is set, if it is
     OnExit on_exit = OnExit::drop;
     bool tun_from_workload = false;  // tunFromWorkload: allow
     bool punt_unknown_l2 = false;    // puntUnknownL2

@@ -199,7 +199,10 @@ void read_path(const Value& v, Settings& s) {
       {"uplinkIp6",
        [&](const Value& x) { set(p.uplink_ip6_punt, read_switch(x, "punt", "drop")); }},
       {"transit",
-       [&](const Value& x) { set(p.transit_allow, read_switch(x, "allow", "deny")); }},
+       [&](const Value& x) {
+         set(p.transit_allow, read_switch(x, "allow", "deny"));
+         p.transit_at = x.where();
+       }},
       {"onExit",
        [&](const Value& x) {
          if (const auto i = x.one_of({"drop", "kernel"})) {

@@ -48,24 +48,6 @@ const Kind* kind_of(std::string_view what) {
   return nullptr;
 }
 
-// The `result` of an answered request; otherwise prints why not and sets `exit`.
-std::optional<json> ask(const Daemon& daemon, const std::string& verb,
-                        std::chrono::seconds patience, int& exit) {
-  const Result<json> answer = call(daemon.socket, {{"verb", verb}}, patience);
-  if (!answer) {
-    print_error(answer.error().what, answer.error().hint);
-    exit = kUnreachable;
-    return std::nullopt;
-  }
-  if (!answer->value("ok", false)) {
-    print_error(answer->value("error", "refused"), answer->value("hint", ""));
-    exit = answer->value("code", static_cast<int>(kRefused));
-    return std::nullopt;
-  }
-  exit = kYes;
-  return answer->value("result", json());
-}
-
 bool names(const json& row, const Kind& kind, const std::string& name) {
   if (row.value("namespace", "") + "/" + row.value("name", "") == name) {
     return true;
@@ -126,6 +108,23 @@ void print_stats(const json& result, const std::string& what) {
 }
 
 }  // namespace
+
+std::optional<json> ask(const Daemon& daemon, const std::string& verb,
+                        std::chrono::seconds patience, int& exit) {
+  const Result<json> answer = call(daemon.socket, {{"verb", verb}}, patience);
+  if (!answer) {
+    print_error(answer.error().what, answer.error().hint);
+    exit = kUnreachable;
+    return std::nullopt;
+  }
+  if (!answer->value("ok", false)) {
+    print_error(answer->value("error", "refused"), answer->value("hint", ""));
+    exit = answer->value("code", static_cast<int>(kRefused));
+    return std::nullopt;
+  }
+  exit = kYes;
+  return answer->value("result", json());
+}
 
 int status(const Daemon& daemon) {
   int exit = kYes;

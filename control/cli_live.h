@@ -5,6 +5,8 @@
 #ifndef SLUICE_CONTROL_CLI_LIVE_H_
 #define SLUICE_CONTROL_CLI_LIVE_H_
 
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "control/cli_output.h"
@@ -15,6 +17,10 @@ struct Daemon {
   std::string socket;
   Output output = Output::table;
 };
+
+// The `result` of an answered request; otherwise prints why not and sets `exit`.
+std::optional<nlohmann::json> ask(const Daemon& daemon, const std::string& verb,
+                                  std::chrono::seconds patience, int& exit);
 
 int status(const Daemon& daemon);
 // `what` is endpoints, policies, routes or connections; rows that `name` does not name are left

@@ -11,6 +11,7 @@
 #include "control/build.h"
 #include "control/compile.h"
 #include "control/explain.h"
+#include "control/lint.h"
 #include "control/selector.h"
 
 namespace sluice::control::cli {
@@ -75,44 +76,50 @@ std::optional<std::map<std::string, std::string>> labels_of(std::string_view tex
   return labels;
 }
 
+// What packets are asked of, and the files that it came from.
+struct Asked {
+  const Built& built;
+  const std::vector<std::string>& files;
+};
+
 // One line of --packets; false if it made no sense.
-bool explain_line(const Built& built, const std::string& line, Output output) {
+bool explain_line(const Asked& asked, const std::string& line, Output output) {
   const json packet = json::parse(line, nullptr, false);
   json answer;
   if (packet.is_object() && line.size() <= kMaxLine) {
-    answer = explain_packet(built, packet);
+    answer = explain_packet(asked.built, packet);
   } else {
     answer = {{"error", "not one JSON object"}};
   }
   const bool sense = !answer.contains("error");
   if (output == Output::table && sense) {
-    std::fputs(explain_text(built, packet).c_str(), stdout);
+    std::fputs(explain_text(asked.built, packet, asked.files).c_str(), stdout);
   } else {
     print_json(answer);
   }
   return sense;
 }
 
-int explain_packets(const Built& built, std::istream& lines, Output output) {
+int explain_packets(const Asked& asked, std::istream& lines, Output output) {
   int exit = kYes;
   for (std::string line; std::getline(lines, line);) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) {
       continue;
     }
-    if (!explain_line(built, line, output)) {
+    if (!explain_line(asked, line, output)) {
       exit = kBadInput;
     }
   }
   return exit;
 }
 
-int explain_words(const Built& built, const std::vector<std::string>& words, Output output) {
-  const Result<json> packet = packet_of_words(built, words[0], words[1], words[2]);
+int explain_words(const Asked& asked, const std::vector<std::string>& words, Output output) {
+  const Result<json> packet = packet_of_words(asked.built, words[0], words[1], words[2]);
   if (!packet) {
     print_error(packet.error().what, packet.error().hint);
     return kBadInput;
   }
-  const json answer = explain_packet(built, *packet);
+  const json answer = explain_packet(asked.built, *packet);
   if (answer.contains("error")) {
     print_error(text_of(answer["error"]));
     return kBadInput;
@@ -120,7 +127,7 @@ int explain_words(const Built& built, const std::vector<std::string>& words, Out
   if (output == Output::json) {
     print_json(answer);
   } else {
-    std::fputs(explain_text(built, *packet).c_str(), stdout);
+    std::fputs(explain_text(asked.built, *packet, asked.files).c_str(), stdout);
   }
   return answer.value("verdict", "") == "allow" ? kYes : kNo;
 }
@@ -143,6 +150,9 @@ int check(const CheckArguments& arguments, Output output) {
     if (loaded.ok()) {
       policy = build(loaded.model, registries, nullptr, loaded.findings).policy;
     }
+  }
+  if (loaded.ok()) {
+    lint(loaded.model, loaded.findings);
   }
   const auto& all = loaded.findings.all();
   const bool warned = std::any_of(all.begin(), all.end(), [](const config::Finding& one) {
@@ -171,18 +181,19 @@ int explain(const ExplainArguments& arguments, Output output) {
     print_error(loaded.findings.format(loaded.model.files));
     return kBadInput;
   }
+  const Asked asked{*built, loaded.model.files};
   if (arguments.packets.empty()) {
-    return explain_words(*built, arguments.words, output);
+    return explain_words(asked, arguments.words, output);
   }
   if (arguments.packets == "-") {
-    return explain_packets(*built, std::cin, output);
+    return explain_packets(asked, std::cin, output);
   }
   std::ifstream file(arguments.packets);
   if (!file) {
     print_error(arguments.packets + ": cannot be read");
     return kBadInput;
   }
-  return explain_packets(*built, file, output);
+  return explain_packets(asked, file, output);
 }
 
 int selector(const std::string& expression, const std::string& labels, Output output) {

@@ -69,14 +69,15 @@ struct Candidate {
   }
 };
 
-// Which directions a policy applies to (semantics 1.3).
-void set_types(Candidate& c) {
-  const config::Policy& p = c.policy;
-  c.ingress = p.types_given ? p.type_ingress : p.egress.empty() || !p.ingress.empty();
-  c.egress = p.types_given ? p.type_egress : !p.egress.empty();
+}  // namespace
+
+bool applies(const config::Policy& p, Direction direction) {
+  if (direction == Direction::ingress) {
+    return p.types_given ? p.type_ingress : p.egress.empty() || !p.ingress.empty();
+  }
+  return p.types_given ? p.type_egress : !p.egress.empty();
 }
 
-// Whom the policy selects, as one selector over effective labels (semantics 4.6).
 Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   Selector out = parse_selector(p.selector, findings);
   // Where nothing was said there is no "all()" to replace.
@@ -107,6 +108,8 @@ Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   return out;
 }
 
+namespace {
+
 template <typename Holder>  // a Policy or a Profile
 const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
   return direction == Direction::ingress ? holder.ingress : holder.egress;
@@ -123,10 +126,11 @@ class Compiler {
         inventory_(take_inventory(model, profiles_, findings)),
         rules_(inventory_, set_, findings) {}
 
-  CompiledPolicy run() {
+  CompiledPolicy run(Whose whose) {
     collect_policies();
     for (Workload& w : inventory_.workloads) {
-      if (w.node == model_.settings.node) {
+      if (whose == Whose::of_all_nodes || w.node == model_.settings.node) {
+        w.endpoint.node = w.node;
         w.endpoint.ingress = program(w, Direction::ingress, false);
         w.endpoint.egress = program(w, Direction::egress, false);
         w.endpoint.pending_ingress = pending_program(w, Direction::ingress);
@@ -175,18 +179,29 @@ class Compiler {
       findings_.warning(p.meta.where,
                         "tier \"" + p.tier +
                             "\" does not exist: the policy is "
-                            "enforced after all others, and denies what it does not allow");
+                            "enforced after all others, and denies what it does not allow",
+                        tier_hint(p.tier));
     }
     const Selector selector = policy_selector(p, findings_);
     // Those for host endpoints never reach a workload (semantics 2.2).
     const bool reaches =
         !p.do_not_track && !p.pre_dnat && p.staging != config::Staging::removed;
     c.policy = std::move(p);
-    set_types(c);
+    c.ingress = applies(c.policy, Direction::ingress);
+    c.egress = applies(c.policy, Direction::egress);
     if (reaches) {
       c.selected = inventory_.index.matching(selector);
     }
     policies_.push_back(std::move(c));
+  }
+
+  std::string tier_hint(const std::string& unknown) const {
+    std::vector<std::string_view> known;
+    for (const auto& [name, rank] : tiers_) {
+      known.push_back(name);
+    }
+    const std::string near = config::nearest(unknown, known);
+    return near.empty() ? "add the Tier \"" + unknown + "\"" : "did you mean \"" + near + "\"?";
   }
 
   // The mistakes of rules that no local endpoint runs are found here.
@@ -226,7 +241,10 @@ class Compiler {
       list.rules.push_back(std::move(rule));
     }
     set_.lists.push_back(std::move(list));
-    out_.lists.push_back(name);
+    ListName& kept = out_.lists.emplace_back(name);
+    for (const config::Rule& rule : rules) {
+      kept.rules.push_back(rule.where);
+    }
     return static_cast<ListId>(set_.lists.size() - 1);
   }
 
@@ -342,8 +360,8 @@ class Compiler {
 }  // namespace
 
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,
-                       config::Findings& findings) {
-  return Compiler(model, counters, findings).run();
+                       config::Findings& findings, Whose whose) {
+  return Compiler(model, counters, findings).run(whose);
 }
 
 }  // namespace sluice::control

@@ -19,6 +19,7 @@
 #include "config/findings.h"
 #include "config/model.h"
 #include "control/rule_names.h"
+#include "control/selector.h"
 
 namespace sluice::control {
 
@@ -32,6 +33,7 @@ struct ListName {
   std::string tier;  // __PROFILE__ for profiles
   Direction direction = Direction::ingress;
   config::Where where;
+  std::vector<config::Where> rules = {};  // where each rule is written
 };
 
 // One local workload, as policy sees it.
@@ -39,6 +41,7 @@ struct LocalEndpoint {
   std::string namespace_name;
   std::string name;  // the pod's name, or the WorkloadEndpoint's where it names no pod
   std::string interface_name;  // host side of the veth
+  std::string node;
   std::vector<Address> addresses;
   std::vector<Prefix> allowed_sources;
   std::optional<MacAddress> mac;
@@ -64,8 +67,16 @@ struct CompiledPolicy {
 // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.
 // Problems (selectors that do not parse, overlapping pod addresses, unknown profiles as
 // warnings, ...) go to `findings`.
+// `whose`: the endpoints that get programs; what asks about a whole cluster names no node.
+enum class Whose : uint8_t { of_our_node, of_all_nodes };
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,
-                       config::Findings& findings);
+                       config::Findings& findings, Whose whose = Whose::of_our_node);
+
+// Whom the policy selects, as one selector over effective labels (semantics 4.6).
+Selector policy_selector(const config::Policy& policy, config::Findings& findings);
+
+// Does the policy apply to this direction (semantics 1.3)?
+bool applies(const config::Policy& policy, Direction direction);
 
 }  // namespace sluice::control
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/policy_trail.h"
 #include "fastpath/decide.h"
 
 namespace sluice::control {
@@ -261,44 +262,6 @@ Before check_before_policy(const Generation& g, const Packet& p) {
   return out;
 }
 
-std::string_view word(Action action) {
-  switch (action) {
-    case Action::allow:
-      return "allow";
-    case Action::deny:
-      return "deny";
-    case Action::pass:
-      return "pass";
-    case Action::log:
-      return "log";
-  }
-  return "deny";
-}
-
-json step_json(const CompiledPolicy& policy, ProgramId program, Direction direction,
-               const Step& step) {
-  const Tier& tier = policy.rules->programs[program].tiers[step.tier];
-  json named = nullptr;
-  int rule = -1;
-  std::optional<ListId> list;
-  if (step.kind == Step::Kind::rule) {
-    list = step.list;
-    rule = static_cast<int>(step.rule);
-  } else if (!tier.lists.empty()) {
-    // A default is laid at the door of the tier's first policy, which made the tier apply.
-    list = tier.lists.front();
-  }
-  if (list) {
-    const ListName& name = policy.lists[*list];
-    named = {{"kind", name.kind}, {"namespace", name.namespace_name}, {"name", name.name}};
-  }
-  return {{"direction", direction == Direction::egress ? "egress" : "ingress"},
-          {"tier", policy.tier_names[program][step.tier]},
-          {"policy", named},
-          {"rule", rule},
-          {"action", word(step.action)}};
-}
-
 // Which program judges the endpoint.  Where no staged policy selects it, the pending one is
 // the enforced one.
 ProgramId program_of(const Built& built, EndpointId id, Direction direction, bool pending) {
@@ -315,18 +278,18 @@ ProgramId program_of(const Built& built, EndpointId id, Direction direction, boo
   return program;
 }
 
-// Runs one endpoint's program and adds what it did to `trail`.
-DropReason ask(const Built& built, ProgramId program, Direction direction, const FlowKey& key,
-               json& trail) {
-  const Verdict verdict = built.generation->matcher->walk(key, program, [&](const Step& step) {
-    trail.push_back(step_json(built.policy, program, direction, step));
-  });
-  if (verdict.kind == Verdict::Kind::allow) {
-    return DropReason::none;
+// What became of a packet and who said so.
+struct Judged {
+  DropReason reason = DropReason::none;
+  bool unknown = false;
+  bool by_policy = false;
+  bool by_host = false;  // defaultEndpointToHostAction, after the trail
+  Trail trail;
+
+  std::string_view verdict() const {
+    return unknown ? "unknown" : reason == DropReason::none ? "allow" : "deny";
   }
-  return direction == Direction::egress ? DropReason::policy_deny_egress
-                                        : DropReason::policy_deny_ingress;
-}
+};
 
 // What defaultEndpointToHostAction: Drop did, as a step of the trail.
 json to_host_step(const Built& built) {
@@ -340,14 +303,25 @@ json to_host_step(const Built& built) {
           {"action", "deny"}};
 }
 
-json answer(std::string_view verdict, DropReason reason, bool by_policy, json trail) {
-  json out = {{"verdict", verdict}, {"reason", nullptr}, {"tier", nullptr},
-              {"policy", nullptr},  {"rule", nullptr},   {"direction", nullptr},
-              {"trail", nullptr}};
-  if (reason != DropReason::none) {
-    out["reason"] = name(reason);
+json answer(const Built& built, const Judged& judged) {
+  json trail = json::array();
+  for (const TrailStep& step : judged.trail) {
+    trail.push_back(step_json(built.policy, step));
   }
-  if (by_policy && !trail.empty()) {
+  if (judged.by_host) {
+    trail.push_back(to_host_step(built));
+  }
+  json out = {{"verdict", judged.verdict()},
+              {"reason", nullptr},
+              {"tier", nullptr},
+              {"policy", nullptr},
+              {"rule", nullptr},
+              {"direction", nullptr},
+              {"trail", nullptr}};
+  if (judged.reason != DropReason::none) {
+    out["reason"] = name(judged.reason);
+  }
+  if (judged.by_policy && !trail.empty()) {
     for (const char* key : {"tier", "policy", "rule", "direction"}) {
       out[key] = trail.back()[key];
     }
@@ -357,28 +331,28 @@ json answer(std::string_view verdict, DropReason reason, bool by_policy, json tr
 }
 
 // Asks both ends; with `pending`, as if staged policies were enforced.
-json judge_by_policy(const Built& built, const FlowKey& key, const Way& way, bool pending) {
-  json trail = json::array();
-  DropReason reason = DropReason::none;
+Judged judge_by_policy(const Built& built, const FlowKey& key, const Way& way, bool pending) {
+  Judged out;
   const auto ask_end = [&](EndpointId id, Direction direction) {
-    if (reason != DropReason::none || id == kNoEndpoint) {
+    if (out.reason != DropReason::none || id == kNoEndpoint) {
       return;
     }
-    reason = built.generation->endpoints[id].ready
-                 ? ask(built, program_of(built, id, direction, pending), direction, key, trail)
-                 : DropReason::policy_not_ready;
+    if (!built.generation->endpoints[id].ready) {
+      out.reason = DropReason::policy_not_ready;
+    } else if (!ask(*built.generation->matcher, program_of(built, id, direction, pending),
+                    direction, key, out.trail)) {
+      out.reason = direction == Direction::egress ? DropReason::policy_deny_egress
+                                                  : DropReason::policy_deny_ingress;
+    }
   };
   ask_end(way.source, Direction::egress);
-  if (reason == DropReason::none) {
-    reason = check_to_host(*built.generation, way.source, key.dst.v4());
-    if (reason != DropReason::none) {
-      trail.push_back(to_host_step(built));
-    }
+  if (out.reason == DropReason::none) {
+    out.reason = check_to_host(*built.generation, way.source, key.dst.v4());
+    out.by_host = out.reason != DropReason::none;
   }
   ask_end(way.destination, Direction::ingress);
-  const bool by_policy = reason != DropReason::policy_not_ready;
-  return answer(reason == DropReason::none ? "allow" : "deny", reason, by_policy,
-                std::move(trail));
+  out.by_policy = out.reason != DropReason::policy_not_ready;
+  return out;
 }
 
 bool has_pending(const Built& built, const Way& way) {
@@ -389,27 +363,35 @@ bool has_pending(const Built& built, const Way& way) {
          (to != nullptr && to->pending_ingress != kNoProgram);
 }
 
-json judge(const Built& built, const Packet& p) {
+struct Answer {
+  Judged now;
+  std::optional<Judged> pending;  // where a staged policy selects an end
+  Way way;
+};
+
+Answer judge(const Built& built, const Packet& p) {
   const Before before = check_before_policy(*built.generation, p);
+  Answer out;
   if (before.reason != DropReason::none || before.unknown) {
-    return answer(before.unknown ? "unknown" : "deny", before.reason, false, json::array());
+    out.now.reason = before.reason;
+    out.now.unknown = before.unknown;
+    return out;
   }
-  json out = judge_by_policy(built, p.key, before.way, false);
+  out.way = before.way;
+  out.now = judge_by_policy(built, p.key, before.way, false);
   if (has_pending(built, before.way)) {
-    out["pending"] = judge_by_policy(built, p.key, before.way, true);
+    out.pending = judge_by_policy(built, p.key, before.way, true);
   }
   return out;
 }
 
 // ---- words -------------------------------------------------------------------------------
 
-std::string policy_text(const json& policy) {
-  if (policy.is_null()) {
-    return "(none)";
+std::string name_text(const LocalEndpoint* e) {
+  if (e == nullptr) {
+    return "?";
   }
-  const std::string ns = policy["namespace"];
-  return policy["kind"].get<std::string>() + " " + (ns.empty() ? "" : ns + "/") +
-         policy["name"].get<std::string>();
+  return (e->namespace_name.empty() ? "" : e->namespace_name + "/") + e->name;
 }
 
 std::string end_text(const Built& built, const Address& address) {
@@ -418,7 +400,7 @@ std::string end_text(const Built& built, const Address& address) {
   const auto it = address.is_v4() ? owners.find(address.v4().value) : owners.end();
   const LocalEndpoint* e = it == owners.end() ? nullptr : built.endpoint(it->second);
   if (e != nullptr) {
-    text += " (" + (e->namespace_name.empty() ? "" : e->namespace_name + "/") + e->name + ")";
+    text += " (" + name_text(e) + ")";
   }
   return text;
 }
@@ -438,15 +420,22 @@ std::string l4_text(const FlowKey& key) {
   return text;
 }
 
-// A line for each step.
-std::string trail_text(const json& trail) {
+// Tier by tier, for each end that was asked.
+std::string trail_text(const Built& built, const Way& way, const Judged& judged,
+                       const FlowKey& key, const std::vector<std::string>& files) {
   std::string text;
-  for (const json& step : trail) {
-    const int rule = step["rule"];
-    text += "  " + step["direction"].get<std::string>() + "  tier " +
-            step["tier"].get<std::string>() + "  " + policy_text(step["policy"]) + "  " +
-            (rule < 0 ? "end of tier" : "rule " + std::to_string(rule)) + "  " +
-            step["action"].get<std::string>() + "\n";
+  for (const Direction direction : {Direction::egress, Direction::ingress}) {
+    const std::string considered =
+        considered_text(built.policy, judged.trail, direction, key, files);
+    if (!considered.empty()) {
+      const EndpointId id = direction == Direction::egress ? way.source : way.destination;
+      text += "  " + std::string(word(direction)) + " of " + name_text(built.endpoint(id)) +
+              "\n" + considered;
+    }
+  }
+  if (judged.by_host) {
+    text += "  the host\n    FelixConfiguration " + built.endpoint_to_host_said_by +
+            ": defaultEndpointToHostAction deny\n";
   }
   return text;
 }
@@ -476,33 +465,41 @@ Result<std::string> address_of_word(const Built& built, std::string_view word) {
 
 json explain_packet(const Built& built, const json& packet) {
   const auto p = read_packet(built, packet);
-  return p ? judge(built, *p) : json{{"error", p.error().what}};
+  if (!p) {
+    return {{"error", p.error().what}};
+  }
+  const Answer judged = judge(built, *p);
+  json out = answer(built, judged.now);
+  if (judged.pending) {
+    out["pending"] = answer(built, *judged.pending);
+  }
+  return out;
 }
 
-std::string explain_text(const Built& built, const json& packet) {
+std::string explain_text(const Built& built, const json& packet,
+                         const std::vector<std::string>& files) {
   const auto p = read_packet(built, packet);
   if (!p) {
     return p.error().what + "\n";
   }
-  const json result = judge(built, *p);
-  std::string text = result["verdict"].get<std::string>() + ": " + end_text(built, p->key.src) +
+  const Answer judged = judge(built, *p);
+  std::string text = std::string(judged.now.verdict()) + ": " + end_text(built, p->key.src) +
                      " -> " + end_text(built, p->key.dst) + " " + l4_text(p->key);
-  if (!result["reason"].is_null()) {
-    text += ", " + result["reason"].get<std::string>();
+  if (judged.now.reason != DropReason::none) {
+    text += ", " + std::string(name(judged.now.reason));
   }
-  if (result["verdict"] == "unknown") {
+  if (judged.now.unknown) {
     text += is_icmp_error(p->key) ? ", an ICMP error goes with the connection it quotes"
                                   : ", ask for the packet inside the tunnel";
   }
   text += "\n";
-  if (result["trail"].empty()) {
+  if (judged.now.trail.empty()) {
     text += "  no policy was asked\n";
   }
-  text += trail_text(result["trail"]);
-  if (result.contains("pending")) {
-    const json& pending = result["pending"];
-    text += pending["verdict"].get<std::string>() + " if staged policies were enforced\n" +
-            trail_text(pending["trail"]);
+  text += trail_text(built, judged.way, judged.now, p->key, files);
+  if (judged.pending) {
+    text += std::string(judged.pending->verdict()) + " if staged policies were enforced\n" +
+            trail_text(built, judged.way, *judged.pending, p->key, files);
   }
   return text;
 }

@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -29,8 +30,11 @@ namespace sluice::control {
 // policies were enforced.  {"error": ...} for a packet that makes no sense.
 nlohmann::json explain_packet(const Built& built, const nlohmann::json& packet);
 
-// The same for people: the verdict in a sentence, then the trail, a line each.
-std::string explain_text(const Built& built, const nlohmann::json& packet);
+// The same for people: the verdict in a sentence, then for each end the tiers and policies that
+// were considered, in order, with the rule that matched or why none did.  `files` name the
+// places: those of the model.
+std::string explain_text(const Built& built, const nlohmann::json& packet,
+                         const std::vector<std::string>& files);
 
 // A packet from words: `from` and `to` are an address, NAMESPACE/POD or interface of a local
 // endpoint, "world" (some address outside), or "host" (`from` only); `proto_port` is "tcp/80",

@@ -9,6 +9,7 @@
 #include "control/cli_detach.h"
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
+#include "control/cli_policies.h"
 
 namespace {
 
@@ -18,6 +19,8 @@ struct Arguments {
   cli::Daemon daemon{.socket = "/run/sluice/control.sock"};
   cli::CheckArguments check;
   cli::ExplainArguments explain;
+  cli::TestArguments test;
+  cli::DiffArguments diff;
   std::string expression;
   std::string labels;
   std::string what;
@@ -79,6 +82,46 @@ void add_offline(CLI::App& app, Arguments& a, Run& run) {
       "app=web,env=prod\n");
   selector->callback(
       [&] { run = [&] { return cli::selector(a.expression, a.labels, a.daemon.output); }; });
+}
+
+void add_policies(CLI::App& app, Arguments& a, Run& run) {
+  CLI::App* test = app.add_subcommand("test", "run *.test.yaml: what policies should do");
+  test->add_option("-f,--filename", a.test.paths,
+                   "*.test.yaml, directories of them, and resources beside them")
+      ->required();
+  test->add_option("--junit", a.test.junit, "write the results as JUnit XML, too");
+  test->footer(
+      "A test file has endpoints to imagine, if no dump of real ones is beside it, and cases:\n"
+      "  fixtures: {endpoints: [{name: shop/web, labels: {app: web}}]}\n"
+      "  cases:\n"
+      "    - {from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow, by: db}\n"
+      "FROM and TO: NAMESPACE/POD, an address, world, or host.\n"
+      "Exit codes: 0 all pass, 1 some fail, 2 bad input or no cases.\n"
+      "Examples:\n"
+      "  sluicectl test -f policy.d\n"
+      "  sluicectl test -f policy.d -f shop.test.yaml --junit results.xml\n");
+  test->callback([&] { run = [&] { return cli::test(a.test, a.daemon.output); }; });
+
+  CLI::App* diff =
+      app.add_subcommand("diff", "say which flows between which endpoints change verdict");
+  diff->add_option("-f,--filename", a.diff.paths,
+                   "OLD, then NEW: resource files or directories")
+      ->required()
+      ->expected(2);
+  diff->add_option("--with", a.diff.with, "resources of both sides, such as a dump of pods");
+  diff->add_option("-n,--namespace", a.diff.namespace_name, "only flows with an end in it");
+  diff->add_flag("--live", a.diff.live,
+                 "ask the daemon how many live connections NEW would cut");
+  diff->footer(
+      "Compares meaning, not text: every pair of endpoints and all that rules tell apart "
+      "outside\n"
+      "of them, for every protocol and port that a rule of either side names.\n"
+      "Exit codes: 0 no flow changes, 1 some do, 2 bad input, 3 no daemon for --live.\n"
+      "Examples:\n"
+      "  sluicectl diff -f /etc/sluice/policy.d -f new.d\n"
+      "  sluicectl diff -f old.yaml -f new.yaml --with dump.yaml -n shop -o json\n"
+      "  sluicectl diff -f old.d -f new.d --live\n");
+  diff->callback([&] { run = [&] { return cli::diff(a.diff, a.daemon); }; });
 }
 
 void add_live(CLI::App& app, Arguments& a, Run& run) {
@@ -155,6 +198,7 @@ int main(int argc, char** argv) {
       "  sluicectl explain --config /etc/sluice/sluice.yaml shop/web-0 shop/db-0 tcp/5432\n"
       "  sluicectl get endpoints -o json");
   add_offline(app, arguments, run);
+  add_policies(app, arguments, run);
   add_live(app, arguments, run);
   try {
     app.parse(argc, argv);

@@ -240,6 +240,30 @@ TEST_F(CliTest, PlacesErrorsAtFileLineAndColumn) {
   EXPECT_EQ(outcome.out, "");
 }
 
+TEST_F(CliTest, WarnsOfAllThatSurprisesAtOnce) {
+  write("policy.d/odd.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n"
+        "metadata: {name: odd, namespace: shop}\nspec:\n  tier: defaut\n"
+        "  selector: ap == 'web'\n  ingress: [{action: Deny}, {action: Allow}]\n");
+  const std::string said =
+      "sluicectl: policy.d/odd.yaml:1:1: warning: tier \"defaut\" does not exist: the policy "
+      "is enforced after all others, and denies what it does not allow\n"
+      "  hint: did you mean \"default\"?\n"
+      "sluicectl: policy.d/odd.yaml:6:13: warning: NetworkPolicy \"shop/odd\" selects no "
+      "endpoint that these files know\n"
+      "  hint: no endpoint or network set has the label \"ap\"; did you mean \"app\"?\n"
+      "sluicectl: policy.d/odd.yaml:7:29: warning: this rule can never match: the one in line "
+      "7 before it takes all of it\n"
+      "  hint: move it up, or remove it\n";
+  const Outcome lenient = run("check -f policy.d");
+  EXPECT_EQ(lenient.exit, 0);
+  EXPECT_EQ(lenient.err, said);
+  const Outcome strict = run("check -f policy.d --strict");
+  EXPECT_EQ(strict.exit, 1);
+  EXPECT_EQ(strict.err, said);
+  EXPECT_EQ(json::parse(run("check -f policy.d -o json").out)["findings"].size(), 3u);
+}
+
 TEST_F(CliTest, ExplainsPacketsOneLineEachInOrder) {
   write("packets",
         R"({"src":"10.1.0.2","dst":"10.1.0.3","proto":"tcp","sport":1000,"dport":5432})"
@@ -267,6 +291,21 @@ TEST_F(CliTest, ExplainsTheLinesAfterABadOneAndEndsWithTwo) {
   const size_t end = outcome.out.find('\n');
   EXPECT_TRUE(json::parse(outcome.out.substr(0, end)).contains("error")) << outcome.out;
   EXPECT_EQ(json::parse(outcome.out.substr(end + 1))["verdict"], "allow");
+}
+
+TEST_F(CliTest, ExplainsADefaultDenyByThePoliciesThatSelectedTheEndpoint) {
+  const Outcome outcome = run("explain --config sluice.yaml shop/web shop/db tcp/80");
+  EXPECT_EQ(outcome.exit, 1);
+  EXPECT_EQ(outcome.out,
+            "deny: 10.1.0.2 (shop/web) -> 10.1.0.3 (shop/db) tcp/80, policy_deny_ingress\n"
+            "  egress of shop/web\n"
+            "    profiles\n"
+            "      Profile open: rule 0 allow  (policy.d/endpoints.yaml:30:12)\n"
+            "  ingress of shop/db\n"
+            "    tier default\n"
+            "      NetworkPolicy shop/db: no rule matches: 0 differs in destination port  "
+            "(policy.d/policy.yaml:2:1)\n"
+            "      end of tier: deny, selected and not allowed by NetworkPolicy shop/db\n");
 }
 
 TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {

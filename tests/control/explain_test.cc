@@ -243,11 +243,15 @@ TEST(Explain, WordsMakeAPacket) {
 TEST(Explain, TextReadsAsASentenceAndATrail) {
   const Built built = make_built();
   const auto packet = packet_of_words(built, "ns1/client", "ns1/web", "tcp/81");
-  EXPECT_EQ(explain_text(built, *packet),
+  EXPECT_EQ(explain_text(built, *packet, {}),
             "deny: 10.0.0.1 (ns1/client) -> 10.0.0.2 (ns1/web) tcp/81, policy_deny_ingress\n"
-            "  egress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
-            "  ingress  tier default  NetworkPolicy ns1/web  rule 0  log\n"
-            "  ingress  tier default  NetworkPolicy ns1/web  end of tier  deny\n");
+            "  egress of ns1/client\n"
+            "    profiles\n"
+            "      Profile kns.ns1: rule 0 allow\n"
+            "  ingress of ns1/web\n"
+            "    tier default\n"
+            "      NetworkPolicy ns1/web: rule 0 log\n"
+            "      end of tier: deny, selected and not allowed by NetworkPolicy ns1/web\n");
 }
 
 }  // namespace

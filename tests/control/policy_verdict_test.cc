@@ -488,13 +488,21 @@ TEST(StagedPolicy, EndsThatNoneSelectsArePendingAsTheyAre) {
   EXPECT_FALSE(world.explain("ns1/p", "ns1/q", "tcp/80").contains("pending"));
   EXPECT_EQ(world.built().policy.policies, 0u);
   const auto packet = packet_of_words(world.built(), "ns1/q", "ns1/p", "tcp/80");
-  EXPECT_EQ(explain_text(world.built(), *packet),
+  EXPECT_EQ(explain_text(world.built(), *packet, {}),
             "allow: 10.0.0.2 (ns1/q) -> 10.0.0.1 (ns1/p) tcp/80\n"
-            "  egress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
-            "  ingress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
+            "  egress of ns1/q\n"
+            "    profiles\n"
+            "      Profile kns.ns1: rule 0 allow\n"
+            "  ingress of ns1/p\n"
+            "    profiles\n"
+            "      Profile kns.ns1: rule 0 allow\n"
             "deny if staged policies were enforced\n"
-            "  egress  tier __PROFILE__  Profile kns.ns1  rule 0  allow\n"
-            "  ingress  tier default  StagedNetworkPolicy ns1/x  rule 0  deny\n");
+            "  egress of ns1/q\n"
+            "    profiles\n"
+            "      Profile kns.ns1: rule 0 allow\n"
+            "  ingress of ns1/p\n"
+            "    tier default\n"
+            "      StagedNetworkPolicy ns1/x: rule 0 deny\n");
 }
 
 TEST(StagedPolicy, IsCheckedLikeAnEnforcedOne) {

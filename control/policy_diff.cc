@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/policy_diff.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "control/flow_space.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr uint64_t kProgressEvery = 100'000;
+
+// Ends that nothing on either side tells apart.
+struct Kind {
+  std::vector<std::string> names;
+  std::set<std::string> namespaces;
+  std::array<Cluster::End, 2> end;  // one of them, before and after
+};
+
+Address next(Address a) {
+  ++a.lo;
+  a.hi += a.lo == 0 ? 1 : 0;
+  return a;
+}
+
+class Comparison {
+ public:
+  Comparison(const Cluster& before, const Cluster& after, const DiffOptions& options)
+      : sides_{&before, &after}, options_(options) {
+    collect_prefixes();
+    for (const bool v4 : {true, false}) {
+      Family& family = families_[v4 ? 0 : 1];
+      const RuleSet* rules[] = {before.policy().rules.get(), after.policy().rules.get()};
+      family.flows = flow_parts(rules, v4);
+      collect_endpoints(family, v4);
+      if (!family.kinds.empty()) {
+        collect_world(family, v4);
+      }
+    }
+  }
+
+  Result<PolicyDiff> run() {
+    uint64_t all = 0;
+    for (const Family& family : families_) {
+      all += pairs(family) * family.flows.size();
+    }
+    if (all > kMaxJudged) {
+      return Error{
+          std::to_string(all) + " flows to compare are more than " + std::to_string(kMaxJudged),
+          "name one namespace: -n NAMESPACE"};
+    }
+    for (const Family& family : families_) {
+      compare(family, all);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  struct Family {
+    std::vector<FlowPart> flows;
+    std::vector<Kind> kinds;
+    std::map<std::vector<uint32_t>, size_t> by_signature;
+  };
+  using Change = std::tuple<std::string, bool, std::string>;  // flow, was allowed, by
+
+  void collect_prefixes() {
+    prefixes_.insert(options_.named.begin(), options_.named.end());
+    for (const Cluster* side : sides_) {
+      for (const RuleList& list : side->policy().rules->lists) {
+        for (const Rule& rule : list.rules) {
+          for (const auto* nets : {&rule.source.nets, &rule.source.not_nets,
+                                   &rule.destination.nets, &rule.destination.not_nets}) {
+            prefixes_.insert(nets->begin(), nets->end());
+          }
+        }
+      }
+    }
+  }
+
+  // All that rules can ask of an end.
+  std::vector<uint32_t> signature(const std::array<Cluster::End, 2>& ends) const {
+    std::vector<uint32_t> out;
+    for (size_t i = 0; i < 2; ++i) {
+      const LocalEndpoint* e = ends[i].endpoint;
+      out.push_back(e == nullptr ? kNoProgram : e->ingress);
+      out.push_back(e == nullptr ? kNoProgram : e->egress);
+      const RuleSet& rules = *sides_[i]->policy().rules;
+      for (const AddressSet& set : rules.address_sets) {
+        out.push_back(set.contains(ends[i].address));
+      }
+      for (const PortSet& set : rules.port_sets) {
+        out.push_back(UINT32_MAX);
+        const auto members = set.members();
+        for (auto m = std::lower_bound(members.begin(), members.end(),
+                                       PortSet::Member{ends[i].address, 0, 0});
+             m != members.end() && m->address == ends[i].address; ++m) {
+          out.push_back(uint32_t{m->protocol} << 16 | m->port);
+        }
+      }
+      for (const Prefix& prefix : prefixes_) {
+        out.push_back(prefix.contains(ends[i].address));
+      }
+    }
+    return out;
+  }
+
+  void add(Family& family, const std::array<Cluster::End, 2>& ends, const std::string& name) {
+    const auto [it, fresh] = family.by_signature.emplace(signature(ends), family.kinds.size());
+    if (fresh) {
+      family.kinds.emplace_back().end = ends;
+    }
+    Kind& kind = family.kinds[it->second];
+    if (fresh || ends[0].endpoint != nullptr) {
+      kind.names.push_back(name);
+    }
+    if (ends[0].endpoint != nullptr) {
+      kind.namespaces.insert(ends[0].endpoint->namespace_name);
+    }
+  }
+
+  void collect_endpoints(Family& family, bool v4) {
+    std::map<std::string, std::array<const LocalEndpoint*, 2>> all;
+    for (size_t i = 0; i < 2; ++i) {
+      for (const LocalEndpoint& e : sides_[i]->policy().endpoints) {
+        all[name_of(e)][i] = &e;
+        taken_.insert(e.addresses.begin(), e.addresses.end());
+      }
+    }
+    for (const auto& [name, both] : all) {
+      if (both[0] == nullptr || both[1] == nullptr) {
+        if (v4) {  // once
+          (both[0] == nullptr ? out_.added : out_.removed).push_back(name);
+        }
+        continue;
+      }
+      std::array<Cluster::End, 2> ends;
+      bool has = true;
+      for (size_t i = 0; i < 2; ++i) {
+        const auto& addresses = both[i]->addresses;
+        const auto a = std::find_if(addresses.begin(), addresses.end(),
+                                    [v4](const Address& x) { return x.is_v4() == v4; });
+        has = has && a != addresses.end();
+        if (has) {
+          ends[i] = {both[i], *a, false};
+        }
+      }
+      if (has) {
+        add(family, ends, name);
+      }
+    }
+  }
+
+  // One address of each part of the rest that something tells apart.
+  void collect_world(Family& family, bool v4) {
+    std::set<Address> starts = {v4 ? Address::of(Ip4{0xcb007101})
+                                   : *parse_address("2001:db8::1")};
+    const auto part = [&](const Address& first, const Address& last) {
+      starts.insert(first);
+      starts.insert(next(last));
+    };
+    for (const Prefix& prefix : prefixes_) {
+      part(prefix.base, prefix.last());
+    }
+    for (const Cluster* side : sides_) {
+      for (const AddressSet& set : side->policy().rules->address_sets) {
+        for (const AddressSet::Range& range : set.ranges()) {
+          part(range.first, range.last);
+        }
+      }
+    }
+    for (const Address& start : starts) {
+      // Those of endpoints are endpoints, wherever they are known.
+      if (start.is_v4() == v4 && !taken_.contains(start)) {
+        const Cluster::End end{nullptr, start, false};
+        add(family, {end, end}, world_name(start));
+      }
+    }
+  }
+
+  // The smallest prefix that has the address.
+  std::string world_name(const Address& address) const {
+    const Prefix* best = nullptr;
+    for (const Prefix& prefix : prefixes_) {
+      if (prefix.contains(address) && prefix.written_length() > 0 &&
+          (best == nullptr || prefix.length > best->length)) {
+        best = &prefix;
+      }
+    }
+    return best != nullptr ? to_string(*best) : "world";
+  }
+
+  bool wanted(const Kind& from, const Kind& to) const {
+    const bool outside = from.end[0].endpoint == nullptr && to.end[0].endpoint == nullptr;
+    const bool itself = &from == &to && from.names.size() == 1;
+    const std::string& ns = options_.namespace_name;
+    return !outside && !itself &&
+           (ns.empty() || from.namespaces.contains(ns) || to.namespaces.contains(ns));
+  }
+
+  uint64_t pairs(const Family& family) const {
+    uint64_t n = 0;
+    for (const Kind& from : family.kinds) {
+      for (const Kind& to : family.kinds) {
+        n += wanted(from, to) ? 1 : 0;
+      }
+    }
+    return n;
+  }
+
+  void compare(const Family& family, uint64_t all) {
+    // By receiver and change, who sends; then by senders and change, who receives.
+    std::map<std::tuple<std::vector<std::string>, Change>, std::vector<std::string>> lines;
+    for (const Kind& to : family.kinds) {
+      std::map<Change, std::vector<std::string>> senders;
+      for (const Kind& from : family.kinds) {
+        if (!wanted(from, to)) {
+          continue;
+        }
+        for (const Change& change : changes(family, from, to, all)) {
+          auto& names = senders[change];
+          names.insert(names.end(), from.names.begin(), from.names.end());
+        }
+      }
+      for (auto& [change, names] : senders) {
+        std::sort(names.begin(), names.end());
+        auto& receivers = lines[{names, change}];
+        receivers.insert(receivers.end(), to.names.begin(), to.names.end());
+      }
+    }
+    for (auto& [key, receivers] : lines) {
+      const auto& [senders, change] = key;
+      const auto& [flow, was, by] = change;
+      std::sort(receivers.begin(), receivers.end());
+      out_.changes.push_back({senders, receivers, flow, was, by, places_[by]});
+    }
+  }
+
+  // What changes between two kinds of ends.
+  std::vector<Change> changes(const Family& family, const Kind& from, const Kind& to,
+                              uint64_t all) {
+    std::map<std::pair<bool, std::string>, std::vector<size_t>> by_decider;
+    for (size_t i = 0; i < family.flows.size(); ++i) {
+      if (options_.progress && out_.judged % kProgressEvery == 0) {
+        options_.progress(out_.judged, all);
+      }
+      ++out_.judged;
+      const FlowPart& flow = family.flows[i];
+      std::array<FlowKey, 2> keys;
+      std::array<bool, 2> allowed;
+      for (size_t s = 0; s < 2; ++s) {
+        keys[s] = {from.end[s].address, to.end[s].address, flow.source.high,
+                   flow.destination.low, flow.protocol};
+        allowed[s] = sides_[s]->allows(from.end[s], to.end[s], keys[s]);
+      }
+      if (allowed[0] != allowed[1]) {
+        by_decider[{allowed[0], decider(from, to, keys[1])}].push_back(i);
+      }
+    }
+    std::vector<Change> out;
+    for (const auto& [key, chosen] : by_decider) {
+      out.emplace_back(
+          flow_text(family.flows, chosen) + (&family == &families_[0] ? "" : " (IPv6)"),
+          key.first, key.second);
+    }
+    return out;
+  }
+
+  std::string decider(const Kind& from, const Kind& to, const FlowKey& key) {
+    const CompiledPolicy& policy = sides_[1]->policy();
+    const Cluster::Answer answer = sides_[1]->judge(from.end[1], to.end[1], key);
+    const std::string text = std::string(word(answer.trail.back().direction)) + ", " +
+                             decider_text(policy, answer.trail.back());
+    places_.emplace(text, decider_place(policy, answer.trail.back()));
+    return text;
+  }
+
+  std::array<const Cluster*, 2> sides_;
+  const DiffOptions& options_;
+  std::set<Prefix> prefixes_;
+  std::set<Address> taken_;
+  std::array<Family, 2> families_;
+  std::map<std::string, config::Where> places_;
+  PolicyDiff out_;
+};
+
+}  // namespace
+
+Result<PolicyDiff> diff(const Cluster& before, const Cluster& after,
+                        const DiffOptions& options) {
+  return Comparison(before, after, options).run();
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/policy_trail.h"
+
+#include <algorithm>
+
+namespace sluice::control {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxRulesShown = 8;  // of a policy that did not match
+
+std::string_view word(Action action) {
+  switch (action) {
+    case Action::allow:
+      return "allow";
+    case Action::deny:
+      return "deny";
+    case Action::pass:
+      return "pass";
+    case Action::log:
+      return "log";
+  }
+  return "deny";
+}
+
+std::string_view word(Mismatch mismatch) {
+  switch (mismatch) {
+    case Mismatch::none:
+      return "nothing";
+    case Mismatch::ip_version:
+      return "IP version";
+    case Mismatch::protocol:
+      return "protocol";
+    case Mismatch::icmp:
+      return "ICMP type";
+    case Mismatch::source:
+      return "source";
+    case Mismatch::source_port:
+      return "source port";
+    case Mismatch::destination:
+      return "destination";
+    case Mismatch::destination_port:
+      return "destination port";
+  }
+  return "";
+}
+
+const Tier& tier_at(const CompiledPolicy& policy, const TrailStep& step) {
+  return policy.rules->programs[step.program].tiers[step.step.tier];
+}
+
+std::string in_brackets(const std::string& place) {
+  return place.empty() ? "" : "  (" + place + ")";
+}
+
+std::string names_text(const CompiledPolicy& policy, const Tier& tier) {
+  std::string text;
+  for (const ListId list : tier.lists) {
+    text += (text.empty() ? "" : ", ") + policy_text(policy.lists[list]);
+  }
+  return text;
+}
+
+// Writes what one direction of a trail considered.
+class Considered {
+ public:
+  Considered(const CompiledPolicy& policy, const FlowKey& key,
+             const std::vector<std::string>& files)
+      : policy_(policy), key_(key), files_(files) {}
+
+  std::string text(const Trail& steps) {
+    const TrailStep& last = steps.back();
+    const Program& program = policy_.rules->programs[last.program];
+    for (uint32_t t = 0; t <= last.step.tier; ++t) {
+      const Tier& tier = program.tiers[t];
+      out_ += tier.profiles ? "    profiles\n"
+                            : "    tier " + policy_.tier_names[last.program][t] + "\n";
+      Trail here;
+      std::copy_if(steps.begin(), steps.end(), std::back_inserter(here),
+                   [t](const TrailStep& s) { return s.step.tier == t; });
+      add_tier(tier, here);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void add_tier(const Tier& tier, const Trail& steps) {
+    const bool by_rule = !steps.empty() && steps.back().step.kind == Step::Kind::rule &&
+                         steps.back().step.action != Action::log;
+    for (const ListId list : tier.lists) {
+      add_list(list, steps);
+      if (by_rule && steps.back().step.list == list) {
+        return;
+      }
+    }
+    if (steps.empty() || steps.back().step.kind != Step::Kind::tier_default) {
+      return;
+    }
+    if (tier.profiles) {
+      out_ += "      end of profiles: " + std::string(word(steps.back().step.action)) +
+              (tier.lists.empty() ? ", the endpoint has none\n" : ", none of them allows it\n");
+    } else if (steps.back().step.action == Action::pass) {
+      out_ += "      end of tier: pass\n";
+    } else {
+      out_ += "      end of tier: deny, selected and not allowed by " +
+              names_text(policy_, tier) + "\n";
+    }
+  }
+
+  void add_list(ListId list, const Trail& steps) {
+    const ListName& name = policy_.lists[list];
+    bool matched = false;
+    for (const TrailStep& s : steps) {
+      if (s.step.kind == Step::Kind::rule && s.step.list == list) {
+        matched = true;
+        config::Where where = name.where;
+        if (s.step.rule < name.rules.size() && name.rules[s.step.rule].line != 0) {
+          where = name.rules[s.step.rule];
+        }
+        out_ += "      " + policy_text(name) + ": rule " + std::to_string(s.step.rule) + " " +
+                std::string(word(s.step.action)) + in_brackets(place_text(where, files_)) +
+                "\n";
+      }
+    }
+    if (!matched) {
+      out_ += "      " + policy_text(name) + ": " + why_not(policy_.rules->lists[list]) +
+              in_brackets(place_text(name.where, files_)) + "\n";
+    }
+  }
+
+  std::string why_not(const RuleList& list) const {
+    if (list.rules.empty()) {
+      return "has no rules";
+    }
+    std::string text = "no rule matches";
+    for (size_t i = 0; i < list.rules.size() && i < kMaxRulesShown; ++i) {
+      const Mismatch m = mismatch(*policy_.rules, list.rules[i], key_);
+      text +=
+          (i == 0 ? ": " : ", ") + std::to_string(i) + " differs in " + std::string(word(m));
+    }
+    if (list.rules.size() > kMaxRulesShown) {
+      text += ", and " + std::to_string(list.rules.size() - kMaxRulesShown) + " more";
+    }
+    return text;
+  }
+
+  const CompiledPolicy& policy_;
+  const FlowKey& key_;
+  const std::vector<std::string>& files_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string_view word(Direction direction) {
+  return direction == Direction::egress ? "egress" : "ingress";
+}
+
+bool ask(const Linear& matcher, ProgramId program, Direction direction, const FlowKey& key,
+         Trail& trail) {
+  const Verdict verdict = matcher.walk(key, program, [&](const Step& step) {
+    trail.push_back({direction, program, step});
+  });
+  return verdict.kind == Verdict::Kind::allow;
+}
+
+const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step) {
+  if (step.step.kind == Step::Kind::rule) {
+    return &policy.lists[step.step.list];
+  }
+  const Tier& tier = tier_at(policy, step);
+  return tier.lists.empty() ? nullptr : &policy.lists[tier.lists.front()];
+}
+
+const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step) {
+  return policy.tier_names[step.program][step.step.tier];
+}
+
+json step_json(const CompiledPolicy& policy, const TrailStep& step) {
+  json named = nullptr;
+  if (const ListName* name = policy_of(policy, step)) {
+    named = {{"kind", name->kind}, {"namespace", name->namespace_name}, {"name", name->name}};
+  }
+  const bool rule = step.step.kind == Step::Kind::rule;
+  return {{"direction", word(step.direction)},
+          {"tier", tier_of(policy, step)},
+          {"policy", named},
+          {"rule", rule ? static_cast<int>(step.step.rule) : -1},
+          {"action", word(step.step.action)}};
+}
+
+std::string policy_text(const ListName& name) {
+  const std::string& ns = name.namespace_name;
+  return name.kind + " " + (ns.empty() ? "" : ns + "/") + name.name;
+}
+
+std::string place_text(const config::Where& where, const std::vector<std::string>& files) {
+  if (where.line == 0 || where.file >= files.size()) {
+    return "";
+  }
+  return files[where.file] + ":" + std::to_string(where.line) + ":" +
+         std::to_string(where.column);
+}
+
+std::string decider_text(const CompiledPolicy& policy, const TrailStep& step) {
+  if (step.step.kind == Step::Kind::rule) {
+    return policy_text(*policy_of(policy, step)) + " rule " + std::to_string(step.step.rule);
+  }
+  const Tier& tier = tier_at(policy, step);
+  if (tier.lists.empty()) {
+    return "the end of profiles: the endpoint has none";
+  }
+  return (tier.profiles ? "the end of profiles: "
+                        : "the end of tier " + tier_of(policy, step) + ": ") +
+         names_text(policy, tier);
+}
+
+config::Where decider_place(const CompiledPolicy& policy, const TrailStep& step) {
+  const ListName* name = policy_of(policy, step);
+  if (name == nullptr) {
+    return {};
+  }
+  const bool rule = step.step.kind == Step::Kind::rule && step.step.rule < name->rules.size() &&
+                    name->rules[step.step.rule].line != 0;
+  return rule ? name->rules[step.step.rule] : name->where;
+}
+
+std::string considered_text(const CompiledPolicy& policy, const Trail& trail,
+                            Direction direction, const FlowKey& key,
+                            const std::vector<std::string>& files) {
+  Trail steps;
+  std::copy_if(trail.begin(), trail.end(), std::back_inserter(steps),
+               [direction](const TrailStep& s) { return s.direction == direction; });
+  return steps.empty() ? "" : Considered(policy, key, files).text(steps);
+}
+
+}  // namespace sluice::control

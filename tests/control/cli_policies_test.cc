@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs test and diff of the built sluicectl, on files; SLUICECTL is its path.
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/wait.h>
+
+namespace sluice::control {
+namespace {
+
+using nlohmann::json;
+
+struct Outcome {
+  int exit = -1;
+  std::string out;
+  std::string err;
+};
+
+constexpr const char* kPolicy = R"(apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  selector: app == 'db'
+  types: [Ingress]
+  ingress:
+    - action: Allow
+      protocol: TCP
+      source: {selector: app == 'web'}
+      destination: {ports: [5432]}
+)";
+
+constexpr const char* kFixtures = R"(
+fixtures:
+  endpoints:
+    - {name: shop/web, labels: {app: web}, address: 10.1.0.2}
+    - {name: shop/db, labels: {app: db}, address: 10.1.0.3}
+)";
+
+class CliPolicies : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sluice-cli-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+    std::filesystem::create_directory(directory_ + "/p");
+    write("p/policy.yaml", kPolicy);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  void write(const std::string& name, const std::string& text) {
+    std::filesystem::create_directories(
+        std::filesystem::path(directory_ + "/" + name).parent_path());
+    std::ofstream(directory_ + "/" + name) << text;
+  }
+  std::string read(const std::string& name) {
+    std::ostringstream text;
+    text << std::ifstream(directory_ + "/" + name).rdbuf();
+    return text.str();
+  }
+  Outcome run(const std::string& arguments) {
+    const std::string command =
+        "cd " + directory_ + " && exec " SLUICECTL " " + arguments + " >out 2>err";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read("out"), read("err")};
+  }
+  // Runs one test file with these cases, a line each.
+  Outcome test(const std::string& cases, const std::string& more = "") {
+    write("p/a.test.yaml", kFixtures + ("cases:\n" + cases));
+    return run("test -f p " + more);
+  }
+
+  std::string directory_;
+};
+
+TEST_F(CliPolicies, TheShippedSamplePasses) {
+  const Outcome outcome = run("test -f " SLUICE_SAMPLE);
+  EXPECT_EQ(outcome.exit, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(outcome.out, "10 passed, 0 failed\n");
+}
+
+TEST_F(CliPolicies, JudgesEachCase) {
+  const struct {
+    const char* text;
+    bool passes;
+  } rows[] = {
+      {"{from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow}", true},
+      {"{from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow, by: db}", true},
+      {"{from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow, by: shop/db}",
+       true},
+      {"{from: 10.1.0.2, to: 10.1.0.3, proto: tcp, port: 5432, expect: allow}", true},
+      {"{from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: deny}", false},
+      {"{from: shop/web, to: shop/db, proto: tcp, port: 5432, expect: allow, by: web}", false},
+      {"{from: shop/web, to: shop/db, proto: udp, port: 5432, expect: deny, by: db}", true},
+      {"{from: shop/web, to: shop/db, proto: udp, port: 1, expect: deny, by: tier default}",
+       true},
+      {"{from: shop/web, to: shop/db, proto: udp, port: 1, expect: deny, by: tier other}",
+       false},
+      {"{from: world, to: shop/db, proto: icmp, type: 3, code: 1, expect: deny}", true},
+      {"{from: host, to: shop/db, proto: tcp, port: 1, expect: allow}", true},
+      {"{from: shop/db, to: host, proto: 47, expect: allow, by: kns.shop}", true},
+      {"{from: shop/db, to: shop/web, proto: sctp, port: 9, expect: deny}", false},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = test(std::string("  - ") + row.text + "\n");
+    EXPECT_EQ(outcome.exit, row.passes ? 0 : 1) << row.text << outcome.out << outcome.err;
+    EXPECT_TRUE(
+        outcome.out.ends_with(row.passes ? "1 passed, 0 failed\n" : "0 passed, 1 failed\n"))
+        << row.text << outcome.out;
+  }
+}
+
+TEST_F(CliPolicies, AFailureSaysWhatDecidedInsteadAndWhere) {
+  const Outcome outcome = test(
+      "  - {name: x, from: shop/web, to: shop/db, proto: tcp, port: [80, 5432], expect: "
+      "allow}\n");
+  EXPECT_EQ(outcome.exit, 1);
+  EXPECT_EQ(outcome.out,
+            "p/a.test.yaml:7:5: x: shop/web -> shop/db tcp/80: expected allow, got deny "
+            "(ingress) by the end of tier default: NetworkPolicy shop/db (p/policy.yaml:1:1)\n"
+            "1 passed, 1 failed\n");
+}
+
+TEST_F(CliPolicies, WritesJsonAndJunit) {
+  const std::string cases =
+      "  - {from: shop/web, to: shop/db, proto: tcp, port: 80, expect: allow}\n"
+      "  - {from: shop/web, to: shop/db, proto: tcp, port: 81, expect: deny}\n";
+  const json out = json::parse(test(cases, "-o json --junit r.xml").out);
+  EXPECT_EQ(out["passed"], 1);
+  EXPECT_EQ(out["failed"], 1);
+  EXPECT_EQ(out["cases"][0]["line"], 7);
+  EXPECT_EQ(out["cases"][1]["passed"], true);
+  const std::string xml = read("r.xml");
+  EXPECT_NE(xml.find("tests=\"2\" failures=\"1\""), std::string::npos) << xml;
+  EXPECT_NE(xml.find("name=\"shop/web -&gt; shop/db tcp/80\"><failure"), std::string::npos);
+}
+
+TEST_F(CliPolicies, RefusesWhatMakesNoSenseAtItsPlace) {
+  const struct {
+    const char* cases;
+    const char* error;  // begins the complaint behind "p/a.test.yaml:7:"
+  } rows[] = {
+      {"  - {from: shop/wep, to: shop/db, proto: tcp, port: 1, expect: deny}\n",
+       "12: error: \"shop/wep\" is no address"},
+      {"  - {from: world, to: 10.0.0.1, proto: tcp, port: 1, expect: deny}\n",
+       "5: error: neither end"},
+      {"  - {from: \"fd00::1\", to: shop/db, proto: tcp, port: 1, expect: deny}\n",
+       "5: error: the two ends"},
+      {"  - {from: world, to: shop/db, proto: tcp, expect: deny}\n", "5: error: test.cases"},
+      {"  - {from: world, to: shop/db, proto: icmp, port: 1, expect: deny}\n", "5: error: "},
+      {"  - {from: world, to: shop/db, proto: tcp, port: 1}\n", "5: error: "},
+      {"  - {from: world, to: shop/db, proto: tcp, port: 1, expect: yes}\n", ""},
+      {"  - {from: world, to: shop/db, proto: tcp, port: 1, expect: deny, buy: x}\n", ""},
+      {"  []\n", nullptr},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = test(row.cases);
+    EXPECT_EQ(outcome.exit, 2) << row.cases << outcome.out;
+    const std::string start = row.error == nullptr ? "sluicectl: no cases"
+                                                   : std::string("sluicectl: p/a.test.yaml:7:");
+    EXPECT_TRUE(outcome.err.starts_with(start + (row.error == nullptr ? "" : row.error)))
+        << row.cases << outcome.err;
+  }
+  EXPECT_EQ(run("test -f p/policy.yaml").exit, 2);
+  EXPECT_EQ(run("test -f none").exit, 2);
+  EXPECT_EQ(run("test").exit, 2);
+  EXPECT_EQ(run("test --help").exit, 0);
+}
+
+TEST_F(CliPolicies, FindsResourcesBesideNamedAndGiven) {
+  const std::string cases =
+      kFixtures + std::string(
+                      "cases:\n  - {from: shop/web, to: shop/db, proto: tcp, port: 80, expect: "
+                      "deny}\n");
+  write("p/a.test.yaml", cases);
+  EXPECT_EQ(run("test -f p/a.test.yaml").exit, 0);  // the directory of the file
+  write("t/b.test.yaml", "resources: [../p]" + cases);
+  EXPECT_EQ(run("test -f t/b.test.yaml").exit, 0);
+  write("u/c.test.yaml", cases);
+  EXPECT_EQ(run("test -f u/c.test.yaml -f p/policy.yaml").exit, 0);
+  EXPECT_EQ(json::parse(run("test -f u -f p -o json").out)["passed"], 2);
+}
+
+// ---- diff ----------------------------------------------------------------------------------
+
+// Pods of two namespaces; four clients alike.
+std::string dump() {
+  std::string out =
+      "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n---\n"
+      "{apiVersion: v1, kind: Namespace, metadata: {name: lab}}\n";
+  const auto pod = [&](const std::string& ns, const std::string& name, const std::string& app,
+                       const std::string& address) {
+    out += "---\n{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: " + ns +
+           ", labels: {app: " + app + "}}, spec: {nodeName: n1}, status: {podIP: " + address +
+           "}}\n";
+  };
+  pod("shop", "web", "web", "10.1.0.2");
+  pod("shop", "db", "db", "10.1.0.3");
+  for (const char* n : {"1", "2", "3", "4"}) {
+    pod("lab", std::string("c") + n, "c", std::string("10.1.1.") + n);
+  }
+  return out;
+}
+
+// The policy of kPolicy with other rules.
+std::string rules(const std::string& text) {
+  return std::string(kPolicy).substr(0, std::string(kPolicy).find("  ingress:")) +
+         "  ingress: [" + text + "]\n";
+}
+
+TEST_F(CliPolicies, DiffSaysWhichFlowsChange) {
+  write("dump.yaml", dump());
+  write("old.yaml", kPolicy);
+  const std::string by = "ingress, NetworkPolicy shop/db rule ";
+  const std::string end = "ingress, the end of tier default: NetworkPolicy shop/db)\n";
+  const struct {
+    const char* why;
+    std::string policy;
+    std::string out;
+  } rows[] = {
+      {"the same in other words",
+       rules(
+           "{action: Allow, protocol: 6, source: {selector: \"app in {'web'}\"}, destination: "
+           "{ports: [5432]}}, {action: Deny, protocol: TCP, destination: {ports: [7]}}"),
+       "no flow changes\n"},
+      {"another port",
+       rules("{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+             "{ports: [\"5433:5440\"]}}"),
+       "shop/web -> shop/db tcp/5432: allow -> deny (by " + end +
+           "shop/web -> shop/db tcp/5433-5440: deny -> allow (by " + by + "0)\n"},
+      {"all",
+       rules("{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+             "{ports: [5432]}}, {action: Allow, source: {namespaceSelector: all()}}"),
+       "lab/c1, lab/c2, lab/c3 and 1 more -> shop/db everything: deny -> allow (by " + by +
+           "1)\n"
+           "shop/web -> shop/db icmp tcp/1-5431,5433-65535 udp other protocols: deny -> allow "
+           "(by " +
+           by + "1)\n"},
+      {"a part of the world",
+       rules(
+           "{action: Allow, protocol: TCP, source: {selector: app == 'web'}, destination: "
+           "{ports: [5432]}}, {action: Allow, protocol: ICMP, icmp: {type: 8}, source: {nets: "
+           "[192.0.2.0/24], notNets: [192.0.2.128/25]}}"),
+       "192.0.2.0/24 -> shop/db icmp/8: deny -> allow (by " + by + "1)\n"},
+  };
+  for (const auto& row : rows) {
+    write("new.yaml", row.policy);
+    const Outcome outcome = run("diff -f old.yaml -f new.yaml --with dump.yaml");
+    EXPECT_EQ(outcome.out, row.out) << row.why << outcome.err;
+    EXPECT_EQ(outcome.exit, row.out == "no flow changes\n" ? 0 : 1) << row.why;
+  }
+}
+
+TEST_F(CliPolicies, DiffSpeaksJsonAndNamesEndpointsOfOneSideOnly) {
+  write("old/dump.yaml", dump());
+  write("old/p.yaml", kPolicy);
+  write("new/dump.yaml", dump().substr(0, dump().rfind("---")));
+  write("new/p.yaml", rules(""));
+  const Outcome outcome = run("diff -f old -f new -o json");
+  EXPECT_EQ(outcome.exit, 1) << outcome.err;
+  const json out = json::parse(outcome.out);
+  EXPECT_EQ(out["same"], false);
+  EXPECT_EQ(out["removed"], json({"lab/c4"}));
+  EXPECT_EQ(out["added"], json::array());
+  ASSERT_EQ(out["changes"].size(), 1u) << outcome.out;
+  const json& change = out["changes"][0];
+  EXPECT_EQ(change["from"], json({"shop/web"}));
+  EXPECT_EQ(change["flow"], "tcp/5432");
+  EXPECT_EQ(change["was"], "allow");
+  EXPECT_EQ(change["now"], "deny");
+  EXPECT_EQ(change["place"], "new/p.yaml:1:1");
+  EXPECT_EQ(json::parse(run("diff -f old -f new -n lab -o json").out)["changes"].size(), 0u);
+}
+
+TEST_F(CliPolicies, DiffRefusesWhatItCannotCompare) {
+  write("dump.yaml", dump());
+  write("broken.yaml", "kind: [\n");
+  const struct {
+    const char* arguments;
+    int exit;
+  } rows[] = {
+      {"diff -f p", 2},
+      {"diff", 2},
+      {"diff -f p -f p", 2},  // no endpoints
+      {"diff -f p -f broken.yaml --with dump.yaml", 2},
+      {"diff -f p -f p --with dump.yaml", 0},
+      {"diff -f p -f p --with dump.yaml --live -s none", 3},
+      {"diff --help", 0},
+  };
+  for (const auto& row : rows) {
+    const Outcome outcome = run(row.arguments);
+    EXPECT_EQ(outcome.exit, row.exit) << row.arguments << outcome.out << outcome.err;
+  }
+}
+
+}  // namespace
+}  // namespace sluice::control
