@@ -35,15 +35,14 @@ std::string sha1_hex(std::string_view text) {
   return hex;
 }
 
-std::string sha224_base64url(std::string_view text) {
+std::string base64url(std::string_view bytes) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  Buffer buffer{};
   std::string out;
   uint32_t bits = 0;
   unsigned held = 0;  // bits that wait in `bits`
-  for (const unsigned char byte : digest(text, EVP_sha224(), buffer)) {
-    bits = bits << 8 | byte;
+  for (const char byte : bytes) {
+    bits = bits << 8 | static_cast<unsigned char>(byte);
     held += 8;
     while (held >= 6) {
       held -= 6;
@@ -54,6 +53,22 @@ std::string sha224_base64url(std::string_view text) {
     out += kDigits[bits << (6 - held) & 63];
   }
   return out;
+}
+
+std::string sha224(std::string_view text) {
+  Buffer buffer{};
+  const auto bytes = digest(text, EVP_sha224(), buffer);
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string sha224_base64url(std::string_view text) {
+  return base64url(sha224(text));
+}
+
+std::string sha256_base64url(std::string_view text) {
+  Buffer buffer{};
+  const auto bytes = digest(text, EVP_sha256(), buffer);
+  return base64url(std::string(bytes.begin(), bytes.end()));
 }
 
 }  // namespace sluice::control

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two digests that Calico builds names from: SHA-1 for a pod's host interface, SHA-224 for
-// the identity of a selector.  They name things; nothing here protects anything.
+// The digests that Calico builds names from: SHA-1 for a pod's host interface, SHA-224 for the
+// identity of a selector and of a rule, SHA-256 for long names of chains.  They name things;
+// nothing here protects anything.
 //
 // Pure functions, called by control while it compiles; the digests are libcrypto's.
 // Source: FIPS 180-4; RFC 4648 section 5 (base64url).
@@ -16,6 +17,12 @@ namespace sluice::control {
 std::string sha1_hex(std::string_view text);
 // SHA-224 as base64url without padding: 38 characters.
 std::string sha224_base64url(std::string_view text);
+// SHA-224 as 28 bytes, for digests of digests.
+std::string sha224(std::string_view text);
+// SHA-256 as base64url without padding: 43 characters.
+std::string sha256_base64url(std::string_view text);
+// Any bytes as base64url without padding.
+std::string base64url(std::string_view bytes);
 
 }  // namespace sluice::control
 

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "control/cli_chains.h"
 #include "control/cli_detach.h"
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
@@ -21,6 +22,7 @@ struct Arguments {
   cli::ExplainArguments explain;
   cli::TestArguments test;
   cli::DiffArguments diff;
+  cli::ChainsArguments chains;
   std::string expression;
   std::string labels;
   std::string what;
@@ -122,6 +124,21 @@ void add_policies(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl diff -f old.yaml -f new.yaml --with dump.yaml -n shop -o json\n"
       "  sluicectl diff -f old.d -f new.d --live\n");
   diff->callback([&] { run = [&] { return cli::diff(a.diff, a.daemon); }; });
+
+  CLI::App* chains =
+      app.add_subcommand("chains", "list the policies as Calico's iptables chains");
+  chains->add_option("name", a.chains.name, "only this chain");
+  chains->add_option("--config", a.chains.config, "settings file")->required();
+  chains->add_flag("--live", a.chains.live, "with the counters of the daemon; zero otherwise");
+  chains->footer(
+      "pkts are the packets that policy judged, as with iptables behind conntrack.  The files "
+      "are\n"
+      "read as they are now: what the daemon has not reloaded yet counts nothing.\n"
+      "Exit codes: 0 listed, 1 no chain of that name, 2 bad input, 3 no daemon for --live.\n"
+      "Examples:\n"
+      "  sluicectl chains --config /etc/sluice/sluice.yaml --live\n"
+      "  sluicectl chains cali-pi-np/shop/db --config sluice.yaml -o json\n");
+  chains->callback([&] { run = [&] { return cli::chains(a.chains, a.daemon); }; });
 }
 
 void add_live(CLI::App& app, Arguments& a, Run& run) {

@@ -20,7 +20,7 @@ EXCEPTIONS = {("control/daemon_views.cc", "rte_mempool.h")}
 # What builds without DPDK sees these of fastpath, and no more.
 PURE_FASTPATH = {"fastpath/tables.h", "fastpath/decide.h"}
 PURE_CONTROL = {
-    "build", "cli_offline", "cli_policies", "cluster", "compile", "endpoint_slots", "endpoints",
+    "build", "chains", "cli_offline", "cli_policies", "cluster", "compile", "endpoint_slots", "endpoints",
     "explain", "flow_space", "hash", "kubernetes", "labels", "lint", "policy_diff",
     "policy_test", "policy_trail", "resolve",
     "routes", "rule_cover", "rule_names", "selector", "sets",

@@ -142,7 +142,27 @@ class CliTest : public testing::Test {
                              {"state", "up"}}};
     const json stats = {{"ports", {{"uplink", {{"rx_packets", 5}}}}},
                         {"drops", {{"ip4_ttl", 2}, {"policy_deny_ingress", 30}}},
-                        {"rules", json::array()}};
+                        {"rules",
+                         {{{"kind", "NetworkPolicy"},
+                           {"namespace", "shop"},
+                           {"policy", "db"},
+                           {"tier", "default"},
+                           {"direction", "ingress"},
+                           {"rule", 0},
+                           {"action", "allow"},
+                           {"connections", 3},
+                           {"packets", 9},
+                           {"bytes", 180}},
+                          {{"kind", "NetworkPolicy"},
+                           {"namespace", "shop"},
+                           {"policy", "db"},
+                           {"tier", "default"},
+                           {"direction", "ingress"},
+                           {"rule", -1},
+                           {"action", "deny"},
+                           {"connections", 30},
+                           {"packets", 30},
+                           {"bytes", 1200}}}}};
     Handlers handlers = {
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
@@ -337,6 +357,32 @@ TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
     EXPECT_NE(outcome.out.find(row.out), std::string::npos) << row.arguments << "\n"
                                                             << outcome.out;
   }
+}
+
+TEST_F(CliTest, ListsPoliciesAsChainsWithTheDaemonsCounters) {
+  start_daemon();
+  const std::string chain = "chains cali-pi-np/shop/db --config sluice.yaml -o json";
+  const json offline = json::parse(run(chain).out)[0];
+  EXPECT_EQ(offline["references"], 1);
+  ASSERT_EQ(offline["rules"].size(), 1u);  // the RETURN at the end is left out
+  const json& rule = offline["rules"][0];
+  EXPECT_EQ(rule["target"], "MARK");
+  EXPECT_EQ(rule["argument"], "--set-mark 0x10000/0x10000");
+  EXPECT_EQ(rule["key"], "API0|np/shop/db");
+  EXPECT_EQ(rule["comments"], json({"NetworkPolicy shop/db ingress"}));
+  EXPECT_EQ(rule["packets"], 0);
+  const json live = json::parse(run(chain + " --live -s sock").out)[0]["rules"][0];
+  EXPECT_EQ(live["packets"], 3);
+  EXPECT_EQ(live["bytes"], 180);
+  const json to = json::parse(run("chains cali-tw-calidb --config sluice.yaml --live -s sock "
+                                  "-o json")
+                                  .out)[0]["rules"];
+  EXPECT_EQ(to[6]["key"], "DPI|default");
+  EXPECT_EQ(to[6]["packets"], 30);
+  EXPECT_EQ(run("chains nobody --config sluice.yaml").exit, 1);
+  EXPECT_EQ(run("chains --config missing.yaml").exit, 2);
+  EXPECT_EQ(run("chains --config sluice.yaml --live -s none").exit, 3);
+  EXPECT_EQ(run("chains --help").exit, 0);
 }
 
 TEST_F(CliTest, ListsTheMostFrequentDropFirst) {

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/chains.h"
+
+#include <set>
+#include <utility>
+
+#include "control/hash.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr size_t kMaxName = 28;
+constexpr size_t kHashShown = 16;
+constexpr const char* kAccepted = "-m mark --mark 0x10000/0x10000";
+constexpr const char* kNotPassed = "-m mark --mark 0/0x20000";
+
+std::string_view short_kind(std::string_view kind) {
+  constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"NetworkPolicy", "np"},
+      {"GlobalNetworkPolicy", "gnp"},
+      {"StagedNetworkPolicy", "snp"},
+      {"StagedGlobalNetworkPolicy", "sgnp"},
+      {"StagedKubernetesNetworkPolicy", "sknp"},
+      {"KubernetesNetworkPolicy", "knp"},
+      {"KubernetesClusterNetworkPolicy", "kcnp"},
+      {"Profile", "pro"}};
+  for (const auto& [name, text] : kKinds) {
+    if (name == kind) {
+      return text;
+    }
+  }
+  return kind;
+}
+
+std::string full_name(const ListName& n) {
+  return (n.namespace_name.empty() ? "" : n.namespace_name + "/") + n.name;
+}
+
+std::string policy_id(const ListName& n) {
+  return std::string(short_kind(n.kind)) + "/" + full_name(n);
+}
+
+std::string list_chain(const ListName& n) {
+  const bool in = n.direction == Direction::ingress;
+  return n.kind == "Profile" ? chain_name(in ? "cali-pri-" : "cali-pro-", n.name)
+                             : chain_name(in ? "cali-pi-" : "cali-po-", policy_id(n));
+}
+
+// "<A|D|P><P|R><I|E><rule>|<policy>"; -1 for the end of a tier, and of the profiles.
+std::string log_key(Action action, const ListName& n, int rule) {
+  std::string key = action == Action::allow ? "A" : action == Action::pass ? "P" : "D";
+  key += n.kind == "Profile" ? "R" : "P";
+  key += n.direction == Direction::ingress ? "I" : "E";
+  return key + std::to_string(rule) + "|" + (n.kind == "Profile" ? n.name : policy_id(n));
+}
+
+std::string printable(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                       (c >= 'A' && c <= 'Z') ||
+                       std::string_view("_ @%+=:,./-").find(c) != std::string_view::npos;
+    out += plain ? c : '_';
+  }
+  return out.substr(0, 256);
+}
+
+template <typename T>
+std::string joined(const std::vector<T>& all, std::string (*text)(const T&)) {
+  std::string out;
+  for (const T& one : all) {
+    out += (out.empty() ? "" : ",") + text(one);
+  }
+  return out;
+}
+
+std::string net_text(const Prefix& p) {
+  return to_string(p);
+}
+std::string port_text(const PortRange& r) {
+  return std::to_string(r.low) + (r.low == r.high ? "" : ":" + std::to_string(r.high));
+}
+
+// Collects the words of one rule's match.
+struct Match {
+  std::string text;
+  void add(const std::string& words) { text += (text.empty() ? "" : " ") + words; }
+};
+
+void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules) {
+  const std::string end = source ? "source" : "destination";
+  const std::string way = source ? "src" : "dst";
+  if (!side.nets.empty()) {
+    m.add("--" + end + " " + joined(side.nets, net_text));
+  }
+  for (const Prefix& net : side.not_nets) {
+    m.add("! --" + end + " " + to_string(net));
+  }
+  const auto add_sets = [&](const std::vector<SetId>& sets, const char* no, bool ports) {
+    for (const SetId id : sets) {
+      const size_t size =
+          ports ? rules.port_sets[id].members().size() : rules.address_sets[id].ranges().size();
+      m.add(std::string("-m set ") + no + "--match-set cali40" + (ports ? "n:" : "s:") +
+            std::to_string(id) + "[" + std::to_string(size) + "] " +
+            (ports ? way + "," + way : way));
+    }
+  };
+  add_sets(side.sets, "", false);
+  add_sets(side.not_sets, "! ", false);
+  if (!side.ports.empty()) {
+    m.add("-m multiport --" + end + "-ports " + joined(side.ports, port_text));
+  }
+  add_sets(side.port_sets, "", true);
+  if (!side.not_ports.empty()) {
+    m.add("-m multiport ! --" + end + "-ports " + joined(side.not_ports, port_text));
+  }
+  add_sets(side.not_port_sets, "! ", true);
+}
+
+std::string protocol_text(uint8_t protocol) {
+  constexpr std::pair<uint8_t, const char*> kNames[] = {{proto::kTcp, "tcp"},
+                                                        {proto::kUdp, "udp"},
+                                                        {proto::kIcmp, "icmp"},
+                                                        {proto::kSctp, "sctp"}};
+  for (const auto& [number, name] : kNames) {
+    if (number == protocol) {
+      return name;
+    }
+  }
+  return std::to_string(protocol);
+}
+
+std::string icmp_text(const IcmpMatch& m, bool no) {
+  return std::string("-m icmp ") + (no ? "! " : "") + "--icmp-type " + std::to_string(m.type) +
+         (m.any_code ? "" : "/" + std::to_string(m.code));
+}
+
+std::string match_text(const Rule& rule, const RuleSet& rules) {
+  Match m;
+  if (rule.protocol) {
+    m.add("-p " + protocol_text(*rule.protocol));
+  }
+  add_side(m, rule.source, true, rules);
+  add_side(m, rule.destination, false, rules);
+  if (rule.icmp) {
+    m.add(icmp_text(*rule.icmp, false));
+  }
+  if (rule.not_protocol) {
+    m.add("! -p " + protocol_text(*rule.not_protocol));
+  }
+  if (rule.not_icmp) {
+    m.add(icmp_text(*rule.not_icmp, true));
+  }
+  return m.text;
+}
+
+// As iptables-restore takes it, without "-A CHAIN HASH".
+std::string rule_text(const ChainLine& line) {
+  Match m;
+  for (const std::string& comment : line.comments) {
+    m.add("-m comment --comment \"" + printable(comment) + "\"");
+  }
+  if (!line.match.empty()) {
+    m.add(line.match);
+  }
+  if (!line.target.empty()) {
+    m.add("--jump " + line.target);
+  }
+  if (!line.argument.empty()) {
+    m.add(line.argument);
+  }
+  return m.text;
+}
+
+class Writer {
+ public:
+  Writer(const CompiledPolicy& policy, const RuleNames& names, const ChainCounters& counters)
+      : policy_(policy), names_(names), counters_(counters) {}
+
+  std::vector<Chain> run() {
+    entry();
+    dispatch("cali-from-wl-dispatch", "--in-interface ", "cali-fw-");
+    dispatch("cali-to-wl-dispatch", "--out-interface ", "cali-tw-");
+    for (const LocalEndpoint& e : policy_.endpoints) {
+      endpoint(e, Direction::egress);
+      endpoint(e, Direction::ingress);
+    }
+    for (ListId list = 0; list < policy_.lists.size(); ++list) {
+      if (used_.contains(list)) {
+        add_list(list);
+      }
+    }
+    finish();
+    return std::move(out_);
+  }
+
+ private:
+  using Count = ChainCounters::Count;
+
+  uint64_t drops(std::initializer_list<const char*> reasons) const {
+    uint64_t n = 0;
+    for (const char* reason : reasons) {
+      const auto it = counters_.drops.find(reason);
+      n += it == counters_.drops.end() ? 0 : it->second;
+    }
+    return n;
+  }
+
+  Count count(CounterSlot slot) const {
+    if (slot == kNoCounter) {
+      return {};
+    }
+    const auto it = counters_.rules.find(names_.name(slot));
+    return it == counters_.rules.end() ? Count{} : it->second;
+  }
+
+  void start(const std::string& name) { out_.push_back({name, 0, {}}); }
+
+  ChainLine& line(std::string match, std::string target, std::string argument = "",
+                  std::vector<std::string> comments = {}) {
+    return out_.back().lines.emplace_back(ChainLine{0, 0, std::move(target), std::move(match),
+                                                    std::move(argument), std::move(comments),
+                                                    "", ""});
+  }
+
+  void entry() {
+    start("cali-PREROUTING");
+    line("", "DROP", "", {"RPF: the source is not that of the endpoint, uplink or tunnel"})
+        .packets = drops({"rpf_workload", "rpf_uplink", "rpf_tunnel"});
+    start("cali-INPUT");
+    line("-p 4", "DROP", "", {"Drop IPIP packets from non-Calico hosts"}).packets =
+        drops({"tun_src", "tun_dst", "tun_nested"});
+    start("cali-FORWARD");
+    line("", "MARK", "--set-mark 0/0x1a0000");
+    line("-m mark --mark 0/0x10000", "cali-from-hep-forward");
+    line("--in-interface cali+", "cali-from-wl-dispatch");
+    line("--out-interface cali+", "cali-to-wl-dispatch");
+    line("", "cali-to-hep-forward");
+    line("", "cali-cidr-block");
+    line("-m conntrack --ctstate INVALID", "DROP", "", {"INVALID, of all endpoints"}).packets =
+        drops({"ct_invalid", "ct_midflow", "ct_window", "ct_rst"});
+  }
+
+  void dispatch(const std::string& name, const std::string& by, const char* prefix) {
+    start(name);
+    for (const LocalEndpoint& e : policy_.endpoints) {
+      line(by + e.interface_name, chain_name(prefix, e.interface_name));
+    }
+    line("", "DROP", "", {"Unknown interface"}).packets =
+        by.starts_with("--in") ? drops({"endpoint_down"}) : 0;
+  }
+
+  void endpoint(const LocalEndpoint& e, Direction direction) {
+    const bool from = direction == Direction::egress;
+    const ProgramId id = from ? e.egress : e.ingress;
+    if (id == kNoProgram) {
+      return;
+    }
+    start(chain_name(from ? "cali-fw-" : "cali-tw-", e.interface_name));
+    line("-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT");
+    line("-m conntrack --ctstate INVALID", "DROP");
+    line("", "MARK", "--set-mark 0/0x30000");
+    if (from) {
+      line("-p udp -m multiport --destination-ports 4789", "DROP", "",
+           {"Drop VXLAN encapped packets originating in workloads"});
+      line("-p 4", "DROP", "", {"Drop IPinIP encapped packets originating in workloads"});
+    }
+    const Program& program = policy_.rules->programs[id];
+    for (size_t t = 0; t < program.tiers.size(); ++t) {
+      add_tier(program.tiers[t], policy_.tier_names[id][t], from);
+    }
+  }
+
+  void add_tier(const Tier& tier, const std::string& name, bool from) {
+    const std::string end = from ? "E" : "I";
+    if (!tier.profiles) {
+      line("", "MARK", "--set-mark 0/0x20000", {"Start of tier " + name});
+    }
+    for (const ListId list : tier.lists) {
+      used_.insert(list);
+      line(tier.profiles ? "" : kNotPassed, list_chain(policy_.lists[list]));
+      line(kAccepted, "RETURN", "",
+           {tier.profiles ? "Return if profile accepted" : "Return if policy accepted"});
+    }
+    const Count n = count(tier.counter);
+    if (tier.profiles) {
+      ChainLine& last = line("", "DROP", "", {"Drop if no profiles matched"});
+      last.packets = n.packets;
+      last.bytes = n.bytes;
+      last.key = "DR" + end;
+    } else if (tier.end == TierEnd::deny) {
+      ChainLine& last = line(kNotPassed, "DROP", "",
+                             {"End of tier " + name + ". Drop if no policies passed packet"});
+      last.packets = n.packets;
+      last.bytes = n.bytes;
+      last.key = "DP" + end + "|" + name;
+    }
+  }
+
+  void add_list(ListId list) {
+    const ListName& n = policy_.lists[list];
+    const std::vector<Rule>& rules = policy_.rules->lists[list].rules;
+    start(list_chain(n));
+    const std::string title = n.kind + " " + full_name(n) +
+                              (n.direction == Direction::ingress ? " ingress" : " egress");
+    if (rules.empty()) {
+      line("", "", "", {title});
+    }
+    for (size_t i = 0; i < rules.size(); ++i) {
+      add_rule(rules[i], log_key(rules[i].action, n, static_cast<int>(i)),
+               i == 0 ? std::vector{title} : std::vector<std::string>{});
+    }
+    auto& lines = out_.back().lines;
+    while (!lines.empty() && lines.back().target == "RETURN") {
+      lines.pop_back();
+    }
+  }
+
+  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments) {
+    const std::string match = match_text(rule, *policy_.rules);
+    const Count n = count(rule.counter);
+    const auto counted = [&](ChainLine& l) {
+      l.packets = n.packets;
+      l.bytes = n.bytes;
+      l.key = key;
+    };
+    if (rule.action == Action::log) {
+      ChainLine& log = line(match, "LOG", "--log-prefix \"calico-packet: \" --log-level 5",
+                            std::move(comments));
+      counted(log);
+      log.key = "";
+      return;
+    }
+    const std::string mark = rule.action == Action::allow  ? "0x10000"
+                             : rule.action == Action::pass ? "0x20000"
+                                                           : "0x40000";
+    const std::string both = mark + "/" + mark;
+    counted(line(match, "MARK", "--set-mark " + both, std::move(comments)));
+    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN"));
+  }
+
+  // Hashes and references, when all is written.
+  void finish() {
+    std::map<std::string, size_t> references;
+    for (Chain& chain : out_) {
+      std::vector<std::string> texts;
+      for (const ChainLine& l : chain.lines) {
+        texts.push_back(rule_text(l));
+        ++references[l.target];
+      }
+      const std::vector<std::string> hashes = rule_hashes(chain.name, texts);
+      for (size_t i = 0; i < hashes.size(); ++i) {
+        chain.lines[i].hash = hashes[i];
+      }
+    }
+    for (Chain& chain : out_) {
+      chain.references = references[chain.name];
+    }
+  }
+
+  const CompiledPolicy& policy_;
+  const RuleNames& names_;
+  const ChainCounters& counters_;
+  std::set<ListId> used_;
+  std::vector<Chain> out_;
+};
+
+}  // namespace
+
+std::string chain_name(std::string_view prefix, std::string_view suffix) {
+  const std::string end(suffix.empty() ? "_" : suffix);
+  const size_t length = prefix.size() + end.size();
+  if (length < kMaxName || (length == kMaxName && end[0] != '_')) {
+    return std::string(prefix) + end;
+  }
+  return std::string(prefix) + "_" +
+         sha256_base64url(end).substr(0, kMaxName - 1 - prefix.size());
+}
+
+std::vector<std::string> rule_hashes(const std::string& chain,
+                                     const std::vector<std::string>& rules) {
+  std::vector<std::string> out;
+  std::string hash = sha224(chain);
+  for (const std::string& rule : rules) {
+    hash = sha224(hash + "-A " + chain + " HASH " + rule);
+    out.push_back(base64url(hash).substr(0, kHashShown));
+  }
+  return out;
+}
+
+std::vector<Chain> make_chains(const CompiledPolicy& policy, const RuleNames& names,
+                               const ChainCounters& counters) {
+  return Writer(policy, names, counters).run();
+}
+
+}  // namespace sluice::control
