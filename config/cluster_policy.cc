@@ -100,24 +100,25 @@ void read_name(const Value& v, ClusterPolicyPort& to) {
   }
 }
 
+void read_destination_port(const Value& v, ClusterPolicyPort& out) {
+  v.fields({
+      {"number",
+       [&](const Value& x) {
+         const uint16_t n = read_port_number(x).value_or(0);
+         out.port = PortRange{n, n};
+       }},
+      {"range", [&](const Value& x) { read_range(x, out); }},
+  });
+  check_one(v, {"number", "range"});
+}
+
 // v1alpha2: {tcp: {destinationPort: {number: 80}}}, ... or {destinationNamedPort: web}.
 ClusterPolicyPort read_cluster_protocol(const Value& v) {
   ClusterPolicyPort out;
   const auto of = [&](uint8_t protocol) {
     return [&out, protocol](const Value& x) {
       out.protocol = protocol;
-      const auto port = [&](const Value& y) {
-        y.fields({
-            {"number",
-             [&](const Value& z) {
-               const uint16_t n = read_port_number(z).value_or(0);
-               out.port = PortRange{n, n};
-             }},
-            {"range", [&](const Value& z) { read_range(z, out); }},
-        });
-        check_one(y, {"number", "range"});
-      };
-      x.fields({{"destinationPort", port}});
+      x.fields({{"destinationPort", [&](const Value& y) { read_destination_port(y, out); }}});
     };
   };
   v.fields({

@@ -100,9 +100,16 @@ void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules)
     for (const SetId id : sets) {
       const size_t size =
           ports ? rules.port_sets[id].members().size() : rules.address_sets[id].ranges().size();
-      m.add(std::string("-m set ") + no + "--match-set cali40" + (ports ? "n:" : "s:") +
-            std::to_string(id) + "[" + std::to_string(size) + "] " +
-            (ports ? way + "," + way : way));
+      std::string match = "-m set ";
+      match += no;
+      match += ports ? "--match-set cali40n:" : "--match-set cali40s:";
+      match += std::to_string(id) + "[" + std::to_string(size) + "] ";
+      match += way;
+      if (ports) {
+        match += ',';
+        match += way;
+      }
+      m.add(match);
     }
   };
   add_sets(side.sets, "", false);
@@ -381,8 +388,11 @@ std::vector<std::string> rule_hashes(const std::string& chain,
                                      const std::vector<std::string>& rules) {
   std::vector<std::string> out;
   std::string hash = sha224(chain);
+  const std::string append = "-A " + chain + " HASH ";
   for (const std::string& rule : rules) {
-    hash = sha224(hash + "-A " + chain + " HASH " + rule);
+    hash += append;
+    hash += rule;
+    hash = sha224(hash);
     out.push_back(base64url(hash).substr(0, kHashShown));
   }
   return out;

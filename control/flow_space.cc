@@ -98,12 +98,11 @@ class Space {
       if (rule.protocol && *rule.protocol != number) {
         continue;
       }
-      if (proto::is_icmp(number)) {
-        for (const auto& icmp : {rule.icmp, rule.not_icmp}) {
-          if (icmp) {
-            add(p.destination, icmp_range(*icmp));
-          }
-        }
+      if (proto::is_icmp(number) && rule.icmp) {
+        add(p.destination, icmp_range(*rule.icmp));
+      }
+      if (proto::is_icmp(number) && rule.not_icmp) {
+        add(p.destination, icmp_range(*rule.not_icmp));
       }
       for (const auto* ranges : {&rule.destination.ports, &rule.destination.not_ports}) {
         for (const PortRange& range : *ranges) {
