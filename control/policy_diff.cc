@@ -72,12 +72,15 @@ class Comparison {
     for (const Cluster* side : sides_) {
       for (const RuleList& list : side->policy().rules->lists) {
         for (const Rule& rule : list.rules) {
-          for (const auto* nets : {&rule.source.nets, &rule.source.not_nets,
-                                   &rule.destination.nets, &rule.destination.not_nets}) {
-            prefixes_.insert(nets->begin(), nets->end());
-          }
+          collect_prefixes(rule);
         }
       }
+    }
+  }
+  void collect_prefixes(const Rule& rule) {
+    for (const auto* nets : {&rule.source.nets, &rule.source.not_nets, &rule.destination.nets,
+                             &rule.destination.not_nets}) {
+      prefixes_.insert(nets->begin(), nets->end());
     }
   }
 
@@ -261,6 +264,7 @@ class Comparison {
       }
     }
     std::vector<Change> out;
+    out.reserve(by_decider.size());
     for (const auto& [key, chosen] : by_decider) {
       out.emplace_back(
           flow_text(family.flows, chosen) + (&family == &families_[0] ? "" : " (IPv6)"),
@@ -272,8 +276,8 @@ class Comparison {
   std::string decider(const Kind& from, const Kind& to, const FlowKey& key) {
     const CompiledPolicy& policy = sides_[1]->policy();
     const Cluster::Answer answer = sides_[1]->judge(from.end[1], to.end[1], key);
-    const std::string text = std::string(word(answer.trail.back().direction)) + ", " +
-                             decider_text(policy, answer.trail.back());
+    std::string text = std::string(word(answer.trail.back().direction)) + ", " +
+                       decider_text(policy, answer.trail.back());
     places_.emplace(text, decider_place(policy, answer.trail.back()));
     return text;
   }
