@@ -98,7 +98,7 @@ else
 fi
 targets=(tests/fastpath/worker_test)
 check "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
-TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" run_tests build-tsan --suite threads
+run_tests build-tsan --suite threads
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
