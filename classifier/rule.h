@@ -15,6 +15,7 @@
 #define SLUICE_CLASSIFIER_RULE_H_
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "classifier/ip_set.h"
@@ -23,6 +24,7 @@
 namespace sluice {
 
 enum class Action : uint8_t { allow, deny, pass, log };
+std::string_view name(Action action);  // "allow"
 
 using SetId = uint32_t;      // index into RuleSet::address_sets or port_sets, by context
 using ListId = uint32_t;     // index into RuleSet::lists

@@ -17,24 +17,6 @@ using nlohmann::json;
 
 constexpr size_t kMaxListed = 10000;  // connections in one answer
 
-std::string_view word(RouteKind kind) {
-  switch (kind) {
-    case RouteKind::endpoint:
-      return "endpoint";
-    case RouteKind::tunnel:
-      return "tunnel";
-    case RouteKind::gateway:
-      return "gateway";
-    case RouteKind::connected:
-      return "connected";
-    case RouteKind::local:
-      return "local";
-    case RouteKind::blackhole:
-      return "blackhole";
-  }
-  return "";
-}
-
 std::string protocol_name(uint8_t protocol) {
   switch (protocol) {
     case proto::kTcp:
@@ -241,7 +223,7 @@ json Daemon::routes() const {
       port = ports_->uplink()->info().name;
     }
     out.push_back({{"destination", to_string(entry.prefix)},
-                   {"kind", word(r.kind)},
+                   {"kind", name(r.kind)},
                    {"via", via},
                    {"port", port}});
   }

@@ -10,20 +10,6 @@ using nlohmann::json;
 
 constexpr size_t kMaxRulesShown = 8;  // of a policy that did not match
 
-std::string_view word(Action action) {
-  switch (action) {
-    case Action::allow:
-      return "allow";
-    case Action::deny:
-      return "deny";
-    case Action::pass:
-      return "pass";
-    case Action::log:
-      return "log";
-  }
-  return "deny";
-}
-
 std::string_view word(Mismatch mismatch) {
   switch (mismatch) {
     case Mismatch::none:
@@ -98,7 +84,7 @@ class Considered {
       return;
     }
     if (tier.profiles) {
-      out_ += "      end of profiles: " + std::string(word(steps.back().step.action)) +
+      out_ += "      end of profiles: " + std::string(name(steps.back().step.action)) +
               (tier.lists.empty() ? ", the endpoint has none\n" : ", none of them allows it\n");
     } else if (steps.back().step.action == Action::pass) {
       out_ += "      end of tier: pass\n";
@@ -119,8 +105,8 @@ class Considered {
           where = name.rules[s.step.rule];
         }
         out_ += "      " + policy_text(name) + ": rule " + std::to_string(s.step.rule) + " " +
-                std::string(word(s.step.action)) + in_brackets(place_text(where, files_)) +
-                "\n";
+                std::string(sluice::name(s.step.action)) +
+                in_brackets(place_text(where, files_)) + "\n";
       }
     }
     if (!matched) {
@@ -187,7 +173,7 @@ json step_json(const CompiledPolicy& policy, const TrailStep& step) {
           {"tier", tier_of(policy, step)},
           {"policy", named},
           {"rule", rule ? static_cast<int>(step.step.rule) : -1},
-          {"action", word(step.step.action)}};
+          {"action", name(step.step.action)}};
 }
 
 std::string policy_text(const ListName& name) {

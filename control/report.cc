@@ -21,20 +21,6 @@ uint64_t sum(std::span<const Counters* const> workers, Pick pick) {
 
 }  // namespace
 
-std::string_view word(Action action) {
-  switch (action) {
-    case Action::allow:
-      return "allow";
-    case Action::deny:
-      return "deny";
-    case Action::pass:
-      return "pass";
-    case Action::log:
-      return "log";
-  }
-  return "";
-}
-
 json ports_json(std::span<const Counters* const> workers, std::span<const PortName> ports) {
   json out = json::object();
   for (const PortName& port : ports) {
@@ -103,7 +89,7 @@ json rules_json(std::span<const Counters* const> workers, const RuleNames& names
         {"tier", n.tier},
         {"direction", n.ingress ? "ingress" : "egress"},
         {"rule", n.rule},
-        {"action", word(n.action)},
+        {"action", name(n.action)},
         {"connections", total([](const RuleCounters& c) -> auto& { return c.judged; })},
         {"packets", total([](const RuleCounters& c) -> auto& { return c.packets; })},
         {"bytes", total([](const RuleCounters& c) -> auto& { return c.bytes; })},

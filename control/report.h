@@ -35,8 +35,6 @@ nlohmann::json drops_json(std::span<const Counters* const> workers,
 // every rule that has a name, in the order of tier, policy and rule.
 nlohmann::json rules_json(std::span<const Counters* const> workers, const RuleNames& names);
 
-std::string_view word(Action action);
-
 }  // namespace sluice::control
 
 #endif  // SLUICE_CONTROL_REPORT_H_

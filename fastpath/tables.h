@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -60,6 +61,7 @@ enum class RouteKind : uint8_t {
   local,      // the node's own address: to the host's kernel
   blackhole,  // an unallocated address of our own blocks
 };
+std::string_view name(RouteKind kind);  // "endpoint"
 
 using RouteId = uint32_t;  // index into RouteTable::routes
 struct Route {

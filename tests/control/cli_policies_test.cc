@@ -1,37 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs test and diff of the built sluicectl, on files; SLUICECTL is its path.
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
-#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <sys/wait.h>
+
+#include "tests/control/cli_directory.h"
 
 namespace sluice::control {
 namespace {
 
 using nlohmann::json;
-
-struct Outcome {
-  int exit = -1;
-  std::string out;
-  std::string err;
-};
-
-constexpr const char* kPolicy = R"(apiVersion: projectcalico.org/v3
-kind: NetworkPolicy
-metadata: {name: db, namespace: shop}
-spec:
-  selector: app == 'db'
-  types: [Ingress]
-  ingress:
-    - action: Allow
-      protocol: TCP
-      source: {selector: app == 'web'}
-      destination: {ports: [5432]}
-)";
 
 constexpr const char* kFixtures = R"(
 fixtures:
@@ -40,40 +16,17 @@ fixtures:
     - {name: shop/db, labels: {app: db}, address: 10.1.0.3}
 )";
 
-class CliPolicies : public testing::Test {
+class CliPolicies : public CliDirectory {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/sluice-cli-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-    std::filesystem::create_directory(directory_ + "/p");
+    CliDirectory::SetUp();
     write("p/policy.yaml", kPolicy);
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  void write(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories(
-        std::filesystem::path(directory_ + "/" + name).parent_path());
-    std::ofstream(directory_ + "/" + name) << text;
-  }
-  std::string read(const std::string& name) {
-    std::ostringstream text;
-    text << std::ifstream(directory_ + "/" + name).rdbuf();
-    return text.str();
-  }
-  Outcome run(const std::string& arguments) {
-    const std::string command =
-        "cd " + directory_ + " && exec " SLUICECTL " " + arguments + " >out 2>err";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read("out"), read("err")};
   }
   // Runs one test file with these cases, a line each.
   Outcome test(const std::string& cases, const std::string& more = "") {
     write("p/a.test.yaml", kFixtures + ("cases:\n" + cases));
     return run("test -f p " + more);
   }
-
-  std::string directory_;
 };
 
 TEST_F(CliPolicies, TheShippedSamplePasses) {

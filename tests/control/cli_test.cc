@@ -1,44 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the built sluicectl, as users do; SLUICECTL is its path.
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <thread>
 
-#include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/wait.h>
 
 #include "control/api.h"
+#include "tests/control/cli_directory.h"
 
 namespace sluice::control {
 namespace {
 
 using nlohmann::json;
-
-struct Outcome {
-  int exit = -1;
-  std::string out;
-  std::string err;
-};
-
-constexpr const char* kPolicy = R"(
-apiVersion: projectcalico.org/v3
-kind: NetworkPolicy
-metadata: {name: db, namespace: shop}
-spec:
-  selector: app == 'db'
-  types: [Ingress]
-  ingress:
-    - action: Allow
-      protocol: TCP
-      source: {selector: app == 'web'}
-      destination: {ports: [5432]}
-)";
 
 constexpr const char* kEndpoints = R"(
 apiVersion: projectcalico.org/v3
@@ -82,13 +56,10 @@ uplink:
   gateway: 192.168.1.254
 )";
 
-class CliTest : public testing::Test {
+class CliTest : public CliDirectory {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/sluice-cli-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-    std::filesystem::create_directory(directory_ + "/policy.d");
+    CliDirectory::SetUp();
     write("policy.d/policy.yaml", kPolicy);
     write("policy.d/endpoints.yaml", kEndpoints);
     write("sluice.yaml", kSettings);
@@ -99,24 +70,7 @@ class CliTest : public testing::Test {
       thread_.join();
     }
     server_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-
-  void write(const std::string& name, std::string_view text) {
-    std::ofstream(directory_ + "/" + name) << text;
-  }
-  std::string read(const std::string& name) {
-    std::ostringstream text;
-    text << std::ifstream(directory_ + "/" + name).rdbuf();
-    return text.str();
-  }
-
-  // `arguments` as a shell would read them, in a directory of the test's own.
-  Outcome run(const std::string& arguments) {
-    const std::string command =
-        "cd " + directory_ + " && exec " SLUICECTL " " + arguments + " >out 2>err";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read("out"), read("err")};
+    CliDirectory::TearDown();
   }
 
   // A daemon with little to say, on the socket "sock".
@@ -184,7 +138,6 @@ class CliTest : public testing::Test {
     });
   }
 
-  std::string directory_;
   std::optional<ApiServer> server_;
   std::thread thread_;
   std::atomic<bool> stopping_ = false;
@@ -324,7 +277,7 @@ TEST_F(CliTest, ExplainsADefaultDenyByThePoliciesThatSelectedTheEndpoint) {
             "  ingress of shop/db\n"
             "    tier default\n"
             "      NetworkPolicy shop/db: no rule matches: 0 differs in destination port  "
-            "(policy.d/policy.yaml:2:1)\n"
+            "(policy.d/policy.yaml:1:1)\n"
             "      end of tier: deny, selected and not allowed by NetworkPolicy shop/db\n");
 }
 

@@ -67,21 +67,17 @@ config::Model cluster(config::EncapMode mode) {
 }
 
 std::string text(const Route& route) {
+  const std::string kind(name(route.kind));
   switch (route.kind) {
     case RouteKind::endpoint:
-      return "endpoint " + std::to_string(route.endpoint);
+      return kind + " " + std::to_string(route.endpoint);
     case RouteKind::tunnel:
-      return "tunnel " + to_string(route.next_hop) + " by " + to_string(route.neighbour);
+      return kind + " " + to_string(route.next_hop) + " by " + to_string(route.neighbour);
     case RouteKind::gateway:
-      return "gateway " + to_string(route.next_hop);
-    case RouteKind::connected:
-      return "connected";
-    case RouteKind::local:
-      return "local";
-    case RouteKind::blackhole:
-      return "blackhole";
+      return kind + " " + to_string(route.next_hop);
+    default:
+      return kind;
   }
-  return "";
 }
 
 struct Planned {
