@@ -62,10 +62,8 @@ struct Candidate {
     return policy.meta.name + "/" + policy.meta.namespace_name + "/" + policy.meta.kind;
   }
   bool staged() const { return policy.staging != config::Staging::enforced; }
-  // Does it judge this direction of endpoints with these labels?
-  bool judges(LabelsId id, Direction direction) const {
-    return (direction == Direction::ingress ? ingress : egress) &&
-           std::binary_search(selected.begin(), selected.end(), id);
+  bool judges(Direction direction) const {
+    return direction == Direction::ingress ? ingress : egress;
   }
 };
 
@@ -168,6 +166,12 @@ class Compiler {
       }
       return a.order() != b.order() ? a.order() < b.order() : a.key() < b.key();
     });
+    selecting_.resize(inventory_.index.size());
+    for (const Candidate& c : policies_) {
+      for (const LabelsId id : c.selected) {
+        selecting_[id].push_back(&c);
+      }
+    }
   }
 
   void add_policy(config::Policy p) {
@@ -283,8 +287,9 @@ class Compiler {
   }
 
   ProgramId pending_program(const Workload& w, Direction direction) {
-    const bool any = std::any_of(policies_.begin(), policies_.end(), [&](const Candidate& c) {
-      return c.staged() && c.judges(w.labels, direction);
+    const auto& candidates = selecting_[w.labels];
+    const bool any = std::any_of(candidates.begin(), candidates.end(), [&](const Candidate* c) {
+      return c->staged() && c->judges(direction);
     });
     return any ? program(w, direction, true) : kNoProgram;
   }
@@ -293,8 +298,9 @@ class Compiler {
   ProgramId program(const Workload& w, Direction direction, bool pending) {
     Program made;
     std::vector<std::string> names;
-    for (const Candidate& c : policies_) {
-      if (!c.judges(w.labels, direction) || (c.staged() && !pending)) {
+    for (const Candidate* candidate : selecting_[w.labels]) {
+      const Candidate& c = *candidate;
+      if (!c.judges(direction) || (c.staged() && !pending)) {
         continue;
       }
       if (!pending) {
@@ -350,7 +356,8 @@ class Compiler {
   Profiles profiles_;
   Inventory inventory_;
   RuleCompiler rules_;
-  std::vector<Candidate> policies_;  // in order of evaluation
+  std::vector<Candidate> policies_;                       // in order of evaluation
+  std::vector<std::vector<const Candidate*>> selecting_;  // by LabelsId, in that order
   std::map<std::pair<const Candidate*, Direction>, ListId> policy_lists_;
   std::map<std::pair<std::string, Direction>, ListId> profile_lists_;
   std::map<std::vector<uint32_t>, ProgramId> programs_;
