@@ -195,14 +195,11 @@ void Pipeline::track(Burst& b) noexcept {
     ++n;
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n});
-  opened_ = 0;
+  changed_ = false;
   for (unsigned k = 0; k < n; ++k) {
     const unsigned i = b.live[k];
-    if (ids[k] == kNoConn && opened_ > 0) {
-      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1});
-    }
-    // An entry found for the burst may have been recycled by an earlier packet of it.
-    if (ids[k] != kNoConn && opened_ > 0) {
+    // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
+    if (changed_) {
       connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1});
     }
     if (b.parsed[i].icmp_error) {
@@ -260,7 +257,13 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                       Side side) noexcept {
   Connection& c = connections_.at(id);
   if (c.origin[side] != origin || c.route_version != g_->routes->version) {
-    const DropReason reason = refresh(c, side, p, origin);
+    bool moved = false;
+    const DropReason reason = refresh(c, side, p, origin, moved);
+    if (moved) {
+      end(id);
+      on_miss(frame, p, origin);
+      return;
+    }
     if (reason != DropReason::none) {
       refuse(frame, p, origin, reason);
       return;
@@ -309,6 +312,9 @@ DropReason Pipeline::judge_again(const Parsed& p, ConnId id, Side side) noexcept
   first.tuple = c.tuple;
   const Judged verdict = judge(first, c.source, c.destination);
   if (verdict.reason == DropReason::none) {
+    settle(c);
+    c.egress_rule = verdict.egress;
+    c.ingress_rule = verdict.ingress;
     c.generation = generation;
     return DropReason::none;
   }
@@ -318,15 +324,15 @@ DropReason Pipeline::judge_again(const Parsed& p, ConnId id, Side side) noexcept
   if (is_tcp) {
     connections_.cut(id, now_);
   } else {
-    fold(c);
-    connections_.erase(id);
+    end(id);
   }
   return DropReason::policy_recheck;
 }
 
 // The side's way is new, or the route table has changed: check the source and route again.
-DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p,
-                             Origin origin) noexcept {
+// `moved`: an end's address is another endpoint's by now, which policy has not judged.
+DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p, Origin origin,
+                             bool& moved) noexcept {
   DropReason reason = check_source(*g_, origin, p.tuple.src);
   if (reason != DropReason::none) {
     return reason;
@@ -334,6 +340,14 @@ DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p,
   const Way way = decide_way(*g_, origin, p.tuple.dst);
   if (way.reason != DropReason::none) {
     return way.reason;
+  }
+  // What the host opened to a pod was never judged: it has no destination.
+  const bool exempt = side == kReply && c.destination == kNoEndpoint;
+  const EndpointId source = side == kOriginal ? c.source : c.destination;
+  const EndpointId destination = side == kOriginal ? c.destination : c.source;
+  moved = way.destination != destination || (way.source != source && !exempt);
+  if (moved) {
+    return DropReason::none;
   }
   if (c.route_version != g_->routes->version) {
     c.origin = {};
@@ -405,7 +419,8 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
   return DropReason::none;
 }
 
-// `reopened`: the closing entry that this SYN begins anew on; it stays if the SYN is refused.
+// `reopened`: the closing entry that this SYN begins anew on; it stays if policy refuses the
+// SYN.
 void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened) noexcept {
   DropReason reason = check_source(*g_, origin, p.tuple.src);
   Way way;
@@ -427,8 +442,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
   ConnTable::Created made;
   if (reason == DropReason::none) {
     if (reopened != kNoConn) {
-      fold(connections_.at(reopened));
-      connections_.erase(reopened);
+      end(reopened);
     }
     made = connections_.create(p.tuple, now_);
     reason = made.reason;
@@ -440,7 +454,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     refuse(frame, p, origin, reason);
     return;
   }
-  ++opened_;
+  changed_ = true;
   out_.counters().connections_opened.add(1);
   Connection& c = connections_.at(made.id);
   c.source = way.source;
@@ -535,14 +549,26 @@ void Pipeline::fold(const Connection& c) noexcept {
   }
 }
 
+// The same, for a connection that goes on.
+void Pipeline::settle(Connection& c) noexcept {
+  const auto packets = static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]);
+  if (packets != c.folded_packets) {
+    fold(c);
+    c.folded_packets = packets;
+    c.folded_bytes = static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]);
+  }
+}
+
+void Pipeline::end(ConnId id) noexcept {
+  fold(connections_.at(id));
+  connections_.erase(id);
+  changed_ = true;
+}
+
 void Pipeline::sweep(uint32_t slots) noexcept {
   connections_.expire(
       now_, slots, [this](const Connection& c) { fold(c); },
-      [this](Connection& c) {
-        fold(c);
-        c.folded_packets = static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]);
-        c.folded_bytes = static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]);
-      });
+      [this](Connection& c) { settle(c); });
 }
 
 void Pipeline::fold_all() noexcept {

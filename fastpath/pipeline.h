@@ -73,13 +73,16 @@ class Pipeline {
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
   DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   DropReason judge_again(const Parsed& p, ConnId id, Side side) noexcept;
-  DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin) noexcept;
+  DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
+                     bool& moved) noexcept;
   Judged judge(const Parsed& p, EndpointId source, EndpointId destination) noexcept;
   bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;
   void fold(const Connection& c) noexcept;
+  void settle(Connection& c) noexcept;
+  void end(ConnId id) noexcept;
   void sweep(uint32_t slots) noexcept;
 
   Options options_;
@@ -90,7 +93,7 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
-  uint32_t opened_ = 0;  // entries created in this burst: later misses of it look again
+  bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
 };
 

@@ -152,15 +152,19 @@ class World {
   }
 
   // Receives the frame on its port and lets it go wherever it goes.
-  void in(PortId port, const Bytes& bytes) {
-    rte_mbuf* frame = rte_pktmbuf_alloc(test::pool());
-    void* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(bytes.size()));
-    std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(to));
-    meta(frame) = PacketMeta{};
+  void in(PortId port, const Bytes& bytes) { burst(port, {bytes}); }
+  void burst(PortId port, std::initializer_list<Bytes> packets) {
+    std::vector<rte_mbuf*> frames;
+    for (const Bytes& bytes : packets) {
+      rte_mbuf* frame = frames.emplace_back(rte_pktmbuf_alloc(test::pool()));
+      void* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(bytes.size()));
+      std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(to));
+      meta(frame) = PacketMeta{};
+    }
     now += 1000;
     Pipeline& first = lanes_[view_.owner[port]]->pipeline;
     first.begin(view_, now);
-    first.receive({&frame, 1}, port);
+    first.receive(frames, port);
     for (int round = 0; round < 4; ++round) {
       for (auto& lane : lanes_) {
         rte_mbuf* next = nullptr;
@@ -178,6 +182,20 @@ class World {
     ++next->number;
     next->options.recheck = true;
     next->endpoints[1].ingress = ingress_of_b;
+    view_.generation = next;
+  }
+  // The next generation: B has gone, and its address is A's now, who lets nothing in.
+  void give_b_to_a() {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    auto table = std::make_shared<RouteTable>(*next->routes);
+    ++next->number;
+    ++table->version;
+    table->routes[1].endpoint = 0;
+    next->routes = table;
+    next->endpoints[0].addresses.push_back(ip(kB));
+    next->endpoints[0].ingress = kDenyAll;
+    next->endpoints[1].addresses.clear();
+    next->by_address[ip(kB).value] = 0;
     view_.generation = next;
   }
   void tick() {
@@ -320,9 +338,51 @@ TEST(Pipeline, DeniedFlowsLeaveNoEntry) {
 
 TEST(Pipeline, TwoPacketsOfANewFlowInOneBurstMakeOneEntry) {
   World w;
-  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
-  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  const Bytes packet = from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53).build();
+  w.burst(kPodA, {packet, packet});
   EXPECT_EQ(w.connections().size(), 1u);
+}
+
+TEST(Pipeline, TwoPacketsOfACutFlowInOneBurstEndOneEntry) {
+  World w;
+  const Bytes packet = from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53).build();
+  w.in(kPodA, packet);
+  w.recheck(kDenyAll);
+  w.burst(kPodA, {packet, packet});
+  EXPECT_EQ(w.drops(DropReason::policy_recheck), 1u);
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u) << "the second opens anew";
+  EXPECT_EQ(w.connections().size(), 0u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, RecheckCreditsTheRuleThatAllowsNow) {
+  World w;
+  const Bytes packet = from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kSyn).build();
+  w.in(kPodA, packet);
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, kSyn | kAck));
+  w.recheck(kAllow80);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kAck));
+  w.tick();
+  EXPECT_EQ(w.carried(0), 2u + 3u) << "egress all, ingress what came before the change";
+  EXPECT_EQ(w.carried(1), 1u);
+}
+
+TEST(Pipeline, AnotherPodWithTheAddressDoesNotInheritItsConnections) {
+  for (const bool tcp : {false, true}) {
+    World w;
+    const auto packet = [tcp](uint8_t flags) {
+      Frame f = from_peer().ip4(kRemotePod, kB);
+      return tcp ? f.tcp(1000, 80, flags).build() : f.udp(1000, 53).build();
+    };
+    w.in(kUplinkPort, packet(kSyn));
+    EXPECT_FALSE(w.out(kPodB).empty());
+    w.give_b_to_a();
+    w.burst(kUplinkPort, {packet(kAck), packet(kAck)});
+    EXPECT_TRUE(w.out(kPodA).empty());
+    EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 2u);
+    EXPECT_EQ(w.connections().size(), 0u);
+    w.expect_sums();
+  }
 }
 
 struct DropRow {
