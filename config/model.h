@@ -329,6 +329,7 @@ struct Uplink {
   struct InterfaceAddress {
     Ip4 address;
     uint8_t length = 32;  // 0..32
+    friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
   };
   std::vector<InterfaceAddress> addresses;
   std::optional<Ip4> gateway;

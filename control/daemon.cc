@@ -28,11 +28,42 @@ sigset_t loop_signals() {
   return set;
 }
 
+// A reload cannot change what was made at start: such settings keep the values that run.
+void keep_what_needs_a_restart(const config::Settings& runs, config::Settings& next,
+                               config::Findings& findings) {
+  std::string changed;
+  const auto keep = [&changed](const char* name, const auto& old, auto& now) {
+    if (now != old) {
+      now = old;
+      changed += (changed.empty() ? "" : ", ") + std::string(name);
+    }
+  };
+  keep("uplink.interface", runs.uplink.interface, next.uplink.interface);
+  keep("uplink.device", runs.uplink.device, next.uplink.device);
+  keep("uplink.mac", runs.uplink.mac, next.uplink.mac);
+  if (!runs.uplink.device.empty()) {  // the kernel has them on sluice0
+    keep("uplink.addresses", runs.uplink.addresses, next.uplink.addresses);
+    keep("uplink.gateway", runs.uplink.gateway, next.uplink.gateway);
+  }
+  keep("workers.cores", runs.workers.cores, next.workers.cores);
+  keep("workers.idle", runs.workers.poll, next.workers.poll);
+  keep("connections.max", runs.connections.max, next.connections.max);
+  keep("connections.timeouts", runs.connections.calico_bpf_timeouts,
+       next.connections.calico_bpf_timeouts);
+  keep("control.socket", runs.control.socket, next.control.socket);
+  keep("control.state", runs.control.state, next.control.state);
+  if (!changed.empty()) {
+    findings.warning({}, changed + ": read at start only, the values of then stay",
+                     "restart sluiced to change them");
+  }
+}
+
 }  // namespace
 
 void Daemon::block_signals() {
   const sigset_t signals = loop_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads any more is no reason to end
 }
 
 Daemon::~Daemon() {
@@ -127,9 +158,7 @@ Status Daemon::start_ports(const config::Settings& settings) {
       return s;
     }
   }
-  for (const auto& [address, mac] : settings.uplink.neighbours) {
-    neighbours_.fix(neighbours_.find(kUplinkPort, address), mac);
-  }
+  fix_neighbours();
   return learn_neighbours();
 }
 
@@ -236,10 +265,28 @@ std::vector<PortSet::Pod> Daemon::pods() const {
   return out;
 }
 
+void Daemon::settle_ports() {
+  do {
+    publish();
+    for (const PortId closed : ports_->close_leaving()) {
+      neighbours_.forget_port(closed);
+    }
+  } while (ports_->sync(pods()));
+}
+
+// Those of the settings.
+void Daemon::fix_neighbours() {
+  for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
+    const uint32_t slot = neighbours_.find(kUplinkPort, address);
+    if (slot != Neighbours::kNone) {
+      neighbours_.fix(slot, mac);
+    }
+  }
+}
+
 void Daemon::apply() {
   ports_->sync(pods());
-  publish();
-  ports_->close_leaving();
+  settle_ports();
   registries_.endpoints.release_absent(built_->policy.endpoints);
   sync_kernel();
 }
@@ -277,6 +324,7 @@ Status Daemon::reload() {
   config::Loaded loaded = config::load(config_file_);
   std::optional<Built> next;
   if (loaded.ok()) {
+    keep_what_needs_a_restart(model_.settings, loaded.model.settings, loaded.findings);
     next = build(loaded.model, registries_, &*built_, loaded.findings);
   }
   const std::string report = loaded.findings.format(loaded.model.files);
@@ -289,9 +337,20 @@ Status Daemon::reload() {
   if (!report.empty()) {
     spdlog::warn("reload: {}", report);
   }
+  for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
+    const uint32_t slot = neighbours_.find(kUplinkPort, address);
+    if (!loaded.model.settings.uplink.neighbours.contains(address) &&
+        slot != Neighbours::kNone) {
+      neighbours_.loosen(slot);
+    }
+  }
   model_ = std::move(loaded.model);
   built_ = std::move(next);
+  fix_neighbours();
   apply();
+  if (Status s = learn_neighbours(); !s) {
+    spdlog::warn("{}", s.error().what);
+  }
   if (Status s = keep_ports(model_.settings); !s) {
     spdlog::error("{}", s.error().what);
   }
@@ -351,6 +410,7 @@ void Daemon::on_netlink() {
         break;
       case Event::Kind::lost:
         links = true;
+        ports_->recheck_links();
         if (Status s = learn_neighbours(); !s) {
           spdlog::warn("{}", s.error().what);
         }
@@ -358,14 +418,12 @@ void Daemon::on_netlink() {
     }
   }
   if (links && ports_->sync(pods())) {
-    publish();
-    ports_->close_leaving();
+    settle_ports();
   }
 }
 
 void Daemon::on_neighbour(const Neighbour& neighbour) {
-  if (neighbour.ifindex != ports_->uplink_ifindex() || !neighbour.address.is_v4() ||
-      model_.settings.uplink.neighbours.contains(neighbour.address.v4())) {
+  if (neighbour.ifindex != ports_->uplink_ifindex() || !neighbour.address.is_v4()) {
     return;
   }
   const uint32_t slot = neighbours_.find(kUplinkPort, neighbour.address.v4());

@@ -70,6 +70,9 @@ class Daemon {
   void publish();
   // Opens ports of new pods, publishes, closes those of pods that have gone.
   void apply();
+  // Publishes and closes what leaves, until the ports are as the links and pods are.
+  void settle_ports();
+  void fix_neighbours();
   std::vector<PortSet::Pod> pods() const;
   void tell_ours();
   void sync_kernel();

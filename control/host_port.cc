@@ -2,8 +2,14 @@
 #include "control/host_port.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <fstream>
+#include <system_error>
 #include <utility>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 namespace sluice::control {
 namespace {
@@ -45,19 +51,38 @@ Status bring_up(Netlink& netlink, const Link& link) {
   return netlink.set_up(link.ifindex);
 }
 
+// A name that one process of the network namespace can have, and that ends with it: an abstract
+// socket.  What stands under a name that nobody has was left by a dead one.
+Result<int> hold(const std::string& name) {
+  const std::string path = "sluice/" + name;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path + 1, sizeof(address.sun_path) - 1);
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size());
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), bytes) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  close(fd);
+  if (error == EADDRINUSE) {
+    return Error{"another sluiced of this network namespace has the host port " + name,
+                 "end it first: `ss -xap | grep sluice` shows its pid"};
+  }
+  return Error{"host port " + name + ": " + std::generic_category().message(error)};
+}
+
 bool contains(const std::vector<Route>& routes, const Route& route) {
   return std::find(routes.begin(), routes.end(), route) != routes.end();
 }
 
 }  // namespace
 
-HostPort::HostPort(Netlink netlink, Link kernel_end, Link our_end)
-    : netlink_(std::move(netlink)),
-      kernel_end_(std::move(kernel_end)),
-      our_end_(std::move(our_end)) {}
+HostPort::HostPort(Netlink netlink, int held) : netlink_(std::move(netlink)), held_(held) {}
 
 HostPort::HostPort(HostPort&& other) noexcept
     : netlink_(std::exchange(other.netlink_, std::nullopt)),
+      held_(std::exchange(other.held_, -1)),
       kernel_end_(std::move(other.kernel_end_)),
       our_end_(std::move(other.our_end_)),
       added_source_(other.added_source_) {}
@@ -66,6 +91,7 @@ HostPort& HostPort::operator=(HostPort&& other) noexcept {
   if (this != &other) {
     remove();
     netlink_ = std::exchange(other.netlink_, std::nullopt);
+    held_ = std::exchange(other.held_, -1);
     kernel_end_ = std::move(other.kernel_end_);
     our_end_ = std::move(other.our_end_);
     added_source_ = other.added_source_;
@@ -74,6 +100,15 @@ HostPort& HostPort::operator=(HostPort&& other) noexcept {
 }
 
 Status HostPort::remove_leftovers(const std::string& name) {
+  const auto held = hold(name);
+  if (!held) {
+    return held.error();
+  }
+  close(*held);
+  return clear(name);
+}
+
+Status HostPort::clear(const std::string& name) {
   auto netlink = Netlink::open();
   if (!netlink) {
     return netlink.error();
@@ -99,21 +134,23 @@ Result<HostPort> HostPort::create(const Options& options) {
   if (!netlink) {
     return netlink.error();
   }
-  if (Status s = remove_leftovers(options.name); !s) {
+  const auto held = hold(options.name);
+  if (!held) {
+    return held.error();
+  }
+  // From here on the destructor undoes what was done.
+  HostPort port(std::move(*netlink), *held);
+  if (Status s = clear(options.name); !s) {
     return s.error();
   }
-  if (Status s =
-          netlink->add_veth({options.name, kKernelMac}, {options.peer, kOurMac}, options.mtu);
+  if (Status s = port.netlink_->add_veth({options.name, kKernelMac}, {options.peer, kOurMac},
+                                         options.mtu);
       !s) {
     return s.error();
   }
-  Link kernel_end;
-  kernel_end.name = options.name;
-  if (const auto made = netlink->link(options.name); made && *made) {
-    kernel_end = **made;
+  if (const auto made = port.netlink_->link(options.name); made && *made) {
+    port.kernel_end_ = **made;
   }
-  // From here on the destructor undoes what was done.
-  HostPort port(std::move(*netlink), std::move(kernel_end), Link{});
   const auto our_end = existing(*port.netlink_, options.peer);
   if (!our_end) {
     return our_end.error();
@@ -228,8 +265,16 @@ Status HostPort::take_over_uplink(
   if (!gateway) {
     return Ok{};
   }
-  return netlink_->add_route({Prefix::of(Address::of(Ip4{0}), 96), kMainTable,
-                              kernel_end_.ifindex, gateway, std::nullopt, kRouteProtocol});
+  const Status added =
+      netlink_->add_route({Prefix::of(Address::of(Ip4{0}), 96), kMainTable, kernel_end_.ifindex,
+                           gateway, std::nullopt, kRouteProtocol},
+                          false);
+  if (!added) {
+    return Error{added.error().what,
+                 "if the node has a default route already, give that one a metric: it is the "
+                 "way out without sluice"};
+  }
+  return Ok{};
 }
 
 void HostPort::remove() {
@@ -242,6 +287,7 @@ void HostPort::remove() {
     static_cast<void>(netlink_->delete_link(kernel_end_.ifindex));
   }
   netlink_.reset();
+  close(std::exchange(held_, -1));
 }
 
 }  // namespace sluice::control

@@ -39,7 +39,7 @@ class HostPort {
 
   // Makes the pair, both ends up, and the rule.  A pair or rule of the same name or number that
   // a dead instance left is removed first.
-  // Fails if a link of that name is no veth pair of ours.
+  // Fails if a link of that name is no veth pair of ours, or another process has it.
   static Result<HostPort> create(const Options& options);
 
   HostPort(HostPort&& other) noexcept;
@@ -60,18 +60,20 @@ class HostPort {
   Status take_over_uplink(const std::vector<config::Uplink::InterfaceAddress>& addresses,
                           std::optional<Ip4> gateway);
 
-  // Takes away what a dead instance left, if anything.
+  // Takes away what a dead instance left, if anything; an error if one lives.
   static Status remove_leftovers(const std::string& name = "sluice0");
 
   // Takes everything away again; a second call does nothing.
   void remove();
 
  private:
-  HostPort(Netlink netlink, Link kernel_end, Link our_end);
+  HostPort(Netlink netlink, int held);
+  static Status clear(const std::string& name);
   // Makes `source` local, and drops the one that we added before if it is another.
   Status sync_source(std::optional<Ip4> source);
 
   std::optional<Netlink> netlink_;  // empty once removed or moved from
+  int held_ = -1;                   // the name, ours while this is open
   Link kernel_end_;
   Link our_end_;
   std::optional<Ip4> added_source_;

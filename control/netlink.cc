@@ -445,9 +445,10 @@ Status Netlink::delete_address(const LocalAddress& address) {
   return Ok{};
 }
 
-Status Netlink::add_route(const Route& route) {
-  const Message message = route_message(
-      RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, route);
+Status Netlink::add_route(const Route& route, bool replace) {
+  const int how = replace ? NLM_F_REPLACE : NLM_F_EXCL;
+  const Message message =
+      route_message(RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | how, route);
   const int error = request(message.get());
   if (error != 0) {
     return failure(named(route) + ": add", error);

@@ -90,7 +90,8 @@ class Netlink {
   Status add_address(const LocalAddress& address);
   Status delete_address(const LocalAddress& address);
   // Replaces a route of the same destination and table.
-  Status add_route(const Route& route);
+  // Takes the place of another route to the same destination, unless told not to.
+  Status add_route(const Route& route, bool replace = true);
   Status delete_route(const Route& route);
   Status add_rule(const Rule& rule);
   // Removes every rule that equals `rule`; none is no error.

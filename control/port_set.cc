@@ -4,7 +4,13 @@
 #include <algorithm>
 #include <set>
 
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "fastpath/port_ethdev.h"
 #include "fastpath/port_xsk.h"
@@ -15,6 +21,26 @@ namespace {
 constexpr uint32_t kLeastPods = 128;   // more than the 110 that kubelet lets a node have
 constexpr uint32_t kUnderWay = 16384;  // buffers between the rings, and the uplink's own
 constexpr uint32_t kUplinkRing = 2048;
+
+// We read queue 0; what another queue received would be lost.
+Status check_queues(const std::string& interface) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool told = fd >= 0 && ioctl(fd, SIOCETHTOOL, &request) == 0;
+  close(fd);
+  const uint32_t queues = channels.rx_count + channels.combined_count;
+  if (!told || queues <= 1) {  // a driver that does not tell has one
+    return Ok{};
+  }
+  return Error{
+      "interface \"" + interface + "\" receives on " + std::to_string(queues) +
+          " queues; sluice reads one",
+      "ethtool -L " + interface + (channels.combined_count > 0 ? " combined 1" : " rx 1")};
+}
 }  // namespace
 
 PortSet::Room PortSet::room_for(uint32_t pods) {
@@ -60,6 +86,9 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
     return Error{"interface \"" + name + "\": mtu " + std::to_string(l.mtu) + " exceeds " +
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "ip link set " + name + " mtu 1500"};
+  }
+  if (Status s = check_queues(name); !s) {
+    return s;
   }
   if (Status s = xdp_->attach(l.ifindex, role); !s) {
     return s;
@@ -145,7 +174,8 @@ void PortSet::show(std::span<Port*> ports) const {
   }
 }
 
-void PortSet::close_leaving() {
+std::vector<PortId> PortSet::close_leaving() {
+  std::vector<PortId> closed;
   for (auto it = open_.begin(); it != open_.end();) {
     if (!it->second.leaving) {
       ++it;
@@ -156,8 +186,10 @@ void PortSet::close_leaving() {
     xdp_->unbind(ifindex, 0);
     it->second.port.reset();
     xdp_->detach(ifindex);
+    closed.push_back(it->first);
     it = open_.erase(it);
   }
+  return closed;
 }
 
 void PortSet::set_ours(const std::vector<Ip4>& node_addresses,
@@ -176,6 +208,23 @@ void PortSet::link_changed(const Link& link, bool gone) {
     }
     static_cast<PortXsk&>(*open.port).set_up(!gone && link.up);
     open.leaving = open.leaving || (gone && id >= kFirstPodPort);
+  }
+}
+
+void PortSet::recheck_links() {
+  for (const auto& [id, open] : open_) {
+    if (open.ifindex == 0) {
+      continue;
+    }
+    const auto link = netlink_.link(open.interface);
+    const bool gone = link && (!*link || (*link)->ifindex != open.ifindex);
+    if (gone) {
+      Link old;
+      old.ifindex = open.ifindex;
+      link_changed(old, true);
+    } else if (link) {
+      link_changed(**link, false);
+    }
   }
 }
 

@@ -61,12 +61,14 @@ class PortSet {
   bool sync(const std::vector<Pod>& pods);
   // Enters the ports that the next View may show, by PortId.
   void show(std::span<Port*> ports) const;
-  // Closes the leaving ports.  REQUIRES: no worker can see them any more.
-  void close_leaving();
+  // Closes the leaving ports and says which.  REQUIRES: no worker can see them any more.
+  std::vector<PortId> close_leaving();
 
   // What the uplink's XDP program takes from the kernel: IPIP to these, and these destinations.
   void set_ours(const std::vector<Ip4>& node_addresses, const std::vector<Prefix>& local);
   void link_changed(const Link& link, bool gone);
+  // Asks for the link of every open port, as if it had changed.
+  void recheck_links();
 
   std::vector<PortName> names() const;
   const Port* uplink() const;

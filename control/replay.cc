@@ -38,7 +38,8 @@ struct Captures {
               Buffers& buffers) {
     const std::string base = directory + "/" + info.name;
     std::optional<std::string> in = base + ".in.pcap";
-    if (!std::filesystem::exists(*in)) {
+    std::error_code failed;
+    if (!std::filesystem::exists(*in, failed)) {
       in.reset();
     }
     auto port = PortPcap::open(in, base + ".out.pcap", buffers, info);
@@ -103,7 +104,8 @@ Status check_names(const Captures& captures, const std::string& directory) {
   for (const auto& [id, port] : captures.ports) {
     names.push_back(port->info().name);
   }
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
     const std::string file = entry.path().filename().string();
     if (!file.ends_with(kEnding)) {
       continue;
@@ -215,8 +217,9 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
   if (findings.has_errors()) {
     return Error{findings.format(loaded.model.files)};
   }
-  if (!std::filesystem::is_directory(directory)) {
-    return Error{directory + ": no such directory",
+  std::error_code failed;
+  if (!std::filesystem::is_directory(directory, failed)) {
+    return Error{directory + ": " + (failed ? failed.message() : "no such directory"),
                  "put the captures there as <port>.in.pcap, uplink.in.pcap for the uplink"};
   }
   auto buffers = Buffers::create(kReplayBuffers);

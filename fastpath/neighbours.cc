@@ -45,6 +45,18 @@ void Neighbours::forget(uint32_t slot) noexcept {
   }
 }
 
+void Neighbours::loosen(uint32_t slot) noexcept {
+  slots_[slot].mac.store(0, std::memory_order_release);
+}
+
+void Neighbours::forget_port(PortId port) noexcept {
+  for (uint32_t i = 0; i < kCapacity; ++i) {
+    if (this->port(i) == port) {
+      forget(i);
+    }
+  }
+}
+
 void Neighbours::take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit) {
   for (uint32_t i = 0; i < kCapacity; ++i) {
     Slot& slot = slots_[i];

@@ -37,12 +37,16 @@ class Neighbours {
   void fix(uint32_t slot, const MacAddress& mac) noexcept;
   void learn(uint32_t slot, const MacAddress& mac) noexcept;
   void forget(uint32_t slot) noexcept;
+  // A fixed one is no longer in the settings: unknown until it is learned.
+  void loosen(uint32_t slot) noexcept;
+  // Everything learned on a port that has closed; its next owner's pod may have another MAC.
+  void forget_port(PortId port) noexcept;
 
   // A packet waits for this one: whoever resolves on its port shall ask.
   void want(uint32_t slot) noexcept {
     slots_[slot].wanted.store(true, std::memory_order_release);
   }
-  // Every key that is wanted on `port` and still unknown; clears the wish.
+  // Every key that is wanted on `port`; clears the wish.
   void take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit);
   Ip4 address(uint32_t slot) const noexcept {
     return {static_cast<uint32_t>(slots_[slot].key.load(std::memory_order_relaxed))};

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include <nmmintrin.h>
 #include <rte_mbuf.h>
 
 #include "fastpath/rewrite.h"
@@ -304,6 +305,27 @@ std::span<const uint8_t> l4_span(const rte_mbuf* frame, const Parsed& p, uint32_
   return {rte_pktmbuf_mtod_offset(frame, const uint8_t*, p.l4_offset), bytes};
 }
 
+// CRC32c in place of a checksum (RFC 9260, appendix A): 0 is what a veth peer left to do.
+void finish_sctp(rte_mbuf* frame, const Parsed& p) noexcept {
+  constexpr uint32_t kField = 8;
+  if (read<uint32_t>(frame, p.l4_offset + kField) != 0) {
+    return;
+  }
+  const std::span<const uint8_t> bytes = l4_span(frame, p, l4_bytes(p));
+  uint64_t crc = 0xffffffff;
+  size_t i = 0;
+  for (; i + sizeof(uint64_t) <= bytes.size(); i += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, &bytes[i], sizeof word);
+    crc = _mm_crc32_u64(crc, word);
+  }
+  for (; i < bytes.size(); ++i) {
+    crc = _mm_crc32_u8(static_cast<uint32_t>(crc), bytes[i]);
+  }
+  const auto sum = static_cast<uint32_t>(~crc);
+  std::memcpy(rte_pktmbuf_mtod_offset(frame, uint8_t*, p.l4_offset + kField), &sum, sizeof sum);
+}
+
 }  // namespace
 
 L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
@@ -440,6 +462,10 @@ DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
 }
 
 void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
+  if (!p.fragment && p.tuple.protocol == proto::kSctp) {
+    finish_sctp(frame, p);
+    return;
+  }
   if (p.fragment || (p.tuple.protocol != proto::kTcp && p.tuple.protocol != proto::kUdp)) {
     return;
   }

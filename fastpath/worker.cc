@@ -189,7 +189,12 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
       found += n;
     }
   }
-  for (uint64_t wakes = output_.take_wakes(); wakes != 0; wakes &= wakes - 1) {
+  uint64_t wakes = output_.take_wakes();
+  if (wakes != 0) {
+    // What the peer's ring got must be seen before we believe that it does not sleep.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  for (; wakes != 0; wakes &= wakes - 1) {
     Worker* peer = peers_[static_cast<size_t>(__builtin_ctzll(wakes))];
     if (peer->asleep_.load(std::memory_order_seq_cst)) {
       peer->wake();

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace sluice::control {
@@ -138,16 +139,40 @@ TEST_F(HostPortTest, CarriesTheNodesAddressesWhenTheUplinkIsNotTheKernels) {
 }
 
 TEST_F(HostPortTest, LeavesNothingBehindAndReplacesWhatADeadInstanceLeft) {
+  const pid_t first = fork();
+  if (first == 0) {
+    HostPort port = create();
+    _exit(port.sync_pods({ip("10.1.0.2")}, {}, std::nullopt) ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(first, &status, 0), first);
+  ASSERT_EQ(status, 0);
+  EXPECT_EQ(routes(kHostPortTable), Strings{"10.1.0.2/32"});
   {
-    HostPort first = create();
-    ASSERT_TRUE(first.sync_pods({ip("10.1.0.2")}, {}, std::nullopt));
-    const HostPort second = create();  // finds the links and the rule of `first`
+    const HostPort second = create();  // finds the links and the rule of the first
     EXPECT_EQ(routes(kHostPortTable), Strings{});
   }
   EXPECT_FALSE(netlink_->link("sluice0")->has_value());
   EXPECT_FALSE(netlink_->link("sluice0p")->has_value());
   // Without the rule, adding it anew is no clash.
   EXPECT_TRUE(netlink_->add_rule({kHostPortRulePriority, kHostPortTable, kRouteProtocol}));
+}
+
+TEST_F(HostPortTest, LeavesALivingInstanceAlone) {
+  const HostPort first = create();
+  const auto second = HostPort::create({});
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().what.find("another sluiced"), std::string::npos);
+  EXPECT_FALSE(HostPort::remove_leftovers());
+  EXPECT_TRUE(netlink_->link("sluice0")->has_value());
+}
+
+TEST_F(HostPortTest, KeepsTheDefaultRouteThatIsThere) {
+  HostPort port = create();
+  ASSERT_TRUE(port.take_over_uplink({{ip("192.168.7.2"), 24}}, ip("192.168.7.1")));
+  const Strings before = routes(kMain);
+  EXPECT_FALSE(port.take_over_uplink({{ip("192.168.8.2"), 24}}, ip("192.168.8.1")));
+  EXPECT_EQ(routes(kMain)[0], before[0]);
 }
 
 TEST_F(HostPortTest, RefusesALinkOfThatNameThatIsNotOurs) {

@@ -358,6 +358,42 @@ TEST(ParseL4, JudgesFragmentsByWhatTheyAloneSay) {
   EXPECT_EQ(p.tuple, (Tuple4{test::ip(kA), test::ip(kB), 0, 0, proto::kTcp}));
 }
 
+// Bit by bit, as RFC 9260 writes it.
+uint32_t crc32c(const Bytes& bytes) {
+  uint32_t crc = 0xffffffff;
+  for (const uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) {
+      crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
+    }
+  }
+  return ~crc;
+}
+
+TEST(Checksums, OfSctpAreFinishedWhereTheyStandAtZero) {
+  constexpr std::string_view kDigits = "123456789";
+  ASSERT_EQ(crc32c(Bytes(kDigits.begin(), kDigits.end())), 0xe3069283u) << "the check value";
+  for (const size_t size : {0u, 1u, 4u, 8u, 15u, 64u, 1001u}) {
+    const Bytes open = ip4().sctp(9, 80).payload(size);
+    constexpr size_t kL4 = 34, kField = kL4 + 8;
+    Bytes whole = open;
+    const uint32_t crc = crc32c(test::slice(open, kL4));
+    for (size_t i = 0; i < 4; ++i) {
+      whole[kField + i] = static_cast<uint8_t>(crc >> 8 * i);
+    }
+    for (const Bytes& given : {open, whole}) {
+      const Buffer frame(given);
+      finish_checksum(frame, read(frame).parsed);
+      EXPECT_EQ(frame.bytes(), whole) << size;
+    }
+    Bytes wrong = whole;
+    wrong[kField] ^= 1;
+    const Buffer frame(wrong);
+    finish_checksum(frame, read(frame).parsed);
+    EXPECT_EQ(frame.bytes(), wrong) << "what the sender wrote stays";
+  }
+}
+
 TEST(Checksums, AreFinishedOnlyWhereTheKernelLeftThemOpen) {
   for (const size_t size : {0u, 1u, 2u, 7u, 8u, 9u, 63u, 64u, 1001u}) {
     const Bytes whole[2] = {ip4().tcp(9, 80, kAck).payload(size),
@@ -393,7 +429,7 @@ TEST(Checksums, OfUdpThatSumsToZeroIsWrittenAsOnes) {
 TEST(Checksums, AreAbsentFromUdpZeroFragmentsAndOtherProtocols) {
   for (const Bytes& bytes : {ip4().udp(1, 2).checksum(0).payload(3).build(),
                              ip4().fragment(0, true).udp(1, 2).checksum(7).payload(8).build(),
-                             ip4().sctp(1, 2).build(), ip4().protocol(89).payload(9).build()}) {
+                             ip4().protocol(89).payload(9).build()}) {
     const Buffer frame(bytes);
     const Parsed p = read(frame).parsed;
     EXPECT_TRUE(l4_checksum_ok(frame, p));

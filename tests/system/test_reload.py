@@ -68,6 +68,35 @@ def test_an_error_in_the_settings_changes_nothing(node, pod1, nginx1):
     exchange_tcp(pod1, nginx1)
 
 
+def test_settings_that_need_a_restart_stay_and_the_rest_is_applied(node, pod1, nginx1):
+    node.start()
+    node.settings["workers"]["cores"] = [0, 1]
+    node.settings["connections"]["max"] = 1024
+    node.write_config()
+    node.write("kubernetes.yaml", DENY_ALL)
+    node.reload()
+    assert re.search(r"connections\.max: read at start only.*restart", node.log.read_text(), re.S)
+    assert len(node.query("status")["workers"]) == 1
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    node.remove("kubernetes.yaml")
+    node.reload()
+    exchange_tcp(pod1, nginx1)
+    exchange_tcp(nginx1, pod1)
+
+
+def test_neighbours_of_the_settings_come_and_go(node, peer, pod1, far):
+    node.start()
+    assert pod1.pings(far)
+    node.settings["uplink"]["neighbours"] = {peer.address: "02:00:00:00:99:99"}
+    node.write_config()
+    node.reload()
+    assert not pod1.pings(far)
+    del node.settings["uplink"]["neighbours"]
+    node.write_config()
+    node.reload()
+    wait_until(lambda: pod1.pings(far), "the kernel's neighbour is not taken again")
+
+
 def test_reload_over_the_socket_brings_the_change_in_force_before_it_answers(node, pod1, nginx1):
     node.write("calico.yaml", CALICO)
     node.start()

@@ -56,6 +56,24 @@ def test_a_second_sluiced_on_the_same_uplink_is_refused_and_the_first_runs_on(no
     exchange_tcp(node.host, pod1)
 
 
+def test_a_second_sluiced_on_another_uplink_leaves_the_firsts_host_port_alone(node, pod1):
+    node.start()
+    first = node.config.read_text()
+    node.namespace.ip("link", "add", "other", "up", "type", "veth", "peer", "name", "other-p")
+    node.config.write_text(first.replace(".sock", "-2.sock").replace('"ens10"', '"other"'))
+    check_refused(node, REFUSED, "another sluiced .* has the host port sluice0")
+    node.config.write_text(first)
+    exchange_tcp(node.host, pod1)
+
+
+def test_an_uplink_with_several_receive_queues_is_refused(node, pod1):
+    node.namespace.ip("link", "add", "multi", "numrxqueues", "2", "type", "veth",
+                      "peer", "name", "multi-p")
+    node.settings["uplink"]["interface"] = "multi"
+    node.write_config()
+    check_refused(node, REFUSED, 'interface "multi" receives on 2 queues')
+
+
 def test_a_second_sluiced_with_the_same_control_socket_is_refused(node, pod1, nginx1):
     node.start()
     check_refused(node, REFUSED, r"another daemon answers on .*node111\.sock")
