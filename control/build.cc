@@ -113,38 +113,21 @@ const LocalEndpoint* Built::endpoint(EndpointId id) const {
   return nullptr;
 }
 
-const LocalEndpoint* Built::endpoint_of_interface(const std::string& interface_name) const {
-  for (const LocalEndpoint& endpoint : policy.endpoints) {
-    if (endpoint.interface_name == interface_name) {
-      return &endpoint;
-    }
-  }
-  return nullptr;
-}
-
 Built build(const config::Model& model, Registries& registries, const Built* previous,
             config::Findings& findings) {
   check_node(model, findings);
   Built built;
   built.policy = compile(model, registries.rules, findings);
-  if (!built.policy.rules) {
-    built.policy.rules = std::make_shared<const RuleSet>();
-  }
   auto generation = std::make_shared<Generation>();
   generation->number = previous == nullptr ? 1 : previous->generation->number + 1;
   const Felix felix = felix_of(model);
   check_felix(model, findings);
   built.endpoint_to_host_said_by = felix.endpoint_to_host_said_by;
   generation->options = path_options(model.settings, felix);
-  const bool same_rules = previous != nullptr && previous->policy.rules == built.policy.rules;
-  generation->matcher = same_rules ? previous->generation->matcher
-                                   : std::make_shared<const Linear>(built.policy.rules);
+  generation->matcher = std::make_shared<const Linear>(built.policy.rules);
   add_endpoints(model.settings, felix, registries.endpoints, built, *generation, findings);
 
   built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints, findings);
-  built.route_entries = route_entries(built.routes);
-  built.remote_blocks = built.routes.remote_blocks;
-  built.tunnel_address = built.routes.tunnel_address;
   const bool same_routes = previous != nullptr && previous->routes == built.routes;
   const uint32_t version = previous == nullptr ? 1 : previous->generation->routes->version + 1;
   generation->routes =

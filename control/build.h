@@ -2,13 +2,13 @@
 // From a model to what is published: compiles policy, plans routes, numbers endpoints.
 //
 // Run by control on each change and by the offline tools.  All-or-nothing: with errors in
-// `findings` the result must not be published.  What did not change since `previous` (the
-// matcher of an unchanged rule set, the route table) is shared with it.
+// `findings` the result must not be published.  A route table that did not change since
+// `previous` is shared with it.
 #ifndef SLUICE_CONTROL_BUILD_H_
 #define SLUICE_CONTROL_BUILD_H_
 
 #include <memory>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "config/findings.h"
@@ -32,15 +32,10 @@ struct Built {
   CompiledPolicy policy;
   std::vector<EndpointId> endpoint_ids;  // by index into policy.endpoints
   RoutePlan routes;
-  std::vector<Lpm4::Entry> route_entries;  // of generation->routes, by prefix
-  std::vector<Prefix> remote_blocks;
-  std::optional<Ip4> tunnel_address;
   std::string endpoint_to_host_said_by;  // the FelixConfiguration's name
 
   // The endpoint's names, or nullptr for a free slot.
   const LocalEndpoint* endpoint(EndpointId id) const;
-  // nullptr if there is none of that interface.
-  const LocalEndpoint* endpoint_of_interface(const std::string& interface_name) const;
 };
 
 // Findings besides those of compile() and plan_routes(): a node name that no resource knows,

@@ -313,7 +313,8 @@ void Daemon::sync_kernel() {
       }
     }
   }
-  Status s = host_port_->sync_pods(pods, built_->remote_blocks, built_->tunnel_address);
+  Status s =
+      host_port_->sync_pods(pods, built_->routes.remote_blocks, built_->routes.tunnel_address);
   if (!s) {
     spdlog::error("host port: {}", s.error().what);
   }

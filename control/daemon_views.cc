@@ -206,10 +206,8 @@ json Daemon::policies() const {
 }
 
 json Daemon::routes() const {
-  const RouteTable& table = *built_->generation->routes;
   json out = json::array();
-  for (const Lpm4::Entry& entry : built_->route_entries) {
-    const sluice::Route& r = table.routes[entry.value];
+  for (const auto& [prefix, r] : built_->routes.routes) {
     std::string via;
     if (r.kind == RouteKind::tunnel || r.kind == RouteKind::gateway) {
       via = to_string(r.next_hop);
@@ -222,7 +220,7 @@ json Daemon::routes() const {
     } else if (r.kind != RouteKind::blackhole) {
       port = ports_->uplink()->info().name;
     }
-    out.push_back({{"destination", to_string(entry.prefix)},
+    out.push_back({{"destination", to_string(prefix)},
                    {"kind", name(r.kind)},
                    {"via", via},
                    {"port", port}});

@@ -60,15 +60,6 @@ Workload from_endpoint(const config::WorkloadEndpoint& w) {
   return out;
 }
 
-// Has the pod ended, so that its addresses are nobody's?
-bool finished(const config::Pod& p) {
-  if (p.phase == "Succeeded" || p.phase == "Failed" || p.phase == "Completed") {
-    return true;
-  }
-  const auto annotation = p.meta.annotations.find("cni.projectcalico.org/podIP");
-  return p.deleting && annotation != p.meta.annotations.end() && annotation->second.empty();
-}
-
 // The addresses in a comma-separated annotation; a prefix length is cut off.
 std::vector<Address> noted_addresses(const std::string& text) {
   std::vector<Address> out;
@@ -78,19 +69,6 @@ std::vector<Address> noted_addresses(const std::string& text) {
       out.push_back(prefix->base);
     }
     begin = end + 1;
-  }
-  return out;
-}
-
-// Of the first place that has some (semantics 1.7).
-std::vector<Address> addresses_of(const config::Pod& p) {
-  std::vector<Address> out = p.pod_ips;
-  for (const char* key : {"cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP",
-                          "vpc.amazonaws.com/pod-ips"}) {
-    const auto note = p.meta.annotations.find(key);
-    if (out.empty() && note != p.meta.annotations.end()) {
-      out = noted_addresses(note->second);
-    }
   }
   return out;
 }
@@ -158,8 +136,9 @@ bool usable(const Workload& w, const std::string& kind, config::Findings& findin
 
 void check_local(const config::Model& model, const Inventory& inventory,
                  const Profiles& profiles, bool any_source, config::Findings& findings) {
-  std::map<Address, const LocalEndpoint*> addresses;
-  std::map<std::string, const LocalEndpoint*> interfaces;
+  // Of each node, where none is ours to speak for.
+  std::map<std::pair<std::string, Address>, const LocalEndpoint*> addresses;
+  std::map<std::pair<std::string, std::string>, const LocalEndpoint*> interfaces;
   std::set<std::string> missing;
   const auto at = [&](const LocalEndpoint& e) {
     return "\"" + e.name + "\" (" + model.files[e.where.file] + ":" +
@@ -167,7 +146,7 @@ void check_local(const config::Model& model, const Inventory& inventory,
   };
   for (const Workload& w : inventory.workloads) {
     const LocalEndpoint& e = w.endpoint;
-    if (w.node != model.settings.node) {
+    if (!model.settings.node.empty() && w.node != model.settings.node) {
       continue;
     }
     if (!e.allowed_sources.empty() && !any_source) {
@@ -176,13 +155,13 @@ void check_local(const config::Model& model, const Inventory& inventory,
           "FelixConfiguration \"default\" with workloadSourceSpoofing: Any allows it");
     }
     for (const Address& address : e.addresses) {
-      const auto [it, fresh] = addresses.emplace(address, &e);
+      const auto [it, fresh] = addresses.emplace(std::pair(w.node, address), &e);
       if (!fresh) {
         findings.error(e.where, "address " + to_string(address) + " of \"" + e.name +
                                     "\" is also that of " + at(*it->second));
       }
     }
-    const auto [it, fresh] = interfaces.emplace(e.interface_name, &e);
+    const auto [it, fresh] = interfaces.emplace(std::pair(w.node, e.interface_name), &e);
     if (!fresh) {
       findings.error(e.where, "interface " + e.interface_name + " of \"" + e.name +
                                   "\" is also that of " + at(*it->second));
@@ -213,6 +192,27 @@ void add_slice(const config::EndpointSlice& slice, ServiceMembers& to) {
 }
 
 }  // namespace
+
+bool finished(const config::Pod& p) {
+  if (p.phase == "Succeeded" || p.phase == "Failed" || p.phase == "Completed") {
+    return true;
+  }
+  const auto annotation = p.meta.annotations.find("cni.projectcalico.org/podIP");
+  return p.deleting && annotation != p.meta.annotations.end() && annotation->second.empty();
+}
+
+// Of the first place that has some (semantics 1.7).
+std::vector<Address> addresses_of(const config::Pod& p) {
+  std::vector<Address> out = p.pod_ips;
+  for (const char* key : {"cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP",
+                          "vpc.amazonaws.com/pod-ips"}) {
+    const auto note = p.meta.annotations.find(key);
+    if (out.empty() && note != p.meta.annotations.end()) {
+      out = noted_addresses(note->second);
+    }
+  }
+  return out;
+}
 
 Profiles all_profiles(const config::Model& model) {
   Profiles out;

@@ -25,6 +25,11 @@ using Profiles = std::map<std::string, config::Profile>;
 // Of the Profile, Namespace and ServiceAccount resources, and Calico's own default-allow.
 Profiles all_profiles(const config::Model& model);
 
+// Has the pod ended, so that its addresses are nobody's?
+bool finished(const config::Pod& pod);
+// The pod's, from its status or else its annotations.
+std::vector<Address> addresses_of(const config::Pod& pod);
+
 struct Workload {
   LocalEndpoint endpoint;  // programs are not set yet
   std::string node;

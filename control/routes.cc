@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "control/endpoints.h"
 #include "control/felix.h"
 
 namespace sluice::control {
@@ -247,11 +248,10 @@ class Planner {
       }
     }
     for (const config::Pod& pod : model_.pods) {
-      const bool finished = pod.phase == "Succeeded" || pod.phase == "Failed";
-      if (pod.host_network || finished) {
+      if (pod.host_network || finished(pod)) {
         continue;
       }
-      for (const Address& address : pod.pod_ips) {
+      for (const Address& address : addresses_of(pod)) {
         borrow(pod.node, address);
       }
     }
@@ -327,21 +327,15 @@ RoutePlan plan_routes(const Model& model, const std::vector<LocalEndpoint>& endp
   return Planner(model, endpoints, slots, findings).run();
 }
 
-std::vector<Lpm4::Entry> route_entries(const RoutePlan& plan) {
-  std::vector<Lpm4::Entry> entries;
-  for (const auto& [prefix, route] : plan.routes) {
-    entries.push_back({prefix, static_cast<uint32_t>(entries.size())});
-  }
-  return entries;
-}
-
 std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32_t version) {
   auto table = std::make_shared<RouteTable>();
   table->version = version;
-  table->lpm = Lpm4(route_entries(plan));
+  std::vector<Lpm4::Entry> entries;
   for (const auto& [prefix, route] : plan.routes) {
+    entries.push_back({prefix, static_cast<uint32_t>(table->routes.size())});
     table->routes.push_back(route);
   }
+  table->lpm = Lpm4(entries);
   table->peers = values_of(plan.peers);
   table->external_nodes = plan.external_nodes;
   table->own = values_of(plan.own);

@@ -41,8 +41,7 @@ struct RoutePlan {
 RoutePlan plan_routes(const config::Model& model, const std::vector<LocalEndpoint>& endpoints,
                       const EndpointSlots& slots, config::Findings& findings);
 
-// Numbers the plan's routes in the order of their prefixes; Lpm4 entries for each.
-std::vector<Lpm4::Entry> route_entries(const RoutePlan& plan);
+// Numbers the plan's routes in the order of their prefixes.
 std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32_t version);
 
 }  // namespace sluice::control

@@ -237,6 +237,24 @@ TEST_F(CliTest, WarnsOfAllThatSurprisesAtOnce) {
   EXPECT_EQ(json::parse(run("check -f policy.d -o json").out)["findings"].size(), 3u);
 }
 
+TEST_F(CliTest, CheckFindsWithoutSettingsWhatTheDaemonRefuses) {
+  const std::string pod =
+      "---\napiVersion: v1\nkind: Pod\nmetadata: {name: NAME, namespace: shop}\n"
+      "spec: {nodeName: NODE}\nstatus: {phase: Running, podIP: 10.1.9.9}\n";
+  const auto named = [&pod](const char* name, const char* node) {
+    std::string out = pod;
+    out.replace(out.find("NAME"), 4, name);
+    return out.replace(out.find("NODE"), 4, node);
+  };
+  write("policy.d/pods.yaml", named("a", "n1") + named("b", "n2"));
+  EXPECT_EQ(run("check -f policy.d").exit, 0) << "of two nodes, one may be outdated";
+  write("policy.d/pods.yaml", named("a", "n1") + named("b", "n1"));
+  const Outcome outcome = run("check -f policy.d");
+  EXPECT_EQ(outcome.exit, 2);
+  EXPECT_NE(outcome.err.find("pods.yaml:8:1: error: address 10.1.9.9"), std::string::npos)
+      << outcome.err;
+}
+
 TEST_F(CliTest, ExplainsPacketsOneLineEachInOrder) {
   write("packets",
         R"({"src":"10.1.0.2","dst":"10.1.0.3","proto":"tcp","sport":1000,"dport":5432})"

@@ -146,6 +146,38 @@ TEST(Routes, ABorrowedAddressGoesToItsOwner) {
   EXPECT_FALSE(p.plan.routes.contains(*parse_prefix("10.0.1.20/32")));
 }
 
+TEST(Routes, ABorrowedPodIsRoutedWhileItIsOne) {
+  const struct {
+    const char* sentence;
+    const char* phase;
+    const char* note;  // cni.projectcalico.org/podIP
+    bool in_status;
+    bool deleting;
+    bool routed;
+  } rows[] = {
+      {"known by its status", "Running", nullptr, true, false, true},
+      {"known by its annotation", "Pending", "10.0.0.20/32", false, false, true},
+      {"completed", "Completed", nullptr, true, false, false},
+      {"its address is taken back", "Running", "", true, true, false},
+  };
+  for (const auto& row : rows) {
+    config::Model m = cluster(config::EncapMode::always);
+    config::Pod pod;
+    pod.node = "node3";
+    pod.phase = row.phase;
+    pod.deleting = row.deleting;
+    if (row.note != nullptr) {
+      pod.meta.annotations["cni.projectcalico.org/podIP"] = row.note;
+    }
+    if (row.in_status) {
+      pod.pod_ips = {*parse_address("10.0.0.20")};
+    }
+    m.pods = {pod};
+    EXPECT_EQ(plan(m).plan.routes.contains(*parse_prefix("10.0.0.20/32")), row.routed)
+        << row.sentence;
+  }
+}
+
 TEST(Routes, AnOwnBlockOfOneAddressIsNoBlackhole) {
   config::Model m = cluster(config::EncapMode::always);
   m.blocks = {block("10.0.0.9/32", "node1")};
