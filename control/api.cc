@@ -137,8 +137,7 @@ struct Client {
   std::string in;
   std::string out;
   Clock::time_point deadline;
-  std::optional<Pending> pending;  // a request whose answer is still to come
-  bool closing = false;            // once `out` is sent
+  bool closing = false;  // once `out` is sent
   bool gone = false;
 };
 
@@ -149,7 +148,6 @@ struct ApiServer::State {
   Handlers handlers;
   Descriptor listener;
   std::list<Client> clients;
-  uint64_t last_token = 0;
 
   ~State() { unlink(path.c_str()); }
 
@@ -204,7 +202,7 @@ void ApiServer::State::receive(Client& client) {
 }
 
 void ApiServer::State::serve_lines(Client& client) {
-  while (!client.pending && client.out.empty()) {
+  while (client.out.empty()) {
     const size_t end = client.in.find('\n');
     if (end == std::string::npos || end > kMaxRequest) {
       if (client.in.size() > kMaxRequest) {
@@ -219,7 +217,7 @@ void ApiServer::State::serve_lines(Client& client) {
     serve(client, line);
     send_some(client);
   }
-  if (client.closing && client.out.empty() && !client.pending) {
+  if (client.closing && client.out.empty()) {
     client.gone = true;
   }
 }
@@ -236,14 +234,7 @@ void ApiServer::State::serve(Client& client, const std::string& line) {
                           "is sluicectl newer than sluiced?", kBadRequest);
     return;
   }
-  if (const Handler* handler = std::get_if<Handler>(&found->second)) {
-    client.out += answer_line((*handler)(request));
-    return;
-  }
-  // Noted before the call: the handler may complete it at once.
-  const Pending token{++last_token};
-  client.pending = token;
-  std::get<DeferredHandler>(found->second)(request, token);
+  client.out += answer_line(found->second(request));
 }
 
 void ApiServer::State::send_some(Client& client) {
@@ -302,7 +293,7 @@ void ApiServer::add_to(std::vector<pollfd>& descriptors) const {
     descriptors.push_back({state_->listener.get(), POLLIN, 0});
   }
   for (const Client& client : state_->clients) {
-    const bool reading = client.out.empty() && !client.pending && !client.closing;
+    const bool reading = client.out.empty() && !client.closing;
     const int events = (reading ? POLLIN : 0) | (client.out.empty() ? 0 : POLLOUT);
     descriptors.push_back({client.fd.get(), static_cast<short>(events), 0});
   }
@@ -331,23 +322,11 @@ void ApiServer::handle(std::span<const pollfd> polled) {
     }
   }
   const Clock::time_point now = Clock::now();
-  state_->clients.remove_if([&](const Client& client) {
-    return client.gone || (client.deadline < now && !client.pending);
-  });
+  state_->clients.remove_if(
+      [&](const Client& client) { return client.gone || client.deadline < now; });
   // Last, so that a new client is not taken for a closed one that had its descriptor.
   if (accept_more) {
     state_->accept_all();
-  }
-}
-
-void ApiServer::complete(Pending token, const Result<json>& answer) {
-  for (Client& client : state_->clients) {
-    if (client.pending == token) {
-      client.pending.reset();
-      client.out += answer_line(answer);
-      client.deadline = Clock::now() + kRequestTimeout;
-      return;  // sent, and the next request read, when poll() says so
-    }
   }
 }
 

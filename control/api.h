@@ -22,7 +22,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -37,15 +36,10 @@ inline constexpr size_t kMaxRequest = 1u << 20;
 inline constexpr size_t kMaxClients = 64;
 inline constexpr std::chrono::seconds kRequestTimeout{5};
 
-// Names one request that is answered later.
-enum class Pending : uint64_t {};
-
 // Answers at once; an Error is reported as refused (code 4).
 using Handler = std::function<Result<nlohmann::json>(const nlohmann::json& request)>;
-// Answers later, through ApiServer::complete(), from the control thread.
-using DeferredHandler = std::function<void(const nlohmann::json& request, Pending token)>;
 // Verb -> what answers it.
-using Handlers = std::map<std::string, std::variant<Handler, DeferredHandler>>;
+using Handlers = std::map<std::string, Handler>;
 
 class ApiServer {
  public:
@@ -62,8 +56,6 @@ class ApiServer {
   // Serves what poll() reported; descriptors of others in `polled` are passed over.  Also
   // closes clients that are out of time, so call it at least once a second.
   void handle(std::span<const pollfd> polled);
-  // Answers a deferred request.  Does nothing if its client has gone.
-  void complete(Pending token, const Result<nlohmann::json>& answer);
 
  private:
   struct State;

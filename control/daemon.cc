@@ -442,7 +442,7 @@ void Daemon::resolve_wanted() {
   if (ports_->uplink_ifindex() == 0) {
     return;
   }
-  neighbours_.take_wanted(kUplinkPort, [this](uint32_t, Ip4 address) {
+  neighbours_.take_wanted(kUplinkPort, [this](Ip4 address) {
     Status s = netlink_->resolve(ports_->uplink_ifindex(), Address::of(address));
     if (!s) {
       spdlog::warn("neighbour {}: {}", to_string(address), s.error().what);

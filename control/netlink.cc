@@ -90,13 +90,6 @@ Link link_of(nlmsghdr* header) {
     link.mtu = nla_get_u32(table[IFLA_MTU]);
   }
   link.mac = mac_of(table[IFLA_ADDRESS]).value_or(MacAddress{});
-  if (table[IFLA_XDP] != nullptr) {
-    Attributes xdp(IFLA_XDP_MAX + 1, nullptr);
-    nla_parse_nested(xdp.data(), IFLA_XDP_MAX, table[IFLA_XDP], nullptr);
-    if (xdp[IFLA_XDP_PROG_ID] != nullptr) {
-      link.xdp_program_id = nla_get_u32(xdp[IFLA_XDP_PROG_ID]);
-    }
-  }
   return link;
 }
 
@@ -339,7 +332,7 @@ Status Netlink::resolve(int ifindex, const Address& address) {
   return Ok{};
 }
 
-Result<std::vector<LocalAddress>> Netlink::addresses(int ifindex) {
+Result<std::vector<LocalAddress>> Netlink::addresses() {
   const Message message = message_of(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
   ifaddrmsg info{};
   info.ifa_family = AF_INET;
@@ -349,9 +342,8 @@ Result<std::vector<LocalAddress>> Netlink::addresses(int ifindex) {
     const auto* one = static_cast<const ifaddrmsg*>(nlmsg_data(header));
     const Attributes table = attributes_of(header, sizeof *one, IFA_MAX);
     const std::optional<Address> address = address_of(table[IFA_LOCAL]);
-    const int owner = static_cast<int>(one->ifa_index);
-    if (address && address->is_v4() && (ifindex == 0 || owner == ifindex)) {
-      all.push_back({owner, address->v4(), one->ifa_prefixlen});
+    if (address && address->is_v4()) {
+      all.push_back({static_cast<int>(one->ifa_index), address->v4(), one->ifa_prefixlen});
     }
   });
   if (error != 0) {

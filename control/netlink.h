@@ -29,8 +29,7 @@ struct Link {
   std::string name;
   MacAddress mac;
   uint32_t mtu = 0;
-  bool up = false;              // administratively up and with carrier
-  uint32_t xdp_program_id = 0;  // 0: none is attached
+  bool up = false;  // administratively up and with carrier
 };
 
 struct Neighbour {
@@ -74,8 +73,8 @@ class Netlink {
   // Makes the kernel resolve the address as if it had a packet for it; the answer comes as a
   // neighbour event.
   Status resolve(int ifindex, const Address& address);
-  // IPv4 addresses of one link, or of all with ifindex 0.
-  Result<std::vector<LocalAddress>> addresses(int ifindex = 0);
+  // IPv4 addresses of all links.
+  Result<std::vector<LocalAddress>> addresses();
   // IPv4 unicast routes of one table; those with several next hops are left out.
   Result<std::vector<Route>> routes(uint32_t table);
 

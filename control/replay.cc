@@ -74,22 +74,19 @@ struct Captures {
 Status open_all(Captures& captures, const config::Settings& settings, const Built& built,
                 const Registries& registries, const std::string& directory, Buffers& buffers) {
   const uint16_t mtu = kEtherMtu;
-  Port::Info uplink{"uplink",
-                    settings.uplink.mac.value_or(default_mac(kUplinkPort)),
-                    mtu,
+  Port::Info uplink{"uplink", settings.uplink.mac.value_or(default_mac(kUplinkPort)), mtu,
                     /*unfinished_checksums=*/true,
-                    /*own_neighbours=*/true,
-                    false};
+                    /*own_neighbours=*/true};
   if (Status s = captures.open(directory, kUplinkPort, uplink, buffers); !s) {
     return s;
   }
-  Port::Info host{"host", default_mac(kHostPort), mtu, true, true, false};
+  Port::Info host{"host", default_mac(kHostPort), mtu, true, true};
   if (Status s = captures.open(directory, kHostPort, host, buffers); !s) {
     return s;
   }
   for (const LocalEndpoint& endpoint : built.policy.endpoints) {
     const auto id = registries.endpoints.port(endpoint.interface_name);
-    Port::Info info{endpoint.interface_name, kCalicoMac, mtu, true, true, false};
+    Port::Info info{endpoint.interface_name, kCalicoMac, mtu, true, true};
     if (Status s = captures.open(directory, *id, info, buffers); !s) {
       return s;
     }

@@ -57,12 +57,12 @@ void Neighbours::forget_port(PortId port) noexcept {
   }
 }
 
-void Neighbours::take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit) {
+void Neighbours::take_wanted(PortId port, const std::function<void(Ip4)>& visit) {
   for (uint32_t i = 0; i < kCapacity; ++i) {
     Slot& slot = slots_[i];
     if (slot.wanted.load(std::memory_order_acquire) && this->port(i) == port) {
       slot.wanted.store(false, std::memory_order_relaxed);
-      visit(i, address(i));
+      visit(address(i));
     }
   }
 }

@@ -47,7 +47,7 @@ class Neighbours {
     slots_[slot].wanted.store(true, std::memory_order_release);
   }
   // Every key that is wanted on `port`; clears the wish.
-  void take_wanted(PortId port, const std::function<void(uint32_t, Ip4)>& visit);
+  void take_wanted(PortId port, const std::function<void(Ip4)>& visit);
   Ip4 address(uint32_t slot) const noexcept {
     return {static_cast<uint32_t>(slots_[slot].key.load(std::memory_order_relaxed))};
   }

@@ -102,7 +102,6 @@ struct PacketMeta {
   Stage stage = Stage::received;
   Fate fate = Fate::forwarded;  // for Stage::ready: what counts when it is sent
   uint32_t index = 0;           // replay: the frame's number on its port
-  uint32_t neighbour = 0;       // hold queue: slot it waits for
 };
 static_assert(sizeof(PacketMeta) <= kPrivateBytes);
 

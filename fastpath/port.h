@@ -32,7 +32,6 @@ class Port {
     bool unfinished_checksums = false;
     // Nobody else speaks ARP on this port: the pipeline resolves and answers.
     bool own_neighbours = false;
-    bool tx_checksum_offload = false;  // sets RTE_MBUF_F_TX_IP_CKSUM and friends itself
   };
 
   explicit Port(Info info) : info_(std::move(info)) {}

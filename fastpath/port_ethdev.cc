@@ -16,8 +16,6 @@ namespace sluice {
 namespace {
 
 constexpr uint16_t kQueueFrames = 1024;
-constexpr uint64_t kChecksums =
-    RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 
 // The part of devargs that names the device.
 std::string name_of(const std::string& device) {
@@ -112,10 +110,8 @@ Status PortEthdev::set_up_queues() {
                  "set an mtu of 1500 on the device"};
   }
   info_.mtu = mtu;
-  info_.tx_checksum_offload = (info.tx_offload_capa & kChecksums) == kChecksums;
   rte_eth_conf conf{};
   conf.rxmode.mtu = mtu;
-  conf.txmode.offloads = info_.tx_checksum_offload ? kChecksums : 0;
   const bool reports = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   conf.intr_conf.lsc = reports ? 1 : 0;
   if (const int error = rte_eth_dev_configure(port_, 1, 1, &conf); error != 0) {

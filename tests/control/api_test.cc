@@ -42,7 +42,6 @@ class ApiTest : public testing::Test {
          })},
         {"big",
          Handler([](const json&) -> Result<json> { return json(std::string(4u << 20, 'x')); })},
-        {"later", DeferredHandler([this](const json&, Pending token) { owed_ = token; })},
     };
   }
 
@@ -59,10 +58,6 @@ class ApiTest : public testing::Test {
       server_->add_to(polled);
       poll(polled.data(), polled.size(), 10);
       server_->handle(polled);
-      if (owed_ && complete_) {
-        server_->complete(*owed_, json("done"));
-        owed_.reset();
-      }
     }
   }
 
@@ -104,8 +99,6 @@ class ApiTest : public testing::Test {
   std::optional<ApiServer> server_;
   std::thread thread_;
   std::atomic<bool> stopping_ = false;
-  std::atomic<bool> complete_ = false;
-  std::optional<Pending> owed_;  // of the serving thread
 };
 
 TEST_F(ApiTest, AnswersWithTheHandlersResult) {
@@ -165,28 +158,6 @@ TEST_F(ApiTest, AnswersSeveralRequestsOfOneClientInOrder) {
 TEST_F(ApiTest, SendsAnAnswerLargerThanTheSocketsBuffer) {
   start();
   EXPECT_EQ(ask({{"verb", "big"}})["result"].get<std::string>().size(), 4u << 20);
-}
-
-TEST_F(ApiTest, CompletesADeferredRequestWhileServingOthers) {
-  start();
-  json answer;
-  std::thread waiting([&] { answer = ask({{"verb", "later"}}); });
-  std::this_thread::sleep_for(milliseconds(50));
-  EXPECT_TRUE(ask({{"verb", "echo"}})["ok"]);
-  complete_ = true;
-  waiting.join();
-  EXPECT_EQ(answer, (json{{"ok", true}, {"result", "done"}}));
-}
-
-TEST_F(ApiTest, OutlivesAClientThatLeavesBeforeItsDeferredAnswer) {
-  start();
-  const int fd = raw();
-  ASSERT_EQ(write(fd, "{\"verb\":\"later\"}\n", 17), 17);
-  std::this_thread::sleep_for(milliseconds(50));
-  close(fd);
-  std::this_thread::sleep_for(milliseconds(50));
-  complete_ = true;
-  EXPECT_TRUE(ask({{"verb", "echo"}})["ok"]);
 }
 
 TEST_F(ApiTest, RefusesARequestOverOneMebibyte) {

@@ -119,8 +119,7 @@ class World {
     }
     g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
     const auto add = [this](const char* name, MacAddress mac, uint16_t mtu = kEtherMtu) {
-      ports_.push_back(
-          std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true, false}));
+      ports_.push_back(std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true}));
       view_.ports[ports_.size() - 1] = ports_.back().get();
     };
     add("uplink", kUplinkMac, uplink_mtu);

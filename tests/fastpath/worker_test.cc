@@ -92,7 +92,7 @@ rte_mempool* locked_pool() {
 class SourcePort : public Port {
  public:
   SourcePort(std::string name, Bytes frame, uint32_t total)
-      : Port(Info{std::move(name), kCalico, 1500, true, true, false}),
+      : Port(Info{std::move(name), kCalico, 1500, true, true}),
         frame_(std::move(frame)),
         left_(total) {}
   unsigned receive(std::span<rte_mbuf*> out) noexcept override {
