@@ -71,7 +71,9 @@ Prefix Prefix::of(Address address, unsigned length) {
 
 bool Prefix::contains(const Address& a) const {
   const Mask mask = mask_of(length);
-  return (a.hi & mask.hi) == base.hi && (a.lo & mask.lo) == base.lo;
+  // ::/0 to ::/80 lie around the mapped IPv4 addresses; longer prefixes are of one family.
+  return (a.hi & mask.hi) == base.hi && (a.lo & mask.lo) == base.lo &&
+         (length >= 96 || !a.is_v4());
 }
 
 Address Prefix::last() const {

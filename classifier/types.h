@@ -58,8 +58,8 @@ struct Prefix {
   // Clears the host bits of `address`.
   static Prefix of(Address address, unsigned length);
   bool is_v4() const { return base.is_v4() && length >= 96; }
-  bool contains(const Address& a) const;
-  Address last() const;  // the highest address inside
+  bool contains(const Address& a) const;  // of the same family only: ::/0 has no IPv4 address
+  Address last() const;                   // the highest address inside
   // Length as people write it: 0..32 for IPv4, 0..128 for IPv6.
   unsigned written_length() const { return is_v4() ? length - 96u : length; }
   friend auto operator<=>(const Prefix&, const Prefix&) = default;

@@ -109,9 +109,7 @@ void read_ip_block(const Value& v, KubernetesPeer& p) {
     return;
   }
   for (const Prefix& e : p.except) {
-    const bool inside = e.is_v4() == p.ip_block->is_v4() && p.ip_block->contains(e.base) &&
-                        e.length > p.ip_block->length;
-    if (!inside) {
+    if (!p.ip_block->contains(e.base) || e.length <= p.ip_block->length) {
       v.error("except " + to_string(e) + " is no smaller part of " + to_string(*p.ip_block));
     }
   }

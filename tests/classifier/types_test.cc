@@ -73,6 +73,9 @@ TEST(Prefix, ContainsFromItsBaseToItsLast) {
   EXPECT_FALSE(parse_prefix("10.0.0.0/8")->contains(*parse_address("11.0.0.0")));
   EXPECT_FALSE(parse_prefix("0.0.0.0/0")->contains(*parse_address("fd00::1")));
   EXPECT_FALSE(parse_prefix("fd00::/64")->contains(*parse_address("fd00:0:0:1::")));
+  for (const char* text : {"::/0", "::/1", "::/64", "::/80", "::fffe:0:0/95"}) {
+    EXPECT_FALSE(parse_prefix(text)->contains(*parse_address("8.8.8.8"))) << text;
+  }
 }
 
 TEST(Mac, ParsesSixPairsOfHex) {
