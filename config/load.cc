@@ -105,11 +105,13 @@ class Loader {
   }
 
   void check_http() {
-    for (const Policy& policy : out_.model.policies) {
-      for (const auto* rules : {&policy.ingress, &policy.egress}) {
+    const auto check = [this](const auto& object) {
+      for (const auto* rules : {&object.ingress, &object.egress}) {
         std::for_each(rules->begin(), rules->end(), [this](const Rule& r) { check_http(r); });
       }
-    }
+    };
+    std::for_each(out_.model.policies.begin(), out_.model.policies.end(), check);
+    std::for_each(out_.model.profiles.begin(), out_.model.profiles.end(), check);
   }
 
   void check_http(const Rule& rule) {

@@ -146,6 +146,11 @@ std::string no_protocol(const std::string& name) {
                      "number from 1 to 255");
 }
 
+const std::string kHttp =
+    ": error: http matches are not enforced yet | hint: policy: {httpRules: l4} allows what "
+    "the "
+    "rest of the rule allows";
+
 const Row kCalicoRules[] = {
     {"UnknownAction", rule("{action: allow}"),
      in_rule("16",
@@ -205,6 +210,11 @@ const Row kCalicoRules[] = {
      in_rule("42", ".source.selector: longer than 1024 characters")},
     {"HttpOnDeny", rule("{action: Deny, http: {methods: [GET]}}"),
      in_rule("7", ": http is for Allow rules only")},
+    {"HttpOfAPolicy", rule("{action: Allow, http: {methods: [GET]}}"), "6:7" + kHttp},
+    {"HttpOfAProfile",
+     "apiVersion: projectcalico.org/v3\nkind: Profile\nmetadata: {name: p}\nspec:\n"
+     "  ingress:\n    - {action: Allow, http: {methods: [GET]}}\n",
+     "6:7" + kHttp},
 };
 INSTANTIATE_TEST_SUITE_P(Calico, RefusedPolicy, testing::ValuesIn(kCalicoRules),
                          [](const auto& row) { return std::string(row.param.what); });
