@@ -64,10 +64,10 @@ bool check_characters(const Source& source) {
 }
 
 // Walks everything once: duplicate keys, tags, depth, and the nodes reached, aliases expanded.
+// One for all documents of a file, which has `nodes` as it is written.
 class Checker {
  public:
-  explicit Checker(const Source& source)
-      : source_(source), budget_(source.text.size() + kMaxShared) {}
+  Checker(const Source& source, size_t nodes) : source_(source), budget_(nodes + kMaxShared) {}
 
   bool check(const YAML::Node& node, unsigned depth) {
     if (depth > kMaxDepth) {
@@ -101,8 +101,11 @@ class Checker {
   bool check_map(const YAML::Node& node, unsigned depth) {
     std::map<std::string, int> seen;
     for (const auto& item : node) {
-      if (!item.first.IsScalar() || !check_tag(item.first)) {
-        return !item.first.IsScalar() ? fail(item.first, "a key must be plain text") : false;
+      if (!item.first.IsScalar()) {
+        return fail(item.first, "a key must be plain text");
+      }
+      if (!check(item.first, depth + 1)) {
+        return false;
       }
       if (item.first.Scalar() == "<<" && item.first.Tag() != "!") {
         return fail(item.first, "merge keys are not read", "write the merged fields out");
@@ -144,6 +147,7 @@ class Listener : public YAML::EventHandler {
   }
   const YAML::Mark& last() const { return last_; }
   const std::optional<YAML::Mark>& too_deep() const { return too_deep_; }
+  size_t nodes() const { return nodes_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     ++documents_;
@@ -151,10 +155,12 @@ class Listener : public YAML::EventHandler {
     last_ = mark;
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override { ++nodes_; }
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override { ++nodes_; }
   void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
+                const std::string&) override {
+    ++nodes_;
+  }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
                        YAML::EmitterStyle::value) override {
     enter(mark);
@@ -168,6 +174,7 @@ class Listener : public YAML::EventHandler {
 
  private:
   void enter(const YAML::Mark& mark) {
+    ++nodes_;
     if (++depth_ > kMaxDepth && !too_deep_) {
       too_deep_ = mark;
     }
@@ -175,6 +182,7 @@ class Listener : public YAML::EventHandler {
   unsigned depth_ = 0;
   std::optional<YAML::Mark> too_deep_;
   size_t documents_ = 0;
+  size_t nodes_ = 0;
   YAML::Mark before_;
   YAML::Mark last_;
 };
@@ -217,11 +225,12 @@ std::vector<Value> parse_documents(const Source& source) {
       source.findings->error(place(source, *listener.too_deep()), kTooDeep);
       return out;
     }
+    Checker checker(source, listener.nodes());
     for (const YAML::Node& node : YAML::LoadAll(text)) {
       if (node.IsNull()) {
         continue;
       }
-      if (!Checker(source).check(node, 0)) {
+      if (!checker.check(node, 0)) {
         return {};
       }
       out.emplace_back(source, node, "", place(source, node.Mark()));

@@ -47,6 +47,10 @@ std::string alias_bomb() {
   return text;
 }
 
+// One hundred scalars, eighty times.
+const std::string kEightThousand =
+    "a: &a [x" + repeat(", x", 99) + "]\nb: [*a" + repeat(", *a", 79) + "]\n";
+
 const Row kRefused[] = {
     {"DuplicateKey", "kind: A\nspec:\n  a: 1\n  b: 2\n  a: 3\n",
      "5:3: error: duplicate key \"a\", first in line 3"},
@@ -64,7 +68,11 @@ const Row kRefused[] = {
      "out"},
     {"UnknownAnchor", "a: *b\n", "1:4: error: the referenced anchor is not defined"},
     {"AliasOfItself", "a: &a [*a]\n", "1:4: error: nested deeper than 32"},
-    {"AliasBomb", alias_bomb(), "1:25: error: aliases expand to too many nodes"},
+    {"AliasBomb", alias_bomb(), "1:28: error: aliases expand to too many nodes"},
+    {"AliasBombInDocuments", kEightThousand + "---\n" + kEightThousand,
+     "4:185: error: aliases expand to too many nodes"},
+    {"AliasBombInALongText", "# " + std::string(1 << 20, '-') + "\n" + alias_bomb(),
+     "2:28: error: aliases expand to too many nodes"},
     {"UnclosedList", "a: [1, 2\n", "2:1: error: end of sequence flow not found"},
     {"UnclosedMap", "a: {b: 1\n", "2:1: error: end of map flow not found"},
     {"UnclosedQuote", "a: 1\nb: \"x\n", "3:1: error: a quote is not closed"},
