@@ -25,20 +25,16 @@ void read_tier(const Value& object, Meta meta, Model& model) {
     t.order = reserved->order;
     t.pass = reserved->pass;
   }
-  const auto spec = object.get("spec");
-  if (spec) {
-    spec->fields(
-        {
-            {"order", [&](const Value& x) { t.order = x.number().value_or(t.order); }},
-            {"defaultAction",
-             [&](const Value& x) {
-               if (const auto i = x.one_of({"Deny", "Pass"})) {
-                 t.pass = *i == 1;
-               }
-             }},
-        },
-        {}, Null::absent);
-  }
+  read_spec(object,
+            {
+                {"order", [&](const Value& x) { t.order = x.number().value_or(t.order); }},
+                {"defaultAction",
+                 [&](const Value& x) {
+                   if (const auto i = x.one_of({"Deny", "Pass"})) {
+                     t.pass = *i == 1;
+                   }
+                 }},
+            });
   if (!is_dns_label(meta.name)) {
     object.error("\"" + meta.name + "\" cannot name a tier",
                  "at most 63 lower case letters, digits and '-'");

@@ -209,6 +209,11 @@ const Row kSaid[] = {
       "are "
       "not translated"}},
     {object("v1", "Namespace", "a", "x: \"\\e[31m\""), {}},
+    {object(kCalico, "Tier", "a", "spec: {order: , defaultAction: Pass}"), {}},
+    {object(kCalico, "Tier", "a", "sepc: {order: 5}"),
+     {"t.yaml:1:1: error: Tier: spec is missing | hint: half-written? an empty one is written "
+      "spec: {}",
+      "t.yaml:4:1: warning: unknown field \"sepc\" in Tier | hint: did you mean \"spec\"?"}},
     {"apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata: {name: b}\n",
      {}},
     {"- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {kind: b}\n",
