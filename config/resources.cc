@@ -176,6 +176,11 @@ void Resources::read_items(const Value& list, const Type& type) {
                   }
                 }}},
               kObjectFields, Null::absent);
+  const auto fields = list.entries();
+  if (std::none_of(fields.begin(), fields.end(),
+                   [](const auto& field) { return field.first.written() == "items"; })) {
+    list.error("items is missing", "half-written? an empty list is written items: []");
+  }
 }
 
 void Resources::leave_out(const Value& object, const Type& type) {

@@ -216,6 +216,12 @@ const Row kSaid[] = {
       "t.yaml:4:1: warning: unknown field \"sepc\" in Tier | hint: did you mean \"spec\"?"}},
     {"apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata: {name: b}\n",
      {}},
+    {"apiVersion: v1\nkind: PodList\nitems: null\n", {}},
+    {"apiVersion: v1\nkind: PodList\nitmes: []\n",
+     {"t.yaml:1:1: error: PodList: items is missing | hint: half-written? an empty list is "
+      "written items: []",
+      "t.yaml:3:1: warning: unknown field \"itmes\" in PodList | hint: did you mean "
+      "\"items\"?"}},
     {"- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {kind: b}\n",
      {"t.yaml:2:3: error: [1]: not a resource: apiVersion and kind are needed"}},
     {"apiVersion: v1\nkind: List\nitems:\n- {metadata: {name: a}}\n",
