@@ -26,6 +26,15 @@ void set(T& to, const std::optional<T>& value) {
   }
 }
 
+// The same, of a setting that no part of this version reads.
+template <typename T>
+void set_unread(const Value& v, T& to, const std::optional<T>& value) {
+  if (value && *value != to) {
+    v.warning("is not applied yet");
+  }
+  set(to, value);
+}
+
 // "192.168.100.111/24"
 std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
   const std::string s = v.text();
@@ -69,7 +78,7 @@ std::string read_socket(const Value& v) {
 }
 
 // "127.0.0.1:9091" or "[::1]:9091"
-std::string read_listen(const Value& v) {
+std::optional<std::string> read_listen(const Value& v) {
   std::string s = v.written();
   const size_t colon = std::min(s.rfind(':'), s.size());
   std::string_view host = std::string_view(s).substr(0, colon);
@@ -82,6 +91,7 @@ std::string read_listen(const Value& v) {
   if (!parse_address(host) || number == 0 || code != std::errc() ||
       end != port.data() + port.size()) {
     v.error("\"" + s + "\" is no address with a port", "write it as 127.0.0.1:9091");
+    return {};
   }
   return s;
 }
@@ -94,6 +104,9 @@ void check_uplink(const Value& v, const Uplink& u) {
   }
   if (u.addresses.empty()) {
     v.error("addresses is missing", "addresses: [192.168.100.111/24]");
+  }
+  if (u.mac && !u.interface.empty()) {
+    v.get("mac")->warning("beside interface is not applied yet");
   }
   const bool reachable =
       !u.gateway || std::any_of(u.addresses.begin(), u.addresses.end(), [&](const auto& a) {
@@ -176,14 +189,14 @@ std::optional<uint64_t> read_size(const Value& v) {
 void read_path(const Value& v, Settings& s) {
   auto& p = s.path;
   v.fields({
-      {"ip6", [&](const Value& x) { set(p.ip6, read_switch(x)); }},
+      {"ip6", [&](const Value& x) { set_unread(x, p.ip6, read_switch(x)); }},
       {"tcpLoose",
        [&](const Value& x) {
          if (const auto i = x.one_of({"grace", "on", "off"})) {
            p.tcp_loose = static_cast<TcpLoose>(*i);
          }
        }},
-      {"tcpLiberal", [&](const Value& x) { set(p.tcp_liberal, read_switch(x)); }},
+      {"tcpLiberal", [&](const Value& x) { set_unread(x, p.tcp_liberal, read_switch(x)); }},
       {"ipOptions",
        [&](const Value& x) {
          if (const auto i = x.one_of({"drop", "allow"})) {
@@ -197,7 +210,9 @@ void read_path(const Value& v, Settings& s) {
          }
        }},
       {"uplinkIp6",
-       [&](const Value& x) { set(p.uplink_ip6_punt, read_switch(x, "punt", "drop")); }},
+       [&](const Value& x) {
+         set_unread(x, p.uplink_ip6_punt, read_switch(x, "punt", "drop"));
+       }},
       {"transit",
        [&](const Value& x) {
          set(p.transit_allow, read_switch(x, "allow", "deny"));
@@ -211,7 +226,8 @@ void read_path(const Value& v, Settings& s) {
        }},
       {"tunFromWorkload",
        [&](const Value& x) { set(p.tun_from_workload, read_switch(x, "allow", "deny")); }},
-      {"puntUnknownL2", [&](const Value& x) { set(p.punt_unknown_l2, read_switch(x)); }},
+      {"puntUnknownL2",
+       [&](const Value& x) { set_unread(x, p.punt_unknown_l2, read_switch(x)); }},
   });
 }
 
@@ -262,7 +278,7 @@ void read_connections(const Value& v, Settings& s) {
          if (n && (*n <= 0 || *n > 1)) {
            x.error("a share above 0 and up to 1 is expected");
          } else {
-           set(c.endpoint_share, n);
+           set_unread(x, c.endpoint_share, n);
          }
        }},
   });
@@ -303,14 +319,15 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
          x.fields({
              {"httpRules",
               [&](const Value& y) { set(s.policy.http_l4, read_switch(y, "l4", "refuse")); }},
-             {"memory", [&](const Value& y) { set(s.policy.memory, read_size(y)); }},
+             {"memory", [&](const Value& y) { set_unread(y, s.policy.memory, read_size(y)); }},
          });
        }},
       {"control",
        [&](const Value& x) {
          x.fields({
              {"socket", [&](const Value& y) { s.control.socket = read_socket(y); }},
-             {"metrics", [&](const Value& y) { s.control.metrics = read_listen(y); }},
+             {"metrics",
+              [&](const Value& y) { set_unread(y, s.control.metrics, read_listen(y)); }},
              {"state", [&](const Value& y) { s.control.state = read_filled(y); }},
          });
        }},

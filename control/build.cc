@@ -49,7 +49,6 @@ PathOptions path_options(const config::Settings& settings, const Felix& felix) {
   o.recheck = settings.connections.recheck;
   o.tcp_loose = settings.path.tcp_loose != config::TcpLoose::off;
   o.tcp_grace = settings.path.tcp_loose == config::TcpLoose::grace;
-  o.punt_unknown_l2 = settings.path.punt_unknown_l2;
   return o;
 }
 

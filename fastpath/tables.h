@@ -101,7 +101,6 @@ struct PathOptions {
   bool recheck = false;          // connections.onPolicyChange: recheck
   bool tcp_loose = true;         // mid-stream pickup: tcpLoose on or grace
   bool tcp_grace = true;         // only for kLooseGrace after the start
-  bool punt_unknown_l2 = false;
 };
 
 struct Generation {

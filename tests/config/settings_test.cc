@@ -54,11 +54,12 @@ std::string describe(const Settings& s) {
   return out.str();
 }
 
-// The lines of `describe` that `text` changes.
-std::string changed(const std::string& text) {
+// The lines of `describe` that `text` changes, with a warning if the key is `unread`.
+std::string changed(const std::string& text, const std::string& unread) {
   const Loaded before = load_settings_text(kLeast, kTestFile);
   const Loaded after = load_settings_text(text, kTestFile);
-  EXPECT_EQ(all_of(before) + all_of(after), "");
+  EXPECT_EQ(all_of(before), "");
+  EXPECT_EQ(all_of(after), unread.empty() ? "" : "t.yaml:" + unread + " is not applied yet\n");
   std::istringstream old_lines(describe(before.model.settings));
   std::istringstream new_lines(describe(after.model.settings));
   std::string out;
@@ -76,6 +77,7 @@ struct Key {
   const char* name;  // where it stands in sluice.yaml
   std::string text;
   std::string changed;
+  std::string unread = {};  // the warning's place and field
 };
 void PrintTo(const Key& key, std::ostream* out) {
   *out << key.name;
@@ -83,7 +85,7 @@ void PrintTo(const Key& key, std::ostream* out) {
 class SettingsKey : public testing::TestWithParam<Key> {};
 
 TEST_P(SettingsKey, ChangesOneThing) {
-  EXPECT_EQ(changed(GetParam().text), GetParam().changed);
+  EXPECT_EQ(changed(GetParam().text, GetParam().unread), GetParam().changed);
 }
 
 const Key kKeys[] = {
@@ -97,8 +99,13 @@ const Key kKeys[] = {
      "node: n1\nuplink: {interface: e, addresses: [192.168.1.2/24, 10.0.0.0/0]}\n",
      "addresses=192.168.1.2/24 10.0.0.0/0 ;"},
     {"uplink.gateway", uplink("gateway: 10.9.9.9"), "gateway=10.9.9.9;"},
-    {"uplink.mac", uplink("mac: \"02:00:00:00:00:11\""), "mac=02:00:00:00:00:11;"},
-    {"uplink.mac without quotes", uplink("mac: 12:34:56:00:00:11"), "mac=12:34:56:00:00:11;"},
+    {"uplink.mac", uplink("mac: \"02:00:00:00:00:11\""), "mac=02:00:00:00:00:11;",
+     "2:54: warning: settings.uplink.mac: beside interface"},
+    {"uplink.mac of a device",
+     "node: n1\nuplink: {device: d, addresses: [10.0.0.1/8], mac: \"02:00:00:00:00:11\"}\n",
+     "interface=;device=d;mac=02:00:00:00:00:11;"},
+    {"uplink.mac without quotes", uplink("mac: 12:34:56:00:00:11"), "mac=12:34:56:00:00:11;",
+     "2:54: warning: settings.uplink.mac: beside interface"},
     {"uplink.neighbours", uplink("neighbours: {10.0.0.2: \"02:00:00:00:00:12\"}"),
      "neighbours=10.0.0.2=02:00:00:00:00:12 ;"},
     {"tunnel.address", kLeast + "tunnel: {address: 10.1.2.3}\n", "tunnel=10.1.2.3;"},
@@ -117,26 +124,35 @@ const Key kKeys[] = {
     {"connections.onPolicyChange", kLeast + "connections: {onPolicyChange: recheck}\n",
      "recheck=1;"},
     {"connections.endpointShare", kLeast + "connections: {endpointShare: 0.25}\n",
-     "share=0.25;"},
-    {"connections.endpointShare 1", kLeast + "connections: {endpointShare: 1}\n", "share=1;"},
-    {"path.ip6", kLeast + "path: {ip6: off}\n", "ip6=0;"},
-    {"path.ip6 false", kLeast + "path: {ip6: false}\n", "ip6=0;"},
+     "share=0.25;", "3:30: warning: settings.connections.endpointShare:"},
+    {"connections.endpointShare 1", kLeast + "connections: {endpointShare: 1}\n", "share=1;",
+     "3:30: warning: settings.connections.endpointShare:"},
+    {"path.ip6", kLeast + "path: {ip6: off}\n", "ip6=0;", "3:13: warning: settings.path.ip6:"},
+    {"path.ip6 false", kLeast + "path: {ip6: false}\n", "ip6=0;",
+     "3:13: warning: settings.path.ip6:"},
+    {"path.ip6 on", kLeast + "path: {ip6: on}\n", ""},
     {"path.tcpLoose on", kLeast + "path: {tcpLoose: on}\n", "loose=1;"},
     {"path.tcpLoose off", kLeast + "path: {tcpLoose: off}\n", "loose=2;"},
-    {"path.tcpLiberal", kLeast + "path: {tcpLiberal: true}\n", "liberal=1;"},
+    {"path.tcpLiberal", kLeast + "path: {tcpLiberal: true}\n", "liberal=1;",
+     "3:20: warning: settings.path.tcpLiberal:"},
     {"path.ipOptions", kLeast + "path: {ipOptions: allow}\n", "options=1;"},
     {"path.l4Checksum full", kLeast + "path: {l4Checksum: full}\n", "checksum=1;"},
     {"path.l4Checksum off", kLeast + "path: {l4Checksum: off}\n", "checksum=2;"},
-    {"path.uplinkIp6", kLeast + "path: {uplinkIp6: drop}\n", "uplinkIp6=0;"},
+    {"path.uplinkIp6", kLeast + "path: {uplinkIp6: drop}\n", "uplinkIp6=0;",
+     "3:19: warning: settings.path.uplinkIp6:"},
     {"path.transit", kLeast + "path: {transit: allow}\n", "transit=1;"},
     {"path.onExit", kLeast + "path: {onExit: kernel}\n", "onExit=1;"},
     {"path.tunFromWorkload", kLeast + "path: {tunFromWorkload: allow}\n", "tun=1;"},
-    {"path.puntUnknownL2", kLeast + "path: {puntUnknownL2: on}\n", "l2=1;"},
+    {"path.puntUnknownL2", kLeast + "path: {puntUnknownL2: on}\n", "l2=1;",
+     "3:23: warning: settings.path.puntUnknownL2:"},
     {"policy.httpRules", kLeast + "policy: {httpRules: l4}\n", "http=1;"},
-    {"policy.memory", kLeast + "policy: {memory: 64Mi}\n", "memory=67108864;"},
-    {"policy.memory bytes", kLeast + "policy: {memory: 1048576}\n", "memory=1048576;"},
+    {"policy.memory", kLeast + "policy: {memory: 64Mi}\n", "memory=67108864;",
+     "3:18: warning: settings.policy.memory:"},
+    {"policy.memory bytes", kLeast + "policy: {memory: 1048576}\n", "memory=1048576;",
+     "3:18: warning: settings.policy.memory:"},
     {"control.socket", kLeast + "control: {socket: /tmp/s}\n", "socket=/tmp/s;"},
-    {"control.metrics", kLeast + "control: {metrics: \"[::1]:9\"}\n", "metrics=[::1]:9;"},
+    {"control.metrics", kLeast + "control: {metrics: \"[::1]:9\"}\n", "metrics=[::1]:9;",
+     "3:20: warning: settings.control.metrics:"},
     {"control.state", kLeast + "control: {state: /tmp/d}\n", "state=/tmp/d;"},
 };
 INSTANTIATE_TEST_SUITE_P(Settings, SettingsKey, testing::ValuesIn(kKeys));
