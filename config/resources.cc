@@ -101,8 +101,8 @@ Meta read_meta(const Value& object, const std::string& kind) {
         {
             {"name", [&](const Value& x) { meta.name = x.text(); }},
             {"namespace", [&](const Value& x) { meta.namespace_name = x.text(); }},
-            {"labels", [&](const Value& x) { meta.labels = x.labels(); }},
-            {"annotations", [&](const Value& x) { meta.annotations = x.labels(); }},
+            {"labels", [&](const Value& x) { meta.labels = x.labels(Null::absent); }},
+            {"annotations", [&](const Value& x) { meta.annotations = x.labels(Null::absent); }},
         },
         kServerFields, Null::absent);
   }

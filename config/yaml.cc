@@ -8,6 +8,9 @@
 namespace sluice::config {
 namespace {
 
+constexpr const char* kNoValue = "has no value";
+constexpr const char* kNoValueHint = "leave the field out, or give it a value";
+
 bool is_number(std::string s) {
   std::erase(s, '_');
   if (!s.empty() && (s[0] == '-' || s[0] == '+')) {
@@ -181,9 +184,12 @@ std::vector<std::pair<Value, Value>> Value::entries() const {
   return out;
 }
 
-std::map<std::string, std::string> Value::labels() const {
+std::map<std::string, std::string> Value::labels(Null null) const {
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : entries()) {
+    if (value.is_null() && null == Null::refused) {
+      value.error(kNoValue, kNoValueHint);
+    }
     out[key.text()] = value.is_null() ? "" : value.text();
   }
   return out;
@@ -234,8 +240,7 @@ void Value::fields(const Handlers& handlers, const std::set<std::string_view>& i
       it->second(
           Value(*source_, item.second, path_ + "." + key, place(*source_, item.second.Mark())));
     } else if (!nullable.contains(key)) {
-      source_->findings->error(at, path_ + "." + key + ": has no value",
-                               "leave the field out, or give it a value");
+      source_->findings->error(at, path_ + "." + key + ": " + kNoValue, kNoValueHint);
     }
   }
 }

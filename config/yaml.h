@@ -75,7 +75,8 @@ class Value {
   // Elements of a list; a null among them is a finding and left out.
   std::vector<Value> list() const;
   std::vector<std::string> texts() const;
-  std::map<std::string, std::string> labels() const;
+  // A map of texts.  Null::absent: the API servers keep a null as the empty text.
+  std::map<std::string, std::string> labels(Null null = Null::refused) const;
   // Keys with their values, of a map whose keys are free.
   std::vector<std::pair<Value, Value>> entries() const;
 

@@ -111,6 +111,8 @@ const Row kNull[] = {
      "namespaceSelector or ipBlock"},
     {"MatchLabels", kubernetes("podSelector: {matchLabels: }\n"),
      "5:17: error: NetworkPolicy.spec.podSelector.matchLabels" + kNoValue},
+    {"MatchLabel", kubernetes("podSelector: {matchLabels: {a: }}\n"),
+     "5:31: error: NetworkPolicy.spec.podSelector.matchLabels.a" + kNoValue},
     {"MatchExpressions", kubernetes("podSelector: {matchExpressions: }\n"),
      "5:17: error: NetworkPolicy.spec.podSelector.matchExpressions" + kNoValue},
     {"KubernetesPort",

@@ -209,6 +209,7 @@ const Row kSaid[] = {
       "are "
       "not translated"}},
     {object("v1", "Namespace", "a", "x: \"\\e[31m\""), {}},
+    {"apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: }}\n", {}},
     {object(kCalico, "Tier", "a", "spec: {order: , defaultAction: Pass}"), {}},
     {object(kCalico, "Tier", "a", "sepc: {order: 5}"),
      {"t.yaml:1:1: error: Tier: spec is missing | hint: half-written? an empty one is written "
