@@ -39,8 +39,8 @@ bool is_number(std::string s) {
 // API servers?  What they print is quoted then.
 bool is_other_type(const std::string& s) {
   static const std::set<std::string_view> kBooleans = {
-      "true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES",
-      "no",   "No",   "NO",   "on",    "On",    "ON",    "off", "Off", "OFF"};
+      "true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES", "y", "Y",
+      "no",   "No",   "NO",   "on",    "On",    "ON",    "off", "Off", "OFF", "n", "N"};
   return kBooleans.contains(s) || is_number(s);
 }
 

@@ -264,6 +264,10 @@ const Row kSpecs[] = {
      in_spec("5:34",
              "podSelector.matchLabels.a: text is expected, and yes is none to YAML | "
              "hint: write it in quotes: \"yes\"")},
+    {"LetterAsValue", kubernetes("podSelector: {matchLabels: {a: y}}"),
+     in_spec("5:34",
+             "podSelector.matchLabels.a: text is expected, and y is none to YAML | "
+             "hint: write it in quotes: \"y\"")},
     {"EmptyPeer", peer(""),
      in_spec("6:21",
              "ingress[0].from[0]: a peer needs podSelector, namespaceSelector or ipBlock")},

@@ -239,7 +239,7 @@ TEST(Resources, SayNothingThatMovesACursor) {
 
 TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
   const Loaded loaded =
-      load_text("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a, namespace: n}\n",
+      load_text("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a, namespace: b}\n",
                 kTestFile);
   ASSERT_EQ(loaded.model.pods.size(), 1u);
   EXPECT_EQ(loaded.model.pods[0].meta.kind, "Pod");

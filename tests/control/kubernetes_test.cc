@@ -97,10 +97,10 @@ TEST(KubernetesPolicy, ThePodSelectorBecomesASelector) {
   } rows[] = {
       {"{}", k8s},
       {"{matchLabels: {}}", k8s},
-      {"{matchLabels: {b: x, a: y}}", k8s + " && a == 'y' && b == 'x'"},
+      {"{matchLabels: {b: x, a: z}}", k8s + " && a == 'z' && b == 'x'"},
       {"{matchLabels: {a: ''}}", k8s + " && a == ''"},
-      {"{matchExpressions: [{key: a, operator: In, values: [x, y]}]}",
-       k8s + " && a in { 'x', 'y' }"},
+      {"{matchExpressions: [{key: a, operator: In, values: [x, z]}]}",
+       k8s + " && a in { 'x', 'z' }"},
       {"{matchExpressions: [{key: a, operator: NotIn, values: [x]}]}",
        k8s + " && a not in { 'x' }"},
       {"{matchExpressions: [{key: a, operator: Exists}]}", k8s + " && has(a)"},
@@ -221,7 +221,7 @@ TEST(KubernetesPolicy, WhatTheApiServerRefusesIsRefused) {
 
 TEST(KubernetesPolicy, PeersAreKnownPodsAnyNetOrAnyone) {
   const std::string sets = global_set("g", "app: db", "198.51.100.0/24") +
-                           network_set("n", "ns1", "app: db", "203.0.113.0/24");
+                           network_set("nets", "ns1", "app: db", "203.0.113.0/24");
   const struct {
     const char* rule;
     const char* from;
