@@ -31,6 +31,7 @@ struct Where {
 struct Text {  // a string that is parsed later, and its place
   std::string value;
   Where where;
+  bool verbatim = false;  // written in the file as it is, so that offsets in it are columns
   bool empty() const { return value.empty(); }
 };
 

@@ -280,7 +280,7 @@ Rule read_rule(const Value& v, bool ingress) {
 }  // namespace
 
 Text read_text(const Value& v) {
-  Text t{v.text(), v.text_where()};
+  Text t = v.placed_text();
   if (t.value.size() > kMaxSelector) {
     v.error("longer than 1024 characters");
   }

@@ -73,22 +73,25 @@ std::string Value::written() const {
   return is_scalar() ? node_.Scalar() : "";
 }
 
-Where Value::text_where() const {
-  Where at = where_;
-  const auto start = static_cast<size_t>(std::max(node_.Mark().pos, 0));
-  if (!is_scalar() || !quoted() || start >= source_->text.size()) {
-    return at;
+Text Value::placed_text() const {
+  Text out{text(), where_};
+  const std::string_view source = source_->text;
+  auto start = static_cast<size_t>(std::max(node_.Mark().pos, 0));
+  if (!is_scalar() || start >= source.size()) {
+    return out;
   }
-  const char first = source_->text[start];
+  const char first = quoted() ? source[start] : ' ';
   if (first == '"' || first == '\'') {
-    ++at.column;
-  } else if (const size_t end = source_->text.find('\n', start);
+    ++out.where.column;
+    ++start;
+  } else if (const size_t end = source.find('\n', start);
              (first == '|' || first == '>') && end != std::string_view::npos) {
-    const size_t begin = source_->text.find_first_not_of(' ', end + 1);
-    ++at.line;
-    at.column = begin == std::string_view::npos ? 1 : static_cast<int>(begin - end);
+    start = std::min(source.find_first_not_of(' ', end + 1), source.size());
+    ++out.where.line;
+    out.where.column = static_cast<int>(start - end);
   }
-  return at;
+  out.verbatim = source.substr(start, out.value.size()) == out.value;
+  return out;
 }
 
 std::optional<uint64_t> Value::integer(uint64_t low, uint64_t high) const {

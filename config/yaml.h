@@ -65,8 +65,8 @@ class Value {
   std::string text() const;
   // The scalar as it is written, whatever its type; "" for a list, a map and null.
   std::string written() const;
-  // Where the text itself begins: behind its quote, or in the line below `>-`.
-  Where text_where() const;
+  // text(), and where it begins: behind its quote, or in the line below `>-`.
+  Text placed_text() const;
   std::optional<uint64_t> integer(uint64_t low, uint64_t high) const;
   std::optional<double> number() const;
   std::optional<bool> boolean() const;  // true or false, nothing else

@@ -66,7 +66,7 @@ Selector parse(const config::Text& text, config::Findings& findings) {
     return std::move(*parsed);
   }
   config::Where where = text.where;
-  where.column += static_cast<int>(offset);
+  where.column += text.verbatim ? static_cast<int>(offset) : 0;
   findings.error(where, "selector \"" + text.value + "\": " + parsed.error().what,
                  parsed.error().hint);
   return Selector::all();

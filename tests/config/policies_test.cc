@@ -326,10 +326,17 @@ TEST(Selector, KnowsWhereItsTextBegins) {
     std::string written;
     int line;
     int column;
+    bool verbatim;  // so that an offset in it is one in the file
   } kRows[] = {
-      {"a == 'b'", 5, 13},        {"\"a == 'b'\"", 5, 14},
-      {"'has(a)'", 5, 14},        {">-\n    a == 'b' &&\n    has(c)", 6, 5},
-      {"|-\r\n    has(c)", 6, 5},
+      {"a == 'b'", 5, 13, true},
+      {"\"a == 'b'\"", 5, 14, true},
+      {"'has(a)'", 5, 14, true},
+      {"|-\r\n    has(c)", 6, 5, true},
+      {">-\n    has(c)", 6, 5, true},
+      {">-\n    a == 'b' &&\n    has(c)", 6, 5, false},
+      {"a == 'b' &&\n    has(c)", 5, 13, false},
+      {"\"a == \\\"b\\\"\"", 5, 14, false},
+      {"&x has(a)", 5, 13, false},
   };
   for (const auto& row : kRows) {
     const Loaded loaded = load_text(calico("selector: " + row.written), kTestFile);
@@ -337,6 +344,7 @@ TEST(Selector, KnowsWhereItsTextBegins) {
     const Where& at = loaded.model.policies.at(0).selector.where;
     EXPECT_EQ(at.line, row.line) << row.written;
     EXPECT_EQ(at.column, row.column) << row.written;
+    EXPECT_EQ(loaded.model.policies.at(0).selector.verbatim, row.verbatim) << row.written;
   }
 }
 
