@@ -79,8 +79,8 @@ void read_node(const Value& object, Meta meta, Model& model) {
         {"asNumber", "ipv6Address", "routeReflectorClusterID"});
   };
   read_spec(object, {{"bgp", bgp}},
-            {"addresses", "orchRefs", "wireguard", "ipv4VXLANTunnelAddr", "vxlanTunnelMACAddr",
-             "ipv6VXLANTunnelAddr", "vxlanTunnelMACAddrV6"});
+            {"addresses", "interfaces", "orchRefs", "wireguard", "ipv4VXLANTunnelAddr",
+             "vxlanTunnelMACAddr", "ipv6VXLANTunnelAddr", "vxlanTunnelMACAddrV6"});
   n.meta = std::move(meta);
   model.nodes.push_back(std::move(n));
 }

@@ -116,7 +116,7 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
                 {"allowSpoofedSourcePrefixes",
                  [&](const Value& x) { w.allowed_source_prefixes = read_prefixes(x); }},
             },
-            {"containerID", "ipNATs", "ipv4Gateway", "ipv6Gateway"});
+            {"containerID", "ipNATs", "ipv4Gateway", "ipv6Gateway", "qosControls"});
   w.meta = std::move(meta);
   model.workload_endpoints.push_back(std::move(w));
 }
