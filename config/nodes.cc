@@ -19,17 +19,6 @@ void read_deleted(const Value& v, bool& to) {
   }
 }
 
-// A pool or block: a CIDR that says exactly what it means.
-std::optional<Prefix> read_cidr(const Value& v) {
-  const auto prefix = read_prefix(v);
-  const std::string s = v.written();
-  if (prefix && parse_address(std::string_view(s).substr(0, s.find('/'))) != prefix->base) {
-    v.error("\"" + s + "\" has host bits set", "write it as " + to_string(*prefix));
-    return {};
-  }
-  return prefix;
-}
-
 }  // namespace
 
 void read_pool(const Value& object, Meta meta, Model& model) {

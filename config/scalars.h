@@ -32,6 +32,17 @@ inline std::optional<Prefix> read_prefix(const Value& v) {
   return prefix;
 }
 
+// Of a pool or a block: says exactly what it means.
+inline std::optional<Prefix> read_cidr(const Value& v) {
+  const auto prefix = read_prefix(v);
+  const std::string s = v.written();
+  if (prefix && parse_address(std::string_view(s).substr(0, s.find('/'))) != prefix->base) {
+    v.error("\"" + s + "\" has host bits set", "write it as " + to_string(*prefix));
+    return {};
+  }
+  return prefix;
+}
+
 inline std::vector<Prefix> read_prefixes(const Value& v) {
   std::vector<Prefix> out;
   for (const Value& item : v.list()) {

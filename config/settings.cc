@@ -152,7 +152,13 @@ void read_route(const Value& v, std::vector<StaticRoute>& out) {
   std::optional<Ip4> node;
   bool tunnel = true;
   v.fields({
-      {"block", [&](const Value& x) { block = read_prefix(x); }},
+      {"block",
+       [&](const Value& x) {
+         block = read_cidr(x);
+         if (block && !block->is_v4()) {
+           x.error("\"" + x.written() + "\" is no IPv4 CIDR");
+         }
+       }},
       {"node", [&](const Value& x) { node = read_ip4(x); }},
       {"mode",
        [&](const Value& x) {

@@ -256,6 +256,12 @@ const Wrong kWrong[] = {
     {"routes: [{block: 10.1.0.0/33, node: 10.0.0.1}]\n",
      "3:18: error: settings.routes[0].block: \"10.1.0.0/33\" is no CIDR | hint: write it as "
      "10.0.0.0/8 or fd00::/8"},
+    {"routes: [{block: 10.1.0.1/26, node: 10.0.0.1}]\n",
+     "3:18: error: settings.routes[0].block: \"10.1.0.1/26\" has host bits set | hint: write "
+     "it "
+     "as 10.1.0.0/26"},
+    {"routes: [{block: \"fd00::/64\", node: 10.0.0.1}]\n",
+     "3:18: error: settings.routes[0].block: \"fd00::/64\" is no IPv4 CIDR"},
     {"routes: [{node: 10.0.0.1}]\n",
      "3:10: error: settings.routes[0]: a route needs a block and a node | hint: {block: "
      "10.244.1.0/26, node: 192.168.1.2}"},
