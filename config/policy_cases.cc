@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "config/documents.h"
 #include "config/files.h"
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kNode = "fixtures";
 constexpr uint32_t kFirstAddress = 0xc6120001;  // 198.18.0.1
-constexpr uint32_t kMaxFixtures = (1u << 17) - 2;
+constexpr uint32_t kLastAddress = 0xc613fffe;   // 198.19.255.254
 
 uint32_t add_file(Model& model, const std::string& name) {
   model.files.push_back(name);
@@ -40,7 +41,18 @@ bool split_name(const Value& v, Meta& meta) {
 class Reader {
  public:
   Reader(Loaded& loaded, std::vector<PolicyCase>& cases)
-      : model_(loaded.model), cases_(cases) {}
+      : model_(loaded.model), cases_(cases), first_fixture_(model_.pods.size()) {
+    for (const Pod& pod : model_.pods) {
+      for (const Address& address : pod.pod_ips) {
+        owners_.emplace(address, full_name(pod.meta));
+      }
+    }
+    for (const WorkloadEndpoint& w : model_.workload_endpoints) {
+      for (const Prefix& net : w.ip_networks) {
+        owners_.emplace(net.base, full_name(w.meta));
+      }
+    }
+  }
 
   void read(const Value& document) {
     bool any = false;
@@ -66,8 +78,11 @@ class Reader {
     v.fields({
         {"namespaces",
          [&](const Value& x) {
-           for (const auto& [key, labels] : x.entries()) {
-             add_namespace(key.text(), labels.labels(), key.where());
+           for (const auto& [key, value] : x.entries()) {
+             const Labels labels = value.labels();
+             if (!add_namespace(key.text(), labels, key.where()) && !labels.empty()) {
+               key.error("\"" + key.written() + "\" is there already");
+             }
            }
          }},
         {"endpoints",
@@ -77,15 +92,29 @@ class Reader {
            }
          }},
     });
-    // Endpoints may come before the namespaces.
-    for (const Pod& pod : model_.pods) {
-      if (pod.node == kNode) {
-        add_namespace(pod.meta.namespace_name, {}, pod.meta.where);
+    // Endpoints may come before the namespaces, and before those that choose their address.
+    for (size_t i = first_fixture_; i < model_.pods.size(); ++i) {
+      Pod& pod = model_.pods[i];
+      add_namespace(pod.meta.namespace_name, {}, pod.meta.where);
+      while (pod.pod_ips.empty() && next_ <= kLastAddress) {
+        const Address address = Address::of(Ip4{next_++});
+        if (!owners_.contains(address)) {
+          pod.pod_ips = {address};
+        }
+      }
+      if (pod.pod_ips.empty()) {
+        v.error("too many endpoints without address");
+        return;
       }
     }
   }
 
-  void add_namespace(const std::string& name, const Labels& labels, const Where& where) {
+  static std::string full_name(const Meta& meta) {
+    return meta.namespace_name + "/" + meta.name;
+  }
+
+  // False if it is there already.
+  bool add_namespace(const std::string& name, const Labels& labels, const Where& where) {
     const bool known =
         std::any_of(model_.namespaces.begin(), model_.namespaces.end(),
                     [&](const Namespace& n) { return n.meta.name == name; }) ||
@@ -99,6 +128,7 @@ class Reader {
       made.meta.where = where;
       model_.namespaces.push_back(std::move(made));
     }
+    return !known;
   }
 
   void read_endpoint(const Value& v) {
@@ -127,14 +157,13 @@ class Reader {
     if (!named && !v.get("name")) {
       v.error("name is missing", "name: NAMESPACE/NAME");
     }
-    if (p.pod_ips.empty()) {
-      if (fixtures_ == kMaxFixtures) {
-        v.error("too many endpoints without address");
-        return;
-      }
-      p.pod_ips = {Address::of(Ip4{kFirstAddress + fixtures_++})};
-    }
     refuse_known(v, p.meta);
+    for (const Address& address : p.pod_ips) {
+      const auto [owner, fresh] = owners_.emplace(address, full_name(p.meta));
+      if (!fresh) {
+        v.get("address")->error(to_string(address) + " is the address of " + owner->second);
+      }
+    }
     model_.pods.push_back(std::move(p));
   }
 
@@ -144,12 +173,12 @@ class Reader {
     };
     for (const Pod& pod : model_.pods) {
       if (same(pod.meta)) {
-        v.error("\"" + meta.namespace_name + "/" + meta.name + "\" is there already");
+        v.error("\"" + full_name(meta) + "\" is there already");
       }
     }
     for (const WorkloadEndpoint& w : model_.workload_endpoints) {
       if (w.meta.namespace_name == meta.namespace_name && w.pod == meta.name) {
-        v.error("\"" + meta.namespace_name + "/" + meta.name + "\" is there already");
+        v.error("\"" + full_name(meta) + "\" is there already");
       }
     }
   }
@@ -206,6 +235,9 @@ class Reader {
                ports.push_back(static_cast<uint16_t>(*n));
              }
            }
+           if (x.is_list() && x.list().empty()) {
+             x.error("no port is given");
+           }
          }},
         {"type", [&](const Value& x) { type = x.integer(0, 255); }},
         {"code", [&](const Value& x) { code = x.integer(0, 255).value_or(0); }},
@@ -242,7 +274,9 @@ class Reader {
 
   Model& model_;
   std::vector<PolicyCase>& cases_;
-  uint32_t fixtures_ = 0;
+  const size_t first_fixture_;
+  std::map<Address, std::string> owners_;
+  uint32_t next_ = kFirstAddress;
 };
 
 // The resources that the test file names, relative to it.

@@ -104,6 +104,8 @@ TEST_F(CliPolicies, RefusesWhatMakesNoSenseAtItsPlace) {
        "5: error: the two ends"},
       {"  - {from: world, to: shop/db, proto: tcp, expect: deny}\n", "5: error: test.cases"},
       {"  - {from: world, to: shop/db, proto: icmp, port: 1, expect: deny}\n", "5: error: "},
+      {"  - {from: world, to: shop/db, proto: tcp, port: [], expect: deny}\n",
+       "50: error: test.cases[0].port: no port is given"},
       {"  - {from: world, to: shop/db, proto: tcp, port: 1}\n", "5: error: "},
       {"  - {from: world, to: shop/db, proto: tcp, port: 1, expect: yes}\n", ""},
       {"  - {from: world, to: shop/db, proto: tcp, port: 1, expect: deny, buy: x}\n", ""},
@@ -121,6 +123,56 @@ TEST_F(CliPolicies, RefusesWhatMakesNoSenseAtItsPlace) {
   EXPECT_EQ(run("test -f none").exit, 2);
   EXPECT_EQ(run("test").exit, 2);
   EXPECT_EQ(run("test --help").exit, 0);
+}
+
+// Resources that are there already, with the address that a fixture would be given first.
+constexpr const char* kShop = R"({apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: old, namespace: shop}
+spec: {nodeName: n1}
+status: {podIP: 198.18.0.1}
+)";
+
+TEST_F(CliPolicies, RefusesFixturesThatAreThereAlready) {
+  write("p/shop.yaml", kShop);
+  const struct {
+    const char* fixtures;
+    const char* error;  // behind "p/a.test.yaml:2:"
+  } rows[] = {
+      {"endpoints: [{name: shop/a, address: 198.18.0.1}]",
+       "39: error: test.fixtures.endpoints[0].address: 198.18.0.1 is the address of "
+       "shop/old\n"},
+      {"endpoints: [{name: shop/a, address: 10.9.9.9}, {name: shop/c, address: 10.9.9.9}]",
+       "74: error: test.fixtures.endpoints[1].address: 10.9.9.9 is the address of shop/a\n"},
+      {"endpoints: [{name: shop/old}]",
+       "15: error: test.fixtures.endpoints[0]: \"shop/old\" is there already\n"},
+      {"namespaces: {shop: {team: red}}",
+       "16: error: test.fixtures.namespaces.shop: \"shop\" is there already\n"},
+  };
+  for (const auto& row : rows) {
+    write("p/a.test.yaml", std::string("fixtures:\n  ") + row.fixtures + "\ncases: []\n");
+    const Outcome outcome = run("test -f p");
+    EXPECT_EQ(outcome.exit, 2) << row.fixtures << outcome.out;
+    EXPECT_EQ(outcome.err.substr(0, outcome.err.find('\n') + 1),
+              std::string("sluicectl: p/a.test.yaml:2:") + row.error)
+        << row.fixtures;
+  }
+}
+
+TEST_F(CliPolicies, GivesFixturesAddressesThatNobodyHas) {
+  write("p/shop.yaml", kShop);
+  write("p/a.test.yaml", R"(fixtures:
+  namespaces: {shop: {}}
+  endpoints:
+    - {name: shop/web, labels: {app: web}}
+    - {name: shop/db, labels: {app: db}, address: 198.18.0.2}
+cases:
+  - {from: 198.18.0.3, to: shop/db, proto: tcp, port: 5432, expect: allow, by: shop/db}
+)");
+  const Outcome outcome = run("test -f p");
+  EXPECT_EQ(outcome.exit, 0) << outcome.out << outcome.err;
 }
 
 TEST_F(CliPolicies, FindsResourcesBesideNamedAndGiven) {
