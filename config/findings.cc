@@ -13,7 +13,11 @@ std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+    const bool c1 = byte >= 0x80 && byte < 0xa0 && out.ends_with('\xc2');  // U+0080..U+009F
+    if (c1) {
+      out.pop_back();
+    }
+    if (byte < 0x20 || byte == 0x7f || c1) {
       out += std::string("\\x") + kDigits[byte >> 4] + kDigits[byte & 15];
     } else {
       out += c;

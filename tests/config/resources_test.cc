@@ -231,10 +231,14 @@ const Row kSaid[] = {
 INSTANTIATE_TEST_SUITE_P(Resources, Said, testing::ValuesIn(kSaid));
 
 TEST(Resources, SayNothingThatMovesACursor) {
-  const Loaded loaded = load_text(
-      object("v1", "\"\\e[31mPod\"", "a") + object(kCalico, "Node", "\"\\e\""), kTestFile);
+  const Loaded loaded = load_text(object("v1", "\"\\e[31mPod\"", "a") +
+                                      object("v1", "\"\\u009b31m caf\xc3\xa9 \xc2\xa0\"", "a") +
+                                      object(kCalico, "Node", "\"\\e\""),
+                                  kTestFile);
   EXPECT_EQ(all_of(loaded).find('\x1b'), std::string::npos);
   EXPECT_NE(all_of(loaded).find("\\x1b[31mPod"), std::string::npos);
+  EXPECT_EQ(all_of(loaded).find('\x9b'), std::string::npos);
+  EXPECT_NE(all_of(loaded).find("\\x9b31m caf\xc3\xa9 \xc2\xa0 (v1)"), std::string::npos);
 }
 
 TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
