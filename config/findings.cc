@@ -73,6 +73,11 @@ std::string nearest(std::string_view word, const std::vector<std::string_view>& 
   std::string best;
   size_t best_distance = word.size() / 3 + 1;
   for (const std::string_view candidate : candidates) {
+    const size_t least =
+        std::max(word.size(), candidate.size()) - std::min(word.size(), candidate.size());
+    if (least > best_distance) {  // bounds the work: the word may be a whole file
+      continue;
+    }
     // Levenshtein, one row at a time.
     std::vector<size_t> row(candidate.size() + 1);
     std::iota(row.begin(), row.end(), size_t{0});

@@ -241,6 +241,15 @@ TEST(Resources, SayNothingThatMovesACursor) {
   EXPECT_NE(all_of(loaded).find("\\x9b31m caf\xc3\xa9 \xc2\xa0 (v1)"), std::string::npos);
 }
 
+TEST(Findings, NameTheNearestWordIfOneIsNear) {
+  const std::vector<std::string_view> words = {"selector", "order", "types"};
+  EXPECT_EQ(nearest("selectr", words), "selector");
+  EXPECT_EQ(nearest("Types", words), "types");
+  EXPECT_EQ(nearest("", words), "");
+  EXPECT_EQ(nearest("ingress", words), "");
+  EXPECT_EQ(nearest(std::string(32 << 20, 'o'), words), "");
+}
+
 TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
   const Loaded loaded =
       load_text("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a, namespace: b}\n",
