@@ -102,7 +102,14 @@ std::optional<Prefix> read_block(const Value& v) {
 void read_ip_block(const Value& v, KubernetesPeer& p) {
   v.fields({
       {"cidr", [&](const Value& x) { p.ip_block = read_block(x); }},
-      {"except", [&](const Value& x) { p.except = read_prefixes(x); }},
+      {"except",
+       [&](const Value& x) {
+         for (const Value& item : x.list()) {
+           if (const auto block = read_block(item)) {
+             p.except.push_back(*block);
+           }
+         }
+       }},
   });
   if (!p.ip_block) {
     v.error("cidr is missing or wrong");

@@ -201,7 +201,7 @@ void check_rule(const Value& v, const Rule& r) {
   if ((numbers && !ported) || (any_port && r.protocol && !ported)) {
     v.error("ports need a protocol that has them", "protocol: TCP, UDP or SCTP");
   }
-  if (r.icmp && (!r.protocol || !proto::is_icmp(r.protocol->number))) {
+  if (v.get("icmp") && (!r.protocol || !proto::is_icmp(r.protocol->number))) {
     v.error("icmp needs protocol ICMP or ICMPv6");
   }
   bool v4 = false;

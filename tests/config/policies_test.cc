@@ -193,6 +193,10 @@ const Row kCalicoRules[] = {
      in_rule("34", ".ipVersion: 4 or 6 is expected")},
     {"IcmpWithoutProtocol", rule("{action: Allow, icmp: {type: 8}}"),
      in_rule("7", ": icmp needs protocol ICMP or ICMPv6")},
+    {"EmptyIcmpOfTcp", rule("{action: Allow, protocol: TCP, icmp: {}}"),
+     in_rule("7", ": icmp needs protocol ICMP or ICMPv6")},
+    {"EmptyIcmp", rule("{action: Allow, icmp: {}}"),
+     in_rule("7", ": icmp needs protocol ICMP or ICMPv6")},
     {"IcmpCodeAlone", rule("{action: Allow, protocol: ICMP, icmp: {code: 0}}"),
      in_rule("45", ".icmp: code needs a type")},
     {"IcmpType255", rule("{action: Allow, protocol: ICMP, icmp: {type: 255}}"),
@@ -277,6 +281,11 @@ const Row kSpecs[] = {
      in_spec("6:31", "ingress[0].from[0].ipBlock: cidr is missing or wrong")},
     {"AddressAsBlock", peer("ipBlock: {cidr: 10.0.0.1}"),
      in_spec("6:31", "ingress[0].from[0].ipBlock: cidr is missing or wrong")},
+    {"AddressAsExcept", peer("ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.5]}"),
+     in_spec(
+         "6:59",
+         "ingress[0].from[0].ipBlock.except[0]: \"10.0.0.5\" is no CIDR | hint: write it as "
+         "10.0.0.0/8 or fd00::/8")},
     {"ExceptIsAll", peer("ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}"),
      in_spec("6:31",
              "ingress[0].from[0].ipBlock: except 10.0.0.0/8 is no smaller part of "
