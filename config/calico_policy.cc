@@ -19,8 +19,8 @@ void read_policy(const Value& object, Meta meta, Model& model) {
   Value::Handlers handlers = {
       {"tier",
        [&](const Value& x) {
-         if (!x.text().empty()) {
-           p.tier = x.text();
+         if (std::string name = x.text(); !name.empty()) {
+           p.tier = std::move(name);
          }
        }},
       {"order", [&](const Value& x) { p.order = x.number(); }},

@@ -95,7 +95,7 @@ void read_range(const Value& v, ClusterPolicyPort& to, const Value::Handlers& mo
 
 void read_name(const Value& v, ClusterPolicyPort& to) {
   to.port = v.text();
-  if (v.text().empty()) {
+  if (v.is_scalar() && v.written().empty()) {
     v.error("no port is named");
   }
 }

@@ -290,7 +290,7 @@ void read_failsafe(const Value& v, std::vector<FailsafePort>& out) {
        }},
       {"net",
        [&](const Value& x) {
-         if (!x.text().empty()) {
+         if (!x.written().empty()) {
            port.net = read_prefix(x);
          }
        }},

@@ -56,7 +56,7 @@ void read_node(const Value& object, Meta meta, Model& model) {
         {
             {"ipv4Address",
              [&](const Value& x) {
-               const std::string s = x.text();
+               const std::string s = x.written();
                const auto host = parse_address(std::string_view(s).substr(0, s.find('/')));
                n.address = read_prefix(x);
                if (host && host->is_v4()) {

@@ -8,26 +8,29 @@
 namespace sluice::config {
 
 inline std::optional<Address> read_address(const Value& v) {
-  const auto address = parse_address(v.text());
+  const std::string s = v.written();
+  const auto address = parse_address(s);
   if (!address) {
-    v.error("\"" + v.text() + "\" is no IP address");
+    v.error("\"" + s + "\" is no IP address");
   }
   return address;
 }
 
 inline std::optional<Ip4> read_ip4(const Value& v) {
-  const auto address = parse_address(v.text());
+  const std::string s = v.written();
+  const auto address = parse_address(s);
   if (!address || !address->is_v4()) {
-    v.error("\"" + v.text() + "\" is no IPv4 address");
+    v.error("\"" + s + "\" is no IPv4 address");
     return {};
   }
   return address->v4();
 }
 
 inline std::optional<Prefix> read_prefix(const Value& v) {
-  const auto prefix = parse_prefix(v.text());
+  const std::string s = v.written();
+  const auto prefix = parse_prefix(s);
   if (!prefix) {
-    v.error("\"" + v.text() + "\" is no CIDR", "write it as 10.0.0.0/8 or fd00::/8");
+    v.error("\"" + s + "\" is no CIDR", "write it as 10.0.0.0/8 or fd00::/8");
   }
   return prefix;
 }
@@ -54,9 +57,10 @@ inline std::vector<Prefix> read_prefixes(const Value& v) {
 }
 
 inline std::optional<MacAddress> read_mac(const Value& v) {
-  const auto mac = parse_mac(v.text());
+  const std::string s = v.written();
+  const auto mac = parse_mac(s);
   if (!mac || mac->is_multicast() || mac->is_zero()) {
-    v.error("\"" + v.text() + "\" is no unicast MAC address",
+    v.error("\"" + s + "\" is no unicast MAC address",
             "write it in quotes: \"02:00:00:00:00:11\"");
     return {};
   }

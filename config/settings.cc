@@ -37,7 +37,7 @@ void set_unread(const Value& v, T& to, const std::optional<T>& value) {
 
 // "192.168.100.111/24"
 std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
-  const std::string s = v.text();
+  const std::string s = v.written();
   const size_t slash = s.find('/');
   const auto address = parse_address(std::string_view(s).substr(0, slash));
   const auto prefix = parse_prefix(s);

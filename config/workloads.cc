@@ -79,7 +79,7 @@ void read_pod_status(const Value& status, Pod& p) {
     }
   }
   const auto ip = status.get("podIP");
-  if (p.pod_ips.empty() && ip && !ip->text().empty()) {
+  if (p.pod_ips.empty() && ip && !ip->written().empty()) {
     if (const auto address = read_address(*ip)) {
       p.pod_ips.push_back(*address);
     }
@@ -102,7 +102,7 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
                 {"profiles", [&](const Value& x) { w.profiles = x.texts(); }},
                 {"mac",
                  [&](const Value& x) {
-                   if (!x.text().empty()) {
+                   if (!x.written().empty()) {
                      w.mac = read_mac(x);
                    }
                  }},

@@ -198,6 +198,23 @@ const Row kSaid[] = {
       "hint: write it as 10.0.0.1/32"}},
     {object(kCalico, "WorkloadEndpoint", "a", "spec: {ports: [{name: a, protocol: TCP}]}"),
      {"t.yaml:4:16: error: WorkloadEndpoint.spec.ports[0]: port is missing"}},
+    {object(kCalico, "WorkloadEndpoint", "a", "spec: {mac: 5}"),
+     {"t.yaml:4:13: error: WorkloadEndpoint.spec.mac: \"5\" is no unicast MAC address | hint: "
+      "write it in quotes: \"02:00:00:00:00:11\""}},
+    {object(kCalico, "GlobalNetworkSet", "a", "spec: {nets: [5]}"),
+     {"t.yaml:4:15: error: GlobalNetworkSet.spec.nets[0]: \"5\" is no CIDR | hint: write it as "
+      "10.0.0.0/8 or fd00::/8"}},
+    {object(kCalico, "Node", "a", "spec: {bgp: {ipv4IPIPTunnelAddr: 5}}"),
+     {"t.yaml:4:34: error: Node.spec.bgp.ipv4IPIPTunnelAddr: \"5\" is no IPv4 address"}},
+    {object("v1", "Pod", "a", "status: {podIP: 5}"),
+     {"t.yaml:4:17: error: Pod.status.podIP: \"5\" is no IP address"}},
+    {object(
+         "policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "a",
+         "spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, "
+         "from: [{namespaces: {}}], protocols: [{destinationNamedPort: 80}]}]}"),
+     {"t.yaml:4:147: error: "
+      "ClusterNetworkPolicy.spec.ingress[0].protocols[0].destinationNamedPort: text is "
+      "expected, and 80 is none to YAML | hint: write it in quotes: \"80\""}},
     {object(kCalico, "BlockAffinity", "a", "spec: {cidr: 10.0.0.0/26, deleted: yes}"),
      {"t.yaml:4:36: error: BlockAffinity.spec.deleted: \"yes\" is not one of: false, true"}},
     {object("v1", "Pod", "a", "spec: {hostNetwork: yes}"),
