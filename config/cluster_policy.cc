@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/kinds.h"
-#include "config/rules.h"
 #include "config/scalars.h"
 
 namespace sluice::config {
@@ -189,7 +188,6 @@ ClusterPolicyRule read_cluster_rule(const Value& v, bool ingress, const Dialect&
   };
   v.fields(
       {
-          {"name", [&](const Value& x) { r.name = x.text(); }},
           {peers,
            [&](const Value& x) {
              for (const Value& item : x.list()) {
@@ -198,7 +196,7 @@ ClusterPolicyRule read_cluster_rule(const Value& v, bool ingress, const Dialect&
            }},
           {dialect.old ? "ports" : "protocols", ports},
       },
-      {"action"});
+      {"action", "name"});
   if (r.peers.empty()) {
     v.error("\"" + std::string(peers) + "\" needs a peer at least");
   }

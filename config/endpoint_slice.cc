@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "config/kinds.h"
-#include "config/rules.h"
 #include "config/scalars.h"
 
 namespace sluice::config {

@@ -3,7 +3,6 @@
 #include <array>
 
 #include "config/kinds.h"
-#include "config/rules.h"
 #include "config/scalars.h"
 
 namespace sluice::config {

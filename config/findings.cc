@@ -30,7 +30,7 @@ std::string printable(std::string_view text) {
 
 void Findings::error(Where where, std::string message, std::string hint) {
   all_.push_back({Severity::error, where, std::move(message), std::move(hint)});
-  ++errors_;
+  has_errors_ = true;
 }
 
 void Findings::warning(Where where, std::string message, std::string hint) {

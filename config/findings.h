@@ -28,8 +28,7 @@ class Findings {
   void warning(Where where, std::string message, std::string hint = {});
   void note(Where where, std::string message, std::string hint = {});
 
-  bool has_errors() const { return errors_ > 0; }
-  size_t errors() const { return errors_; }
+  bool has_errors() const { return has_errors_; }
   const std::vector<Finding>& all() const { return all_; }
 
   // Sorted by file, line and column: "FILE:LINE:COL: error: message\n  hint: ...\n" for each.
@@ -38,7 +37,7 @@ class Findings {
 
  private:
   std::vector<Finding> all_;
-  size_t errors_ = 0;
+  bool has_errors_ = false;
 };
 
 // The candidate closest to `word` by edit distance, or "" if none is near.

@@ -88,7 +88,6 @@ struct Rule {
   EntityRule source;
   EntityRule destination;
   bool http = false;  // has an http match
-  Labels annotations;
   Where where;
 };
 
@@ -184,7 +183,6 @@ struct ClusterPolicyPort {
   std::optional<RulePort> port;
 };
 struct ClusterPolicyRule {
-  std::string name;
   Action action = Action::deny;
   std::vector<ClusterPolicyPeer> peers;
   std::vector<ClusterPolicyPort> ports;
@@ -223,9 +221,7 @@ struct WorkloadEndpoint {
   Meta meta;
   std::string node;
   std::string orchestrator;
-  std::string workload;
   std::string pod;
-  std::string endpoint;
   std::string interface_name;
   std::vector<Prefix> ip_networks;
   std::vector<std::string> profiles;
@@ -292,8 +288,6 @@ struct IpPool {
   Prefix cidr;
   EncapMode ipip = EncapMode::never;
   EncapMode vxlan = EncapMode::never;
-  bool nat_outgoing = false;
-  bool disabled = false;
 };
 
 struct Node {  // projectcalico.org/v3 Node
@@ -321,7 +315,6 @@ struct StaticRoute {
   Prefix block;
   Ip4 node;
   bool tunnel = true;  // mode: ipip | direct
-  Where where;
 };
 
 struct Uplink {

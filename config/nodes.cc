@@ -29,8 +29,15 @@ void read_pool(const Value& object, Meta meta, Model& model) {
                 {"cidr", [&](const Value& x) { cidr = read_cidr(x); }},
                 {"ipipMode", [&](const Value& x) { p.ipip = read_encap(x); }},
                 {"vxlanMode", [&](const Value& x) { p.vxlan = read_encap(x); }},
-                {"natOutgoing", [&](const Value& x) { read_boolean(x, p.nat_outgoing); }},
-                {"disabled", [&](const Value& x) { read_boolean(x, p.disabled); }},
+                {"natOutgoing",
+                 [&](const Value& x) {
+                   if (x.boolean().value_or(false)) {
+                     object.warning(
+                         "natOutgoing is not applied yet: packets leave with the pod's own "
+                         "address");
+                   }
+                 }},
+                {"disabled", [](const Value& x) { x.boolean(); }},
             },
             {"blockSize", "nodeSelector", "namespaceSelector", "allowedUses",
              "disableBGPExport", "assignmentMode"});
@@ -41,9 +48,6 @@ void read_pool(const Value& object, Meta meta, Model& model) {
   p.cidr = *cidr;
   if (p.ipip != EncapMode::never && p.vxlan != EncapMode::never) {
     object.error("ipipMode and vxlanMode exclude each other");
-  }
-  if (p.nat_outgoing) {
-    object.warning("natOutgoing is not applied yet: packets leave with the pod's own address");
   }
   p.meta = std::move(meta);
   model.ip_pools.push_back(std::move(p));

@@ -172,7 +172,7 @@ void read_route(const Value& v, std::vector<StaticRoute>& out) {
   if (!block || !node) {
     return;
   }
-  out.push_back({*block, *node, tunnel, v.where()});
+  out.push_back({*block, *node, tunnel});
 }
 
 constexpr uint64_t kLeastMemory = uint64_t{1} << 20;

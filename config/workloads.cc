@@ -94,9 +94,7 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
             {
                 {"node", [&](const Value& x) { w.node = x.text(); }},
                 {"orchestrator", [&](const Value& x) { w.orchestrator = x.text(); }},
-                {"workload", [&](const Value& x) { w.workload = x.text(); }},
                 {"pod", [&](const Value& x) { w.pod = x.text(); }},
-                {"endpoint", [&](const Value& x) { w.endpoint = x.text(); }},
                 {"interfaceName", [&](const Value& x) { w.interface_name = x.text(); }},
                 {"ipNetworks", [&](const Value& x) { w.ip_networks = read_host_networks(x); }},
                 {"profiles", [&](const Value& x) { w.profiles = x.texts(); }},
@@ -116,7 +114,8 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
                 {"allowSpoofedSourcePrefixes",
                  [&](const Value& x) { w.allowed_source_prefixes = read_prefixes(x); }},
             },
-            {"containerID", "ipNATs", "ipv4Gateway", "ipv6Gateway", "qosControls"});
+            {"containerID", "endpoint", "ipNATs", "ipv4Gateway", "ipv6Gateway", "qosControls",
+             "workload"});
   w.meta = std::move(meta);
   model.workload_endpoints.push_back(std::move(w));
 }

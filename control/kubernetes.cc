@@ -273,9 +273,6 @@ void convert(const config::ClusterPolicyRule& rule, bool ingress,
       config::Rule& made = out.emplace_back();
       made.action = rule.action;
       made.where = rule.where;
-      if (!rule.name.empty()) {
-        made.annotations["name"] = rule.name;
-      }
       if (!protocol.empty()) {
         made.protocol = config::Protocol{*protocol_number(protocol), true};
       }

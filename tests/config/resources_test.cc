@@ -77,7 +77,6 @@ TEST(Dump, OfCalicoctlLoadsUnedited) {
   EXPECT_EQ(std::get<std::string>(to.ports[2]), "http");
   EXPECT_EQ(std::get<PortRange>(to.ports[3]), (PortRange{443, 443}));
   EXPECT_EQ(p.ingress[0].source.nets.size(), 2u);
-  EXPECT_EQ(p.ingress[0].annotations.at("note"), "on");
   EXPECT_EQ(p.ingress[1].action, Action::log);
   EXPECT_EQ(p.ingress[1].source.selector.value, "role == 'probe' && has(site)");
   EXPECT_EQ(p.ingress[1].icmp->type, 8);

@@ -192,11 +192,10 @@ TEST(ClusterPolicy, ProtocolsHavePortsRangesAndNames) {
   }
 }
 
-TEST(ClusterPolicy, ARulesNameIsItsAnnotation) {
+TEST(ClusterPolicy, IsAGlobalPolicyOfPods) {
   const config::Loaded loaded = config::load_text(
       admin(std::string("ingress: [{name: why, action: Deny, ") + kFromAll + "}]"), "f");
   const config::Policy policy = to_policy(loaded.model.cluster_policies.at(0));
-  EXPECT_EQ(policy.ingress.at(0).annotations, (config::Labels{{"name", "why"}}));
   EXPECT_TRUE(policy.global);
   EXPECT_EQ(policy.namespace_selector.value, "all()");
   EXPECT_EQ(policy.selector.value, "projectcalico.org/orchestrator == 'k8s'");
