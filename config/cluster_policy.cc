@@ -134,8 +134,7 @@ ClusterPolicyPort read_cluster_protocol(const Value& v) {
 ClusterPolicyPort read_old_port(const Value& v) {
   ClusterPolicyPort out;
   const auto protocol = [&](const Value& x) {
-    constexpr uint8_t kNumbers[] = {proto::kTcp, proto::kUdp, proto::kSctp};
-    out.protocol = kNumbers[x.one_of({"TCP", "UDP", "SCTP"}).value_or(0)];
+    out.protocol = read_l4_protocol(x).value_or(proto::kTcp);
   };
   v.fields({
       {"portNumber",

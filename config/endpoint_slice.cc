@@ -17,10 +17,7 @@ void read_slice_port(const Value& v, EndpointSlice& slice) {
       {
           {"protocol",
            [&](const Value& x) {
-             constexpr uint8_t kNumbers[] = {proto::kTcp, proto::kUdp, proto::kSctp};
-             if (const auto i = x.one_of({"TCP", "UDP", "SCTP"})) {
-               port.protocol = kNumbers[*i];
-             }
+             port.protocol = read_l4_protocol(x).value_or(port.protocol);
            }},
           {"port",
            [&](const Value& x) {

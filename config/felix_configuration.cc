@@ -206,82 +206,15 @@ std::optional<size_t> word_of(const Value& v,
   return v.one_of({words.begin(), words.end()});  // complains
 }
 
-std::vector<std::string> parts_of(const std::string& text) {
-  std::vector<std::string> out;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string part = text.substr(begin, end - begin);
-    const size_t first = part.find_first_not_of(' ');
-    if (first != std::string::npos) {
-      out.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
-    }
-    begin = end + 1;
-  }
-  return out;
-}
-
-std::optional<uint8_t> failsafe_protocol(const std::string& name) {
-  const std::string word = lower(name);
-  if (word == "tcp" || word.empty()) {
-    return proto::kTcp;
-  }
-  if (word == "udp") {
-    return proto::kUdp;
-  }
-  return word == "sctp" ? std::optional(proto::kSctp) : std::nullopt;
-}
-
-// "tcp:22", "tcp:10.0.0.0/8:22", "tcp:[fd00::/8]:22" or "22".
-std::optional<FailsafePort> parse_failsafe(const std::string& text) {
-  FailsafePort out;
-  const size_t last = text.rfind(':');
-  const std::string number = last == std::string::npos ? text : text.substr(last + 1);
-  const std::string before = last == std::string::npos ? "" : text.substr(0, last);
-  const size_t first = before.find(':');
-  const auto protocol = failsafe_protocol(before.substr(0, first));
-  const bool digits = !number.empty() && number.size() <= 5 &&
-                      number.find_first_not_of("0123456789") == std::string::npos;
-  const int port = digits ? std::stoi(number) : 0;
-  if (!protocol || port < 1 || port > 65535) {
-    return {};
-  }
-  out.protocol = *protocol;
-  out.port = static_cast<uint16_t>(port);
-  if (first != std::string::npos) {
-    std::string net = before.substr(first + 1);
-    if (net.starts_with('[') && net.ends_with(']')) {
-      net = net.substr(1, net.size() - 2);
-    }
-    out.net = parse_prefix(net);
-    return out.net ? std::optional(out) : std::nullopt;
-  }
-  return out;
-}
-
-void add_failsafe(const Value& v, const std::string& text, std::vector<FailsafePort>& out) {
-  if (const auto port = parse_failsafe(text)) {
-    out.push_back(*port);
-  } else {
-    v.error("\"" + text + "\" is no failsafe port",
-            "tcp:22, tcp:10.0.0.0/8:22, \"tcp:[fd00::/8]:22\" or 22");
-  }
-}
-
-// One entry as the API has it: {protocol, port, net}.
-void read_failsafe(const Value& v, std::vector<FailsafePort>& out) {
-  if (!v.is_map()) {
-    add_failsafe(v, v.written(), out);
-    return;
-  }
+// {protocol, port, net}; API servers take the protocol in any case.
+FailsafePort read_failsafe(const Value& v) {
   FailsafePort port;
   v.fields({
       {"protocol",
        [&](const Value& x) {
-         const auto protocol = failsafe_protocol(x.written());
-         if (!protocol) {
-           x.error("\"" + x.written() + "\" is not one of: TCP, UDP, SCTP");
+         if (const auto i = word_of<3>(x, {"TCP", "UDP", "SCTP"})) {
+           port.protocol = kL4Protocols[*i];
          }
-         port.protocol = protocol.value_or(port.protocol);
        }},
       {"port",
        [&](const Value& x) {
@@ -297,22 +230,28 @@ void read_failsafe(const Value& v, std::vector<FailsafePort>& out) {
   if (!v.get("port")) {
     v.error("port is missing");
   }
-  out.push_back(port);
+  return port;
 }
 
-// A list, or Felix' own text: entries with commas between them, or "none".
 std::vector<FailsafePort> read_failsafes(const Value& v) {
   std::vector<FailsafePort> out;
-  if (v.is_scalar()) {
-    if (lower(v.written()) != "none") {
-      for (const std::string& part : parts_of(v.written())) {
-        add_failsafe(v, part, out);
-      }
-    }
-    return out;
-  }
   for (const Value& item : v.list()) {
-    read_failsafe(item, out);
+    out.push_back(read_failsafe(item));
+  }
+  return out;
+}
+
+// What commas part, without the blanks around it.
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    const size_t first = part.find_first_not_of(' ');
+    if (first != std::string::npos) {
+      out.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
+    }
+    begin = end + 1;
   }
   return out;
 }

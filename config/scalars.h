@@ -7,6 +7,15 @@
 
 namespace sluice::config {
 
+// What read_l4_protocol reads, in that order.
+inline constexpr uint8_t kL4Protocols[] = {proto::kTcp, proto::kUdp, proto::kSctp};
+
+// "TCP", "UDP" or "SCTP", as Kubernetes writes them.
+inline std::optional<uint8_t> read_l4_protocol(const Value& v) {
+  const auto i = v.one_of({"TCP", "UDP", "SCTP"});
+  return i ? std::optional(kL4Protocols[*i]) : std::nullopt;
+}
+
 inline std::optional<Address> read_address(const Value& v) {
   const std::string s = v.written();
   const auto address = parse_address(s);

@@ -58,21 +58,17 @@ TEST(Felix, TheNodesObjectWinsFieldByField) {
             EndpointToHost::accept);
 }
 
-TEST(Felix, FailsafesAreReadInEveryForm) {
+TEST(Felix, FailsafesAreAList) {
   const struct {
     const char* written;
     const char* ports;
   } rows[] = {
       {"[]", ""},
-      {"none", ""},
-      {"''", ""},
       {"[{protocol: tcp, port: 22}]", "6:22"},
       {"[{protocol: UDP, port: 53, net: 10.0.0.0/8}]", "17:10.0.0.0/8:53"},
       {"[{port: 22, net: ''}]", "6:22"},
       {"[{port: 22, net: \"fd00::/8\"}]", "6:fd00::/8:22"},
-      {"[\"tcp:22\", \"udp:10.0.0.0/8:68\", \"tcp:[fd00::/8]:179\", 6443]",
-       "6:22 17:10.0.0.0/8:68 6:fd00::/8:179 6:6443"},
-      {"\"tcp:22, udp:10.0.0.0/8:68,sctp:9,22\"", "6:22 17:10.0.0.0/8:68 132:9 6:22"},
+      {"[{port: 22}, {protocol: sctp, port: 9}]", "6:22 132:9"},
   };
   for (const auto& row : rows) {
     const auto spec = [&](const char* field) {
@@ -103,11 +99,10 @@ TEST(Felix, WhatCannotBeMeantIsRefusedAndWhatIsNotAppliedWarnedOf) {
       {"externalNodesList: [10.0.0.0/33]", "is no CIDR"},
       {"interfacePrefix: ''", "no prefix is given"},
       {"interfacePrefix: \"cali,a/b\"", "begins no interface's name"},
-      {"failsafeInboundHostPorts: [\"icmp:1\"]", "is no failsafe port"},
-      {"failsafeInboundHostPorts: [\"tcp:0\"]", "is no failsafe port"},
-      {"failsafeInboundHostPorts: [\"tcp:65536\"]", "is no failsafe port"},
-      {"failsafeInboundHostPorts: [\"tcp:fd00::/8:22\"]", ""},
-      {"failsafeInboundHostPorts: [\"tcp:10.0.0.0/99:22\"]", "is no failsafe port"},
+      {"failsafeInboundHostPorts: none", "a list is expected"},
+      {"failsafeInboundHostPorts: [\"tcp:22\"]", "a map is expected"},
+      {"failsafeInboundHostPorts: [{port: 0}]", "1 to 65535"},
+      {"failsafeInboundHostPorts: [{port: 22, net: 10.0.0.0/99}]", "is no CIDR"},
       {"failsafeInboundHostPorts: [{protocol: icmp, port: 1}]", "is not one of"},
       {"failsafeInboundHostPorts: [{protocol: tcp}]", "port is missing"},
       {"disableConntrackInvalidCheck: true", "warning"},
