@@ -78,7 +78,7 @@ std::optional<uint16_t> read_port_number(const Value& v) {
 }
 
 // {start, end}
-void read_range(const Value& v, ClusterPolicyPort& to, const Value::Handlers& more = {}) {
+void read_range(const Value& v, KubernetesPort& to, const Value::Handlers& more = {}) {
   PortRange range;
   Value::Handlers handlers = {
       {"start", [&](const Value& x) { range.low = read_port_number(x).value_or(0); }},
@@ -92,14 +92,14 @@ void read_range(const Value& v, ClusterPolicyPort& to, const Value::Handlers& mo
   to.port = range;
 }
 
-void read_name(const Value& v, ClusterPolicyPort& to) {
+void read_name(const Value& v, KubernetesPort& to) {
   to.port = v.text();
   if (v.is_scalar() && v.written().empty()) {
     v.error("no port is named");
   }
 }
 
-void read_destination_port(const Value& v, ClusterPolicyPort& out) {
+void read_destination_port(const Value& v, KubernetesPort& out) {
   v.fields({
       {"number",
        [&](const Value& x) {
@@ -112,8 +112,9 @@ void read_destination_port(const Value& v, ClusterPolicyPort& out) {
 }
 
 // v1alpha2: {tcp: {destinationPort: {number: 80}}}, ... or {destinationNamedPort: web}.
-ClusterPolicyPort read_cluster_protocol(const Value& v) {
-  ClusterPolicyPort out;
+KubernetesPort read_cluster_protocol(const Value& v) {
+  KubernetesPort out;
+  out.protocol = 0;
   const auto of = [&](uint8_t protocol) {
     return [&out, protocol](const Value& x) {
       out.protocol = protocol;
@@ -131,15 +132,14 @@ ClusterPolicyPort read_cluster_protocol(const Value& v) {
 }
 
 // v1alpha1: {portNumber: {protocol, port}}, {portRange: {protocol, start, end}} or {namedPort}.
-ClusterPolicyPort read_old_port(const Value& v) {
-  ClusterPolicyPort out;
+KubernetesPort read_old_port(const Value& v) {
+  KubernetesPort out;
   const auto protocol = [&](const Value& x) {
     out.protocol = read_l4_protocol(x).value_or(proto::kTcp);
   };
   v.fields({
       {"portNumber",
        [&](const Value& x) {
-         out.protocol = proto::kTcp;
          x.fields({
              {"protocol", protocol},
              {"port",
@@ -154,10 +154,13 @@ ClusterPolicyPort read_old_port(const Value& v) {
        }},
       {"portRange",
        [&](const Value& x) {
-         out.protocol = proto::kTcp;
          read_range(x, out, {{"protocol", protocol}});
        }},
-      {"namedPort", [&](const Value& x) { read_name(x, out); }},
+      {"namedPort",
+       [&](const Value& x) {
+         out.protocol = 0;
+         read_name(x, out);
+       }},
   });
   check_one(v, {"portNumber", "portRange", "namedPort"});
   return out;

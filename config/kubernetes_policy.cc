@@ -140,12 +140,11 @@ KubernetesPeer read_peer(const Value& v) {
 }
 
 // A number, or the name of a container's port; "80" is neither.
-std::optional<std::variant<uint16_t, std::string>> read_port(const Value& v) {
+std::optional<RulePort> read_port(const Value& v) {
   const std::string s = v.written();
   if (!v.quoted() && !s.empty() && s.find_first_not_of("0123456789") == std::string::npos) {
-    const auto n = v.integer(1, 65535);
-    return n ? std::optional(std::variant<uint16_t, std::string>(static_cast<uint16_t>(*n)))
-             : std::nullopt;
+    const auto n = static_cast<uint16_t>(v.integer(1, 65535).value_or(0));
+    return n > 0 ? std::optional<RulePort>(PortRange{n, n}) : std::nullopt;
   }
   const bool named =
       !s.empty() && s.size() <= kMaxPortName && s.front() != '-' && s.back() != '-' &&
@@ -162,25 +161,19 @@ std::optional<std::variant<uint16_t, std::string>> read_port(const Value& v) {
 
 KubernetesPort read_kubernetes_port(const Value& v) {
   KubernetesPort p;
+  std::optional<uint64_t> end;
   v.fields({
       {"protocol",
-       [&](const Value& x) {
-         if (x.one_of({"TCP", "UDP", "SCTP"})) {
-           p.protocol = x.text();
-         }
-       }},
+       [&](const Value& x) { p.protocol = read_l4_protocol(x).value_or(p.protocol); }},
       {"port", [&](const Value& x) { p.port = read_port(x); }},
-      {"endPort",
-       [&](const Value& x) {
-         if (const auto n = x.integer(1, 65535)) {
-           p.end_port = static_cast<uint16_t>(*n);
-         }
-       }},
+      {"endPort", [&](const Value& x) { end = x.integer(1, 65535); }},
   });
-  if (p.end_port) {
-    const auto* first = p.port ? std::get_if<uint16_t>(&*p.port) : nullptr;
-    if (first == nullptr || *p.end_port < *first) {
+  if (end) {
+    auto* range = p.port ? std::get_if<PortRange>(&*p.port) : nullptr;
+    if (range == nullptr || *end < range->low) {
       v.error("endPort needs a numeric port that is not above it");
+    } else {
+      range->high = static_cast<uint16_t>(*end);
     }
   }
   return p;

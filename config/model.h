@@ -152,9 +152,8 @@ struct KubernetesPeer {
   std::vector<Prefix> except;
 };
 struct KubernetesPort {
-  std::optional<std::string> protocol;  // "TCP", "UDP", "SCTP"
-  std::optional<std::variant<uint16_t, std::string>> port;
-  std::optional<uint16_t> end_port;
+  uint8_t protocol = proto::kTcp;  // 0: a named port's, whatever it is
+  std::optional<RulePort> port;
 };
 struct KubernetesRule {
   std::vector<KubernetesPeer> peers;  // `from` or `to`
@@ -178,14 +177,10 @@ struct ClusterPolicyPeer {
   std::optional<LabelSelector> pods;  // beside `namespaces`
   std::vector<Prefix> networks;
 };
-struct ClusterPolicyPort {
-  std::optional<uint8_t> protocol;  // none: a named port's, whatever it is
-  std::optional<RulePort> port;
-};
 struct ClusterPolicyRule {
   Action action = Action::deny;
   std::vector<ClusterPolicyPeer> peers;
-  std::vector<ClusterPolicyPort> ports;
+  std::vector<KubernetesPort> ports;
   bool closed = false;  // has a peer that is not applied: denies all, or allows nothing
   Where where;
 };

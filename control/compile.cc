@@ -155,7 +155,7 @@ class Compiler {
       add_policy(p);
     }
     for (const config::KubernetesPolicy& p : model_.kubernetes_policies) {
-      add_policy(to_policy(p, findings_));
+      add_policy(to_policy(p));
     }
     for (const config::ClusterPolicy& p : model_.cluster_policies) {
       add_policy(to_policy(p));

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 
 #include "control/hash.h"
 
@@ -13,10 +12,9 @@ namespace {
 constexpr double kPolicyOrder = 1000;
 constexpr const char* kOrchestratorTerm = "projectcalico.org/orchestrator == 'k8s'";
 
-// Neither a label's key nor its value can hold a quote in Kubernetes; a file might.
+// Neither a label's key nor its value can hold a quote: config sees to it.
 std::string quoted(const std::string& value) {
-  const char quote = value.find('\'') == std::string::npos ? '\'' : '"';
-  return quote + value + quote;
+  return "'" + value + "'";
 }
 
 std::string set_of(const std::vector<std::string>& values) {
@@ -56,21 +54,11 @@ std::string selector_text(std::string first, const config::LabelSelector& select
   return first;
 }
 
-// What the ports of a rule ask for of one protocol; no ports: all of it.
-using PortsByProtocol = std::map<std::optional<std::string>, std::vector<config::RulePort>>;
+// What the ports of a rule ask for by protocol, 0 being any; no ports: all of it.
+using PortsByProtocol = std::map<uint8_t, std::vector<config::RulePort>>;
 
-std::optional<uint8_t> protocol_number(const std::string& name) {
-  if (name == "TCP") {
-    return proto::kTcp;
-  }
-  if (name == "UDP") {
-    return proto::kUdp;
-  }
-  if (name == "SCTP") {
-    return proto::kSctp;
-  }
-  return std::nullopt;
-}
+// In the order of their names, as Calico has the rules.
+constexpr uint8_t kProtocols[] = {0, proto::kSctp, proto::kTcp, proto::kUdp};
 
 // Overlapping and adjoining numeric ports become one range; names stay, after them.
 std::vector<config::RulePort> merged(const std::vector<config::RulePort>& ports) {
@@ -96,123 +84,24 @@ std::vector<config::RulePort> merged(const std::vector<config::RulePort>& ports)
   return out;
 }
 
-std::optional<config::RulePort> to_port(const config::KubernetesPort& port) {
-  if (const auto* name = std::get_if<std::string>(&*port.port)) {
-    return port.end_port ? std::nullopt : std::optional<config::RulePort>(*name);
+PortsByProtocol ports_of(const std::vector<config::KubernetesPort>& listed) {
+  PortsByProtocol out;
+  for (const config::KubernetesPort& port : listed) {
+    std::vector<config::RulePort>& ports = out[port.protocol];
+    if (port.port) {
+      ports.push_back(*port.port);
+    }
   }
-  const uint16_t low = std::get<uint16_t>(*port.port);
-  const uint16_t high = port.end_port.value_or(low);
-  if (low == 0 || high < low) {
-    return std::nullopt;
+  for (const config::KubernetesPort& port : listed) {
+    if (!port.port) {  // all of the protocol, whatever else is listed
+      out[port.protocol].clear();
+    }
   }
-  return PortRange{low, high};
+  if (out.empty()) {
+    out[0];
+  }
+  return out;
 }
-
-class Converter {
- public:
-  Converter(const config::KubernetesPolicy& policy, config::Findings& findings)
-      : policy_(policy), findings_(findings) {}
-
-  // The Calico rules that one Kubernetes rule becomes, appended.
-  void convert(const config::KubernetesRule& rule, bool ingress,
-               std::vector<config::Rule>& out) {
-    PortsByProtocol ports;
-    if (!read_ports(rule, ports)) {
-      return;
-    }
-    std::vector<config::EntityRule> peers;
-    if (!read_peers(rule, peers)) {
-      return;
-    }
-    for (const auto& [protocol, numbers] : ports) {
-      for (const config::EntityRule& peer : peers) {
-        config::Rule& made = out.emplace_back();
-        made.action = Action::allow;
-        made.where = rule.where;
-        if (protocol) {
-          made.protocol = config::Protocol{*protocol_number(*protocol), true};
-        }
-        (ingress ? made.source : made.destination) = peer;
-        made.destination.ports = merged(numbers);
-      }
-    }
-  }
-
- private:
-  bool refuse(const config::KubernetesRule& rule, const std::string& what,
-              const std::string& hint) {
-    findings_.error(
-        rule.where.line != 0 ? rule.where : policy_.meta.where,
-        "NetworkPolicy " + policy_.meta.namespace_name + "/" + policy_.meta.name + ": " + what,
-        hint);
-    return false;
-  }
-
-  bool read_ports(const config::KubernetesRule& rule, PortsByProtocol& ports) {
-    if (rule.ports.empty()) {
-      ports[std::nullopt];
-      return true;
-    }
-    std::vector<std::string> whole;  // protocols that an entry without a port asks for
-    for (const config::KubernetesPort& port : rule.ports) {
-      const std::string protocol = port.protocol.value_or("TCP");
-      if (!protocol_number(protocol)) {
-        return refuse(rule, "unknown protocol '" + protocol + "'", "use TCP, UDP or SCTP");
-      }
-      std::vector<config::RulePort>& numbers = ports[protocol];
-      if (!port.port) {
-        if (port.end_port) {
-          return refuse(rule, "endPort without port", "give port, the first of the range");
-        }
-        whole.push_back(protocol);
-        continue;
-      }
-      const std::optional<config::RulePort> made = to_port(port);
-      if (!made) {
-        return refuse(rule, "port and endPort make no range",
-                      "port is a number from 1 on and endPort is not below it");
-      }
-      numbers.push_back(*made);
-    }
-    for (const std::string& protocol : whole) {
-      ports[protocol].clear();
-    }
-    return true;
-  }
-
-  bool read_peers(const config::KubernetesRule& rule, std::vector<config::EntityRule>& peers) {
-    if (rule.peers.empty()) {
-      peers.emplace_back();
-      return true;
-    }
-    for (const config::KubernetesPeer& peer : rule.peers) {
-      config::EntityRule& made = peers.emplace_back();
-      const bool selects = peer.pod_selector || peer.namespace_selector;
-      if (peer.ip_block.has_value() == selects) {
-        // Calico would read a peer that says nothing as one that matches everything.
-        return refuse(rule,
-                      "a peer must have either ipBlock, or podSelector and namespaceSelector",
-                      "an empty podSelector selects every pod of the namespace");
-      }
-      if (peer.ip_block) {
-        made.nets = {*peer.ip_block};
-        made.not_nets = peer.except;
-        continue;
-      }
-      made.selector = {
-          selector_text(kOrchestratorTerm, peer.pod_selector.value_or(config::LabelSelector{})),
-          rule.where};
-      if (peer.namespace_selector) {
-        const std::string text = selector_text({}, *peer.namespace_selector);
-        made.namespace_selector = {text.empty() ? "all()" : text, rule.where};
-      }
-    }
-    return true;
-  }
-
-  const config::KubernetesPolicy& policy_;
-  config::Findings& findings_;
-};
 
 // A selector of namespaces, {} being every one of them.
 config::Text namespace_text(const config::LabelSelector& selector, config::Where where) {
@@ -233,52 +122,55 @@ config::EntityRule to_entity(const config::ClusterPolicyPeer& peer, config::Wher
   return out;
 }
 
-// Ports by protocol in the order of the protocols' names; no protocol: named ports, or all.
-using ClusterPorts = std::map<std::string, std::vector<config::RulePort>>;
-
-ClusterPorts cluster_ports(const config::ClusterPolicyRule& rule) {
-  ClusterPorts out;
-  std::vector<std::string> whole;
-  for (const config::ClusterPolicyPort& port : rule.ports) {
-    const std::string name = !port.protocol                  ? ""
-                             : *port.protocol == proto::kTcp ? "TCP"
-                             : *port.protocol == proto::kUdp ? "UDP"
-                                                             : "SCTP";
-    std::vector<config::RulePort>& ports = out[name];
-    if (port.port) {
-      ports.push_back(*port.port);
-    } else {
-      whole.push_back(name);
-    }
+config::EntityRule to_entity(const config::KubernetesPeer& peer, config::Where where) {
+  config::EntityRule out;
+  if (peer.ip_block) {
+    out.nets = {*peer.ip_block};
+    out.not_nets = peer.except;
+    return out;
   }
-  for (const std::string& name : whole) {
-    out[name].clear();
-  }
-  if (out.empty()) {
-    out[""];
+  out.selector = {
+      selector_text(kOrchestratorTerm, peer.pod_selector.value_or(config::LabelSelector{})),
+      where};
+  if (peer.namespace_selector) {
+    out.namespace_selector = namespace_text(*peer.namespace_selector, where);
   }
   return out;
 }
 
+// The Calico rules that one rule becomes, appended: one for each protocol and peer.
+template <typename KubernetesRule>
+void convert(const KubernetesRule& rule, Action action, bool ingress,
+             std::vector<config::Rule>& out) {
+  const PortsByProtocol listed = ports_of(rule.ports);
+  std::vector<config::EntityRule> peers;
+  for (const auto& peer : rule.peers) {
+    peers.push_back(to_entity(peer, rule.where));
+  }
+  if (peers.empty()) {
+    peers.emplace_back();
+  }
+  for (const uint8_t protocol : kProtocols) {
+    const auto ports = listed.find(protocol);
+    for (size_t i = 0; ports != listed.end() && i < peers.size(); ++i) {
+      config::Rule& made = out.emplace_back();
+      made.action = action;
+      made.where = rule.where;
+      if (protocol != 0) {
+        made.protocol = config::Protocol{protocol, true};
+      }
+      (ingress ? made.source : made.destination) = peers[i];
+      made.destination.ports = merged(ports->second);
+    }
+  }
+}
+
 void convert(const config::ClusterPolicyRule& rule, bool ingress,
              std::vector<config::Rule>& out) {
-  if (rule.closed) {
-    if (rule.action != Action::allow) {
-      out.emplace_back().where = rule.where;  // denies all
-    }
-    return;
-  }
-  for (const auto& [protocol, ports] : cluster_ports(rule)) {
-    for (const config::ClusterPolicyPeer& peer : rule.peers) {
-      config::Rule& made = out.emplace_back();
-      made.action = rule.action;
-      made.where = rule.where;
-      if (!protocol.empty()) {
-        made.protocol = config::Protocol{*protocol_number(protocol), true};
-      }
-      (ingress ? made.source : made.destination) = to_entity(peer, rule.where);
-      made.destination.ports = merged(ports);
-    }
+  if (!rule.closed) {
+    convert(rule, rule.action, ingress, out);
+  } else if (rule.action != Action::allow) {
+    out.emplace_back().where = rule.where;  // denies all
   }
 }
 
@@ -292,7 +184,7 @@ config::Labels prefixed(const config::Labels& labels, const std::string& prefix)
 
 }  // namespace
 
-config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings) {
+config::Policy to_policy(const config::KubernetesPolicy& policy) {
   config::Policy made;
   made.meta = policy.meta;
   made.meta.kind =
@@ -304,12 +196,11 @@ config::Policy to_policy(const config::KubernetesPolicy& policy, config::Finding
   // As the API server does, which Calico relies on.
   made.type_ingress = policy.types_given ? policy.type_ingress : true;
   made.type_egress = policy.types_given ? policy.type_egress : !policy.egress.empty();
-  Converter converter(policy, findings);
   for (const config::KubernetesRule& rule : policy.ingress) {
-    converter.convert(rule, true, made.ingress);
+    convert(rule, Action::allow, true, made.ingress);
   }
   for (const config::KubernetesRule& rule : policy.egress) {
-    converter.convert(rule, false, made.egress);
+    convert(rule, Action::allow, false, made.egress);
   }
   return made;
 }

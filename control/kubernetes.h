@@ -10,7 +10,6 @@
 
 #include <string>
 
-#include "config/findings.h"
 #include "config/model.h"
 
 namespace sluice::control {
@@ -18,9 +17,9 @@ namespace sluice::control {
 inline constexpr const char* kKubernetesPolicyKind = "KubernetesNetworkPolicy";
 
 // The policy, of kind KubernetesNetworkPolicy (a staged one keeps its own) and order 1000.  A
-// rule is the cross product of its protocols and peers.  A peer or port that the API server
-// would refuse is an error in `findings`, and its rule is left out.
-config::Policy to_policy(const config::KubernetesPolicy& policy, config::Findings& findings);
+// rule is the cross product of its protocols and peers.
+// REQUIRES: config found no error in it.
+config::Policy to_policy(const config::KubernetesPolicy& policy);
 
 // The global policy, of kind KubernetesClusterNetworkPolicy (KubernetesAdminNetworkPolicy and
 // KubernetesBaselineAdminNetworkPolicy of the forerunners), in tier kube-admin or

@@ -47,7 +47,7 @@ class Linter {
       check(policy);
     }
     for (const config::KubernetesPolicy& policy : model_.kubernetes_policies) {
-      check(to_policy(policy, ignored_));
+      check(to_policy(policy));
     }
     for (const config::Profile& profile : model_.profiles) {
       check(profile.ingress, "");

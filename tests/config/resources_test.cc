@@ -28,12 +28,12 @@ TEST(Dump, OfKubectlInYamlLoadsUnedited) {
   EXPECT_FALSE(p.ingress[0].peers[0].namespace_selector);
   EXPECT_EQ(p.ingress[0].peers[1].namespace_selector->match_expressions[0].values,
             (Lines{"ops", "on"}));
-  EXPECT_EQ(std::get<uint16_t>(*p.ingress[0].ports[0].port), 5432);
+  EXPECT_EQ(std::get<PortRange>(*p.ingress[0].ports[0].port), (PortRange{5432, 5432}));
   EXPECT_EQ(std::get<std::string>(*p.ingress[0].ports[1].port), "metrics");
   ASSERT_EQ(p.egress.size(), 2u);
   EXPECT_EQ(to_string(*p.egress[0].peers[0].ip_block), "10.0.0.0/8");
   EXPECT_EQ(to_string(p.egress[0].peers[0].except[0]), "10.9.0.0/16");
-  EXPECT_EQ(p.egress[1].ports[1].end_port, 32768);
+  EXPECT_EQ(std::get<PortRange>(*p.egress[1].ports[1].port).high, 32768);
   ASSERT_EQ(m.namespaces.size(), 1u);
   EXPECT_EQ(m.namespaces[0].meta.labels.at("stage"), "1");
   ASSERT_EQ(m.service_accounts.size(), 1u);

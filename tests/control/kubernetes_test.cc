@@ -53,11 +53,10 @@ std::string text_of(const std::vector<config::Rule>& rules) {
 }
 
 config::Policy converted(const std::string& spec) {
-  config::Loaded loaded = config::load_text(knp("x", spec), "f");
+  const config::Loaded loaded = config::load_text(knp("x", spec), "f");
   EXPECT_EQ(loaded.model.kubernetes_policies.size(), 1u);
-  config::Policy out = to_policy(loaded.model.kubernetes_policies.at(0), loaded.findings);
   EXPECT_TRUE(loaded.ok()) << spec << loaded.findings.format(loaded.model.files);
-  return out;
+  return to_policy(loaded.model.kubernetes_policies.at(0));
 }
 
 TEST(KubernetesPolicy, TypesAreDefaultedAsTheApiServerDoes) {
