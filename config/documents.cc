@@ -209,6 +209,11 @@ bool indented_by_tab(std::string_view text, int line) {
 
 }  // namespace
 
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+}
+
 std::vector<Value> parse_documents(const Source& source) {
   std::vector<Value> out;
   if (!check_characters(source)) {

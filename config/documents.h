@@ -17,6 +17,9 @@
 
 namespace sluice::config {
 
+// The text behind its byte order mark, if it has one.
+std::string_view without_mark(std::string_view text);
+
 // The documents of source.text, without the empty ones.
 std::vector<Value> parse_documents(const Source& source);
 

@@ -52,7 +52,7 @@ std::string read_regular(int fd, std::string& text) {
   if (fstat(fd, &before) != 0) {
     return cannot_be_read(errno);
   }
-  if (S_ISDIR(before.st_mode) || !S_ISREG(before.st_mode)) {
+  if (!S_ISREG(before.st_mode)) {
     return S_ISDIR(before.st_mode) ? "is a directory" : "is not a regular file";
   }
   if (static_cast<size_t>(before.st_size) > kMaxFile) {

@@ -28,6 +28,10 @@ void read_types(const Value& v, Policy& p) {
 // `to` stays as it is if `v` is no boolean.
 void read_boolean(const Value& v, bool& to);
 
+// {name, protocol, port}, the port being called `number_key`.
+NamedPort read_named_port(const Value& v, std::string_view number_key,
+                          const std::set<std::string_view>& ignored = {});
+
 // What `stagedAction` of a staged policy says.
 Staging read_staged_action(const Value& v);
 

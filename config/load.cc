@@ -16,23 +16,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-uint32_t add_file(Model& model, const std::string& name) {
-  model.files.push_back(name);
-  return static_cast<uint32_t>(model.files.size() - 1);
-}
-
-std::string_view without_mark(std::string_view text) {
-  constexpr std::string_view kMark = "\xef\xbb\xbf";
-  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
-}
-
 class Loader {
  public:
   Loader(Loaded& out, const LoadOptions& options)
       : out_(out), options_(options), resources_(out.model) {}
 
   void resource_text(std::string_view text, const std::string& name) {
-    const Source source{add_file(out_.model, name), without_mark(text), &out_.findings,
+    const Source source{out_.model.add_file(name), without_mark(text), &out_.findings,
                         options_.strict};
     if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
       out_.findings.error({source.file, 0, 0}, "is empty",
@@ -57,7 +47,7 @@ class Loader {
     }
     if (files.empty() && complaints.empty()) {
       out_.findings.warning(
-          at ? *at : Where{add_file(out_.model, path), 0, 0},
+          at ? *at : Where{out_.model.add_file(path), 0, 0},
           (at ? "\"" + path + "\" " : "") + "has no *.yaml, *.yml or *.json file");
     }
     for (const std::string& name : files) {
@@ -67,7 +57,7 @@ class Loader {
 
   void settings_text(std::string_view text, const std::string& name,
                      std::vector<Where>& resources_at) {
-    const Source source{add_file(out_.model, name), without_mark(text), &out_.findings, true};
+    const Source source{out_.model.add_file(name), without_mark(text), &out_.findings, true};
     const auto documents = parse_documents(source);
     if (documents.size() != 1) {
       if (out_.ok()) {
@@ -86,7 +76,7 @@ class Loader {
 
  private:
   void complain(const Complaint& complaint, const std::optional<Where>& at) {
-    out_.findings.error(at ? *at : Where{add_file(out_.model, complaint.file), 0, 0},
+    out_.findings.error(at ? *at : Where{out_.model.add_file(complaint.file), 0, 0},
                         (at ? "\"" + complaint.file + "\" " : "") + complaint.message);
   }
 
@@ -136,7 +126,7 @@ Loaded load(const std::string& settings_file, const LoadOptions& options) {
   std::string complaint;
   const auto text = read_whole(settings_file, complaint);
   if (!text) {
-    out.findings.error({add_file(out.model, settings_file), 0, 0}, complaint);
+    out.findings.error({out.model.add_file(settings_file), 0, 0}, complaint);
     return out;
   }
   std::vector<Where> at;

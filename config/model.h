@@ -370,6 +370,10 @@ struct Settings {
 
 struct Model {
   std::vector<std::string> files;  // names for Where::file, as a user would type them
+  uint32_t add_file(const std::string& name) {
+    files.push_back(name);
+    return static_cast<uint32_t>(files.size() - 1);
+  }
   Settings settings;
   std::vector<Tier> tiers;  // as written; the reserved ones need not be
   std::vector<Policy> policies;

@@ -20,11 +20,6 @@ constexpr const char* kNode = "fixtures";
 constexpr uint32_t kFirstAddress = 0xc6120001;  // 198.18.0.1
 constexpr uint32_t kLastAddress = 0xc613fffe;   // 198.19.255.254
 
-uint32_t add_file(Model& model, const std::string& name) {
-  model.files.push_back(name);
-  return static_cast<uint32_t>(model.files.size() - 1);
-}
-
 // "NAMESPACE/NAME" into the metadata of an object.
 bool split_name(const Value& v, Meta& meta) {
   const std::string text = v.text();
@@ -150,7 +145,10 @@ class Reader {
         {"ports",
          [&](const Value& x) {
            for (const Value& item : x.list()) {
-             read_port(item, p);
+             p.ports.push_back(read_named_port(item, "port"));
+             if (p.ports.back().name.empty()) {
+               item.error("name is missing");
+             }
            }
          }},
     });
@@ -181,27 +179,6 @@ class Reader {
         v.error("\"" + full_name(meta) + "\" is there already");
       }
     }
-  }
-
-  static void read_port(const Value& v, Pod& pod) {
-    NamedPort port;
-    v.fields({
-        {"name", [&](const Value& x) { port.name = x.text(); }},
-        {"protocol",
-         [&](const Value& x) {
-           if (const auto protocol = read_protocol(x)) {
-             port.protocol = protocol->number;
-           }
-         }},
-        {"port",
-         [&](const Value& x) {
-           port.port = static_cast<uint16_t>(x.integer(1, 65535).value_or(0));
-         }},
-    });
-    if (port.name.empty() || port.port == 0) {
-      v.error("name or port is missing");
-    }
-    pod.ports.push_back(std::move(port));
   }
 
   static std::optional<uint8_t> read_lower_protocol(const Value& v) {
@@ -293,11 +270,6 @@ std::optional<std::vector<std::string>> named_resources(const Value& document,
   return out;
 }
 
-std::string_view without_mark(std::string_view text) {
-  constexpr std::string_view kMark = "\xef\xbb\xbf";
-  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
-}
-
 std::string directory_of(const std::string& file) {
   const std::string out = fs::path(file).parent_path().string();
   return out.empty() ? "." : out;
@@ -316,7 +288,7 @@ std::vector<std::string> test_files(const std::vector<std::string>& paths, Loade
       const auto files = list_files(path, complaints, Wanted::tests);
       out.insert(out.end(), files.begin(), files.end());
       for (const Complaint& c : complaints) {
-        loaded.findings.error({add_file(loaded.model, c.file), 0, 0}, c.message);
+        loaded.findings.error({loaded.model.add_file(c.file), 0, 0}, c.message);
       }
     }
   }
@@ -343,8 +315,8 @@ Loaded load_policy_test(const std::string& file, const std::vector<std::string>&
     }
   }
   Loaded out = resources.empty() ? Loaded{} : load_resources(resources);
-  const Source source{add_file(out.model, file),
-                      text ? without_mark(*text) : std::string_view(), &out.findings, true};
+  const Source source{out.model.add_file(file), text ? without_mark(*text) : std::string_view(),
+                      &out.findings, true};
   if (!text) {
     out.findings.error({source.file, 0, 0}, complaint);
     return out;

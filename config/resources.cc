@@ -83,11 +83,6 @@ std::string_view group_of(std::string_view api_version) {
   return slash == std::string_view::npos ? "" : api_version.substr(0, slash);
 }
 
-std::string text_at(const Value& object, std::string_view key) {
-  const auto v = object.get(key);
-  return v ? v->text() : std::string();
-}
-
 bool is_printable(std::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; });
 }
@@ -199,7 +194,7 @@ void Resources::leave_out(const Value& object, const Type& type) {
 }
 
 void Resources::read_object(const Value& object, const Type& expected) {
-  Type type = {text_at(object, "apiVersion"), text_at(object, "kind")};
+  Type type = {object.text_at("apiVersion"), object.text_at("kind")};
   if (type.api_version.empty() && type.kind.empty()) {
     type = expected;
   }

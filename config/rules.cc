@@ -2,7 +2,6 @@
 #include "config/rules.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "config/scalars.h"
 
@@ -13,10 +12,8 @@ constexpr size_t kMaxRules = 1024, kMaxNets = 256, kMaxPorts = 50, kMaxSelector 
 
 // A whole number above 0, not padded: 010 is 8 to YAML.
 std::optional<uint16_t> port_number(std::string_view s) {
-  uint16_t n = 0;
-  const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
-  const bool whole = code == std::errc() && end == s.data() + s.size();
-  return whole && n > 0 && s[0] != '0' ? std::optional(n) : std::nullopt;
+  const auto n = parse_whole<uint16_t>(s);
+  return s.starts_with('0') ? std::nullopt : n;
 }
 
 // 80, "8000:8080" or a name.

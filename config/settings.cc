@@ -35,6 +35,20 @@ void set_unread(const Value& v, T& to, const std::optional<T>& value) {
   set(to, value);
 }
 
+// Readers of settings: one of `words`, in the order of the enumeration; `on` or `off`.
+using Reader = std::function<void(const Value&)>;
+template <typename Enum>
+Reader choice(Enum& to, std::vector<std::string_view> words) {
+  return [&to, words = std::move(words)](const Value& v) {
+    if (const auto i = v.one_of(words)) {
+      to = static_cast<Enum>(*i);
+    }
+  };
+}
+Reader toggle(bool& to, std::string_view on, std::string_view off) {
+  return [&to, on, off](const Value& v) { set(to, read_switch(v, on, off)); };
+}
+
 // "192.168.100.111/24"
 std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
   const std::string s = v.written();
@@ -86,10 +100,7 @@ std::optional<std::string> read_listen(const Value& v) {
     host = host.substr(1, host.size() - 2);
   }
   const std::string_view port = std::string_view(s).substr(std::min(colon + 1, s.size()));
-  uint16_t number = 0;
-  const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (!parse_address(host) || number == 0 || code != std::errc() ||
-      end != port.data() + port.size()) {
+  if (!parse_address(host) || parse_whole<uint16_t>(port).value_or(0) == 0) {
     v.error("\"" + s + "\" is no address with a port", "write it as 127.0.0.1:9091");
     return {};
   }
@@ -196,25 +207,10 @@ void read_path(const Value& v, Settings& s) {
   auto& p = s.path;
   v.fields({
       {"ip6", [&](const Value& x) { set_unread(x, p.ip6, read_switch(x)); }},
-      {"tcpLoose",
-       [&](const Value& x) {
-         if (const auto i = x.one_of({"grace", "on", "off"})) {
-           p.tcp_loose = static_cast<TcpLoose>(*i);
-         }
-       }},
+      {"tcpLoose", choice(p.tcp_loose, {"grace", "on", "off"})},
       {"tcpLiberal", [&](const Value& x) { set_unread(x, p.tcp_liberal, read_switch(x)); }},
-      {"ipOptions",
-       [&](const Value& x) {
-         if (const auto i = x.one_of({"drop", "allow"})) {
-           p.ip_options = static_cast<Ipv4Options>(*i);
-         }
-       }},
-      {"l4Checksum",
-       [&](const Value& x) {
-         if (const auto i = x.one_of({"control", "full", "off"})) {
-           p.l4_checksum = static_cast<ChecksumMode>(*i);
-         }
-       }},
+      {"ipOptions", choice(p.ip_options, {"drop", "allow"})},
+      {"l4Checksum", choice(p.l4_checksum, {"control", "full", "off"})},
       {"uplinkIp6",
        [&](const Value& x) {
          set_unread(x, p.uplink_ip6_punt, read_switch(x, "punt", "drop"));
@@ -224,14 +220,8 @@ void read_path(const Value& v, Settings& s) {
          set(p.transit_allow, read_switch(x, "allow", "deny"));
          p.transit_at = x.where();
        }},
-      {"onExit",
-       [&](const Value& x) {
-         if (const auto i = x.one_of({"drop", "kernel"})) {
-           p.on_exit = static_cast<OnExit>(*i);
-         }
-       }},
-      {"tunFromWorkload",
-       [&](const Value& x) { set(p.tun_from_workload, read_switch(x, "allow", "deny")); }},
+      {"onExit", choice(p.on_exit, {"drop", "kernel"})},
+      {"tunFromWorkload", toggle(p.tun_from_workload, "allow", "deny")},
       {"puntUnknownL2",
        [&](const Value& x) { set_unread(x, p.punt_unknown_l2, read_switch(x)); }},
   });
@@ -258,8 +248,7 @@ std::vector<unsigned> read_cores(const Value& v) {
 void read_workers(const Value& v, Settings& s) {
   v.fields({
       {"cores", [&](const Value& x) { s.workers.cores = read_cores(x); }},
-      {"idle",
-       [&](const Value& x) { set(s.workers.poll, read_switch(x, "poll", "adaptive")); }},
+      {"idle", toggle(s.workers.poll, "poll", "adaptive")},
   });
 }
 
@@ -272,12 +261,8 @@ void read_connections(const Value& v, Settings& s) {
            c.max = static_cast<uint32_t>(*n);
          }
        }},
-      {"timeouts",
-       [&](const Value& x) {
-         set(c.calico_bpf_timeouts, read_switch(x, "calico-bpf", "linux"));
-       }},
-      {"onPolicyChange",
-       [&](const Value& x) { set(c.recheck, read_switch(x, "recheck", "keep")); }},
+      {"timeouts", toggle(c.calico_bpf_timeouts, "calico-bpf", "linux")},
+      {"onPolicyChange", toggle(c.recheck, "recheck", "keep")},
       {"endpointShare",
        [&](const Value& x) {
          const auto n = x.number();
@@ -323,8 +308,7 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
       {"policy",
        [&](const Value& x) {
          x.fields({
-             {"httpRules",
-              [&](const Value& y) { set(s.policy.http_l4, read_switch(y, "l4", "refuse")); }},
+             {"httpRules", toggle(s.policy.http_l4, "l4", "refuse")},
              {"memory", [&](const Value& y) { set_unread(y, s.policy.memory, read_size(y)); }},
          });
        }},

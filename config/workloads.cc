@@ -6,40 +6,9 @@
 namespace sluice::config {
 namespace {
 
-std::string text_at(const Value& v, std::string_view key) {
-  const auto x = v.get(key);
-  return x ? x->text() : std::string();
-}
-
 std::vector<Value> list_at(const Value& v, std::string_view key) {
   const auto x = v.get(key);
   return x ? x->list() : std::vector<Value>();
-}
-
-// `number_key` is what the kind calls the port's number.
-NamedPort read_named_port(const Value& v, std::string_view number_key) {
-  NamedPort p;
-  bool given = false;
-  v.fields(
-      {
-          {"name", [&](const Value& x) { p.name = x.text(); }},
-          {"protocol",
-           [&](const Value& x) {
-             if (const auto protocol = read_protocol(x)) {
-               p.protocol = protocol->number;
-             }
-           }},
-          {number_key,
-           [&](const Value& x) {
-             given = true;
-             p.port = static_cast<uint16_t>(x.integer(1, 65535).value_or(0));
-           }},
-      },
-      {"hostPort", "hostIP"}, Null::absent);
-  if (!given) {
-    v.error(std::string(number_key) + " is missing");
-  }
-  return p;
 }
 
 // An endpoint has addresses, not networks.
@@ -54,15 +23,15 @@ std::vector<Prefix> read_host_networks(const Value& v) {
 }
 
 void read_pod_spec(const Value& spec, Pod& p) {
-  p.node = text_at(spec, "nodeName");
-  p.service_account = text_at(spec, "serviceAccountName");
+  p.node = spec.text_at("nodeName");
+  p.service_account = spec.text_at("serviceAccountName");
   if (const auto v = spec.get("hostNetwork")) {
     read_boolean(*v, p.host_network);
   }
   for (const std::string_view group : {"containers", "initContainers"}) {
     for (const Value& container : list_at(spec, group)) {
       for (const Value& port : list_at(container, "ports")) {
-        p.ports.push_back(read_named_port(port, "containerPort"));
+        p.ports.push_back(read_named_port(port, "containerPort", {"hostIP", "hostPort"}));
       }
     }
   }
@@ -70,7 +39,7 @@ void read_pod_spec(const Value& spec, Pod& p) {
 }
 
 void read_pod_status(const Value& status, Pod& p) {
-  p.phase = text_at(status, "phase");
+  p.phase = status.text_at("phase");
   for (const Value& item : list_at(status, "podIPs")) {
     if (const auto ip = item.get("ip")) {
       if (const auto address = read_address(*ip)) {
@@ -87,6 +56,30 @@ void read_pod_status(const Value& status, Pod& p) {
 }
 
 }  // namespace
+
+NamedPort read_named_port(const Value& v, std::string_view number_key,
+                          const std::set<std::string_view>& ignored) {
+  NamedPort p;
+  v.fields(
+      {
+          {"name", [&](const Value& x) { p.name = x.text(); }},
+          {"protocol",
+           [&](const Value& x) {
+             if (const auto protocol = read_protocol(x)) {
+               p.protocol = protocol->number;
+             }
+           }},
+          {number_key,
+           [&](const Value& x) {
+             p.port = static_cast<uint16_t>(x.integer(1, 65535).value_or(0));
+           }},
+      },
+      ignored, Null::absent);
+  if (!v.get(number_key)) {
+    v.error(std::string(number_key) + " is missing");
+  }
+  return p;
+}
 
 void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
   WorkloadEndpoint w;

@@ -2,7 +2,6 @@
 #include "config/yaml.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 namespace sluice::config {
@@ -27,12 +26,8 @@ bool is_number(std::string s) {
   const std::string_view prefix = std::string_view(s).substr(0, 2);
   const int base = prefix == "0x" || prefix == "0X" ? 16 : prefix == "0o" ? 8 : 2;
   const bool based = base != 2 || prefix == "0b";
-  const char* end = s.data() + s.size();
-  uint64_t whole = 0;
-  double number = 0;
-  const auto [stop, code] = based ? std::from_chars(s.data() + 2, end, whole, base)
-                                  : std::from_chars(s.data(), end, number);
-  return code == std::errc() && stop == end;
+  return based ? parse_whole<uint64_t>(std::string_view(s).substr(2), base).has_value()
+               : parse_whole<double>(s).has_value();
 }
 
 // Would YAML 1.1 read the plain scalar as a boolean or a number, so that it is no text to the
@@ -98,12 +93,10 @@ std::optional<uint64_t> Value::integer(uint64_t low, uint64_t high) const {
   const std::string range = "a whole number from " + std::to_string(low) + " to " +
                             std::to_string(high) + " is expected";
   const std::string s = written();
-  uint64_t n = 0;
-  const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
-  const bool whole = code == std::errc() && end == s.data() + s.size() && !s.empty();
-  if (!whole || quoted() || is_padded(s) || n < low || n > high) {
+  const auto n = parse_whole<uint64_t>(s);
+  if (!n || quoted() || is_padded(s) || *n < low || *n > high) {
     error(is_scalar() ? range + ", not \"" + s + "\"" : range,
-          whole && quoted() ? "write it without quotes" : "");
+          n && quoted() ? "write it without quotes" : "");
     return {};
   }
   return n;
@@ -111,12 +104,10 @@ std::optional<uint64_t> Value::integer(uint64_t low, uint64_t high) const {
 
 std::optional<double> Value::number() const {
   const std::string s = written();
-  double n = 0;
-  const auto [end, code] = std::from_chars(s.data(), s.data() + s.size(), n);
-  const bool whole = code == std::errc() && end == s.data() + s.size() && !s.empty();
-  if (!whole || quoted() || is_padded(s) || !std::isfinite(n)) {
+  const auto n = parse_whole<double>(s);
+  if (!n || quoted() || is_padded(s) || !std::isfinite(*n)) {
     error(is_scalar() ? "a number is expected, not \"" + s + "\"" : "a number is expected",
-          whole && quoted() ? "write it without quotes" : "");
+          n && quoted() ? "write it without quotes" : "");
     return {};
   }
   return n;
@@ -259,6 +250,11 @@ std::optional<Value> Value::get(std::string_view key) const {
     }
   }
   return {};
+}
+
+std::string Value::text_at(std::string_view key) const {
+  const auto v = get(key);
+  return v ? v->text() : std::string();
 }
 
 }  // namespace sluice::config

@@ -10,6 +10,7 @@
 #ifndef SLUICE_CONFIG_YAML_H_
 #define SLUICE_CONFIG_YAML_H_
 
+#include <charconv>
 #include <functional>
 #include <map>
 #include <optional>
@@ -34,6 +35,15 @@ struct Source {
 };
 
 Where place(const Source& source, const YAML::Mark& mark);
+
+// The number that the text is, all of it: std::from_chars, which takes a base too.
+template <typename T, typename... Format>
+std::optional<T> parse_whole(std::string_view text, Format... format) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, code] = std::from_chars(text.data(), end, value, format...);
+  return code == std::errc() && stop == end ? std::optional(value) : std::nullopt;
+}
 
 // What a null in place of a field's value means.
 enum class Null : uint8_t { refused, absent };
@@ -90,6 +100,7 @@ class Value {
               const std::set<std::string_view>& nullable) const;
   // The field of that name, if this is a map that has it and it is not null.
   std::optional<Value> get(std::string_view key) const;
+  std::string text_at(std::string_view key) const;  // of that field; "" if there is none
 
  private:
   void unknown_field(const Where& at, const std::string& key, const Handlers& handlers,
