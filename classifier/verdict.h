@@ -2,7 +2,7 @@
 // What can become of a frame: the five fates, and the registry of drop reasons.
 //
 // The names of the reasons are a contract: they appear verbatim in counters, logs, metrics and
-// `explain`, and are never renamed or reused.  kNone means "not dropped (yet)".
+// `explain`, and are never renamed or reused.  `none` means "not dropped (yet)".
 #ifndef SLUICE_CLASSIFIER_VERDICT_H_
 #define SLUICE_CLASSIFIER_VERDICT_H_
 

@@ -16,6 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kNoMemory = "needs more memory than there is";
+
 class Loader {
  public:
   Loader(Loaded& out, const LoadOptions& options)
@@ -87,7 +89,7 @@ class Loader {
         resource_text(*text, path == "-" ? "<stdin>" : path);
       }
     } catch (const std::bad_alloc&) {  // what runs already must run on
-      complaint = "needs more memory than there is";
+      complaint = kNoMemory;
     }
     if (!complaint.empty()) {
       complain({path, complaint}, at);
@@ -123,14 +125,19 @@ class Loader {
 Loaded load(const std::string& settings_file, const LoadOptions& options) {
   Loaded out;
   Loader loader(out, options);
+  std::vector<Where> at;
   std::string complaint;
-  const auto text = read_whole(settings_file, complaint);
-  if (!text) {
+  try {
+    if (const auto text = read_whole(settings_file, complaint)) {
+      loader.settings_text(*text, settings_file, at);
+    }
+  } catch (const std::bad_alloc&) {
+    complaint = kNoMemory;
+  }
+  if (!complaint.empty()) {
     out.findings.error({out.model.add_file(settings_file), 0, 0}, complaint);
     return out;
   }
-  std::vector<Where> at;
-  loader.settings_text(*text, settings_file, at);
   const fs::path base = fs::path(settings_file).parent_path();
   for (size_t i = 0; i < at.size(); ++i) {
     loader.path((base / out.model.settings.resources[i]).string(), at[i]);

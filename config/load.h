@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text to Model: reads sluice.yaml and resource files (YAML, JSON, multi-document, v1 List).
 //
-// The only place that includes yaml-cpp and the only place that catches.  Every file is opened
-// once and read whole (at most 64 MiB); a file whose size or mtime changes while it is read is
-// refused.  All findings are collected, none stops the reading of other objects.  Unknown kinds
-// are listed as notes, unknown fields are warnings with the nearest known field (errors under
-// `strict`); in sluice.yaml an unknown key is an error.  Duplicate keys, alias bombs (more than
-// 10 000 nodes expanded), nesting over 32 and the same object twice are errors.
-// Safe to call from any thread; no state is kept between calls.
+// Every file is opened once and read whole (at most 64 MiB); a file whose size or mtime changes
+// while it is read is refused, and so is one that needs more memory than there is.  All
+// findings are collected, none stops the reading of other objects.  Unknown kinds are notes, or
+// warnings if they could decide a verdict; unknown fields are warnings with the nearest known
+// field (errors under `strict`); in sluice.yaml an unknown key is an error.  Duplicate keys,
+// alias bombs (10 000 nodes more than are written), nesting over 32 and the same object twice
+// are errors. Safe to call from any thread; no state is kept between calls.
 #ifndef SLUICE_CONFIG_LOAD_H_
 #define SLUICE_CONFIG_LOAD_H_
 

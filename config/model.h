@@ -38,7 +38,8 @@ struct Text {  // a string that is parsed later, and its place
 using Labels = std::map<std::string, std::string>;
 
 struct Meta {
-  std::string kind;  // as written: "NetworkPolicy", "Pod", ...
+  std::string
+      kind;  // "NetworkPolicy", "Pod", ...; what an old name stands for, see old_names.h
   std::string namespace_name;
   std::string name;
   Labels labels;

@@ -56,10 +56,10 @@ class Value {
   const Where& where() const { return where_; }
   const std::string& path() const { return path_; }
   void error(const std::string& message, const std::string& hint = {}) const {
-    source_->findings->error(where_, path_ + ": " + message, hint);
+    source_->findings->error(where_, prefix() + message, hint);
   }
   void warning(const std::string& message, const std::string& hint = {}) const {
-    source_->findings->warning(where_, path_ + ": " + message, hint);
+    source_->findings->warning(where_, prefix() + message, hint);
   }
   const Source& source() const { return *source_; }
   // The same, called `path` in complaints.
@@ -103,6 +103,7 @@ class Value {
   std::string text_at(std::string_view key) const;  // of that field; "" if there is none
 
  private:
+  std::string prefix() const { return path_.empty() ? "" : path_ + ": "; }
   void unknown_field(const Where& at, const std::string& key, const Handlers& handlers,
                      const std::set<std::string_view>& ignored) const;
 

@@ -115,7 +115,7 @@ const Row kRefused[] = {
      "characters"},
     {"Nothing", "", " error: is empty | hint: half-written? else remove the file"},
     {"Blanks", " \n\n \t\n", " error: is empty | hint: half-written? else remove the file"},
-    {"Word", "networkpolicy\n", "1:1: error: : not a resource: apiVersion and kind are needed"},
+    {"Word", "networkpolicy\n", "1:1: error: not a resource: apiVersion and kind are needed"},
 };
 INSTANTIATE_TEST_SUITE_P(Documents, Refused, testing::ValuesIn(kRefused),
                          [](const auto& row) { return std::string(row.param.what); });

@@ -149,7 +149,7 @@ const Row kSaid[] = {
      {"t.yaml:1:1: error: NetworkPolicy: apiVersion networking.k8s.io/v1beta1 of NetworkPolicy "
       "is "
       "not read | hint: apiVersion: networking.k8s.io/v1"}},
-    {"kind: Pod\n", {"t.yaml:1:1: error: : not a resource: apiVersion and kind are needed"}},
+    {"kind: Pod\n", {"t.yaml:1:1: error: not a resource: apiVersion and kind are needed"}},
     {"apiVersion: v1\nkind: Pod\n", {"t.yaml:1:1: error: Pod: metadata.name is missing"}},
     {object("v1", "Namespace", "12"),
      {"t.yaml:1:1: error: Namespace: metadata.name is missing",
