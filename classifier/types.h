@@ -58,6 +58,7 @@ struct Prefix {
   // Clears the host bits of `address`.
   static Prefix of(Address address, unsigned length);
   bool is_v4() const { return base.is_v4() && length >= 96; }
+  // An IPv6 prefix contains no IPv4 address.
   bool contains(const Address& a) const;
   Address last() const;  // the highest address inside
   // Length as people write it: 0..32 for IPv4, 0..128 for IPv6.

@@ -172,7 +172,7 @@ TEST(Spoofing, IsRefusedUnlessTheConfigurationSaysAny) {
 
 TEST(Spoofing, AllowsWhatTheEndpointLists) {
   for (const std::string& asks :
-       {spoofer(), spoofing_pod("[\"10.9.0.0/16\", \"172.16.0.1\"]")}) {
+       {spoofer(), spoofing_pod("[\"10.9.0.0/16\", \"172.16.0.1\", \"::/0\"]")}) {
     const World world(asks + kAny);
     const auto from = [&](const char* src) { return world.explain(src, kInternet, "tcp/80"); };
     EXPECT_FALSE(from("10.0.0.9").contains("error"));
@@ -272,7 +272,7 @@ TEST(TunnelsOfWorkloads, AreAllowedOneByOne) {
 TEST(ExternalNodes, MaySendIpipForWhatIsNobodyElses) {
   const World world(
       felix("{defaultEndpointToHostAction: Accept, externalNodesList: "
-            "[172.16.0.0/24, 172.17.0.1]}"));
+            "[172.16.0.0/24, 172.17.0.1, \"::/0\"]}"));
   const RouteTable& routes = *world.built().generation->routes;
   const auto peer = [&](const char* address) {
     return may_tunnel_to_us(routes, parse_address(address)->v4());
