@@ -179,6 +179,14 @@ std::string rule_text(const ChainLine& line) {
   return m.text;
 }
 
+std::vector<std::string> notes_of(const config::Labels& annotations) {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : annotations) {
+    out.push_back(key + "=" + value);
+  }
+  return out;
+}
+
 class Writer {
  public:
   Writer(const CompiledPolicy& policy, const RuleNames& names, const ChainCounters& counters)
@@ -315,7 +323,8 @@ class Writer {
     }
     for (size_t i = 0; i < rules.size(); ++i) {
       add_rule(rules[i], log_key(rules[i].action, n, static_cast<int>(i)),
-               i == 0 ? std::vector{title} : std::vector<std::string>{});
+               i == 0 ? std::vector{title} : std::vector<std::string>{},
+               notes_of(n.annotations[i]));
     }
     auto& lines = out_.back().lines;
     while (!lines.empty() && lines.back().target == "RETURN") {
@@ -323,7 +332,10 @@ class Writer {
     }
   }
 
-  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments) {
+  // `notes` are comments on every line, `comments` on the first, before them.
+  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments,
+                const std::vector<std::string>& notes) {
+    comments.insert(comments.end(), notes.begin(), notes.end());
     const std::string match = match_text(rule, *policy_.rules);
     const Count n = count(rule.counter);
     const auto counted = [&](ChainLine& l) {
@@ -343,7 +355,8 @@ class Writer {
                                                            : "0x40000";
     const std::string both = mark + "/" + mark;
     counted(line(match, "MARK", "--set-mark " + both, std::move(comments)));
-    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN"));
+    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN", "",
+                 notes));
   }
 
   // Hashes and references, when all is written.

@@ -248,6 +248,7 @@ class Compiler {
     ListName& kept = out_.lists.emplace_back(name);
     for (const config::Rule& rule : rules) {
       kept.rules.push_back(rule.where);
+      kept.annotations.push_back(rule.annotations);
     }
     return static_cast<ListId>(set_.lists.size() - 1);
   }

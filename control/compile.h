@@ -33,7 +33,8 @@ struct ListName {
   std::string tier;  // __PROFILE__ for profiles
   Direction direction = Direction::ingress;
   config::Where where;
-  std::vector<config::Where> rules = {};  // where each rule is written
+  std::vector<config::Where> rules = {};         // where each rule is written
+  std::vector<config::Labels> annotations = {};  // of each rule
 };
 
 // One local workload, as policy sees it.
