@@ -116,6 +116,21 @@ TEST(Felix, WhatCannotBeMeantIsRefusedAndWhatIsNotAppliedWarnedOf) {
       {"nftablesFilterDenyAction: Drop", ""},
       {"vxlanPort: 4790", "warning"},
       {"vxlanPort: 4789", ""},
+      {"floatingIPs: Enabled", "warning"},
+      {"floatingIPs: Disabled", ""},
+      // The rest of semantics 1.9: known, and of no effect on verdicts here.
+      {"iptablesFilterAllowAction: Return, nftablesFilterAllowAction: Accept, "
+       "iptablesMangleAllowAction: Accept, ipipEnabled: true, natPortRange: \"1:2\", "
+       "natOutgoingAddress: 192.0.2.1, natOutgoingExclusions: IPPoolsAndHostIPs, "
+       "serviceLoopPrevention: Reject, logActionRateLimit: 10/second, "
+       "logActionRateLimitBurst: 5, iptablesMarkMask: 0xff000000",
+       ""},
+      {"kubeNodePortRanges: [\"30000:32767\"], bpfEnforceRPF: Strict, bpfConntrackTimeouts: "
+       "{tcpEstablished: 1h}, bpfMapSizeConntrack: 512000, bpfMapSizeIPSets: 1048576, "
+       "bpfMapSizeRoute: 262144, maxIpsetSize: 1048576, flowLogsFlushInterval: 300s, "
+       "prometheusMetricsEnabled: true, prometheusMetricsPort: 9091, programClusterRoutes: "
+       "Enabled",
+       ""},
       {"ipipEnabled: true, ipipMTU: 1440, chainInsertMode: Insert, logPrefix: x, "
        "bpfEnabled: false, logSeverityScreen: Info, reportingInterval: 0s",
        ""},
