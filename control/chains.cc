@@ -182,7 +182,10 @@ std::string rule_text(const ChainLine& line) {
 std::vector<std::string> notes_of(const config::Labels& annotations) {
   std::vector<std::string> out;
   for (const auto& [key, value] : annotations) {
-    out.push_back(key + "=" + value);
+    std::string note = key;
+    note += '=';
+    note += value;
+    out.push_back(std::move(note));
   }
   return out;
 }
