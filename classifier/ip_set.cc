@@ -18,7 +18,8 @@ Address next(Address a) {
 void add_ranges(const Prefix& member, std::vector<AddressSet::Range>& to) {
   const Address first_v4 = Address::of(Ip4{0});
   const Address last_v4 = Address::of(Ip4{UINT32_MAX});
-  if (member.is_v4() || first_v4 < member.base || member.last() < first_v4) {
+  const bool around = member.base < first_v4 && last_v4 <= member.last();
+  if (member.is_v4() || !around) {
     to.push_back({member.base, member.last()});
     return;
   }

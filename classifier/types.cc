@@ -70,6 +70,9 @@ Prefix Prefix::of(Address address, unsigned length) {
 }
 
 bool Prefix::contains(const Address& a) const {
+  if (a.is_v4() && !is_v4()) {
+    return false;  // among the IPv6 addresses, but not meant by "::/0"
+  }
   const Mask mask = mask_of(length);
   // ::/0 to ::/80 lie around the mapped IPv4 addresses; longer prefixes are of one family.
   return (a.hi & mask.hi) == base.hi && (a.lo & mask.lo) == base.lo &&

@@ -62,12 +62,17 @@ void read_policy(const Value& object, Meta meta, Model& model) {
 
 void read_profile(const Value& object, Meta meta, Model& model) {
   Profile p;
-  read_spec(object,
-            {
-                {"labelsToApply", [&](const Value& x) { p.labels_to_apply = x.labels(); }},
-                {"ingress", [&](const Value& x) { p.ingress = read_rules(x, true); }},
-                {"egress", [&](const Value& x) { p.egress = read_rules(x, false); }},
-            });
+  read_spec(object, {
+                        {"labelsToApply",
+                         [&](const Value& x) {
+                           p.labels_to_apply = x.labels();
+                           for (const auto& [key, value] : p.labels_to_apply) {
+                             check_label(x, key, value);
+                           }
+                         }},
+                        {"ingress", [&](const Value& x) { p.ingress = read_rules(x, true); }},
+                        {"egress", [&](const Value& x) { p.egress = read_rules(x, false); }},
+                    });
   p.meta = std::move(meta);
   model.profiles.push_back(std::move(p));
 }

@@ -75,7 +75,6 @@ const std::set<std::string_view> kIgnored = {
     "endpointStatusPathPrefix",
     "featureDetectOverride",
     "featureGates",
-    "floatingIPs",
     "flowLogsCollectorDebugTrace",
     "flowLogsFlushInterval",
     "flowLogsGoldmaneServer",
@@ -317,6 +316,12 @@ void read_felix_configuration(const Value& object, Meta meta, Model& model) {
            }},
           {"iptablesFilterDenyAction", read_deny_action},
           {"nftablesFilterDenyAction", read_deny_action},
+          {"floatingIPs",
+           [&](const Value& x) {
+             if (const auto i = word_of<2>(x, {"Disabled", "Enabled"}); i && *i == 1) {
+               x.warning("is not applied yet: pods have no addresses but their own");
+             }
+           }},
           {"vxlanPort",
            [&](const Value& x) {
              constexpr uint64_t kVxlan = 4789;

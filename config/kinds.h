@@ -45,6 +45,8 @@ void read_tier(const Value& object, Meta meta, Model& model);
 void read_cluster_policy(const Value& object, Meta meta, Model& model);
 // kubernetes_policy.cc
 LabelSelector read_label_selector(const Value& v);
+// Complains where the API server would: of a key that is none, or a value.
+void check_label(const Value& v, const std::string& key, const std::string& value);
 void read_kubernetes_policy(const Value& object, Meta meta, Model& model);
 // workloads.cc
 void read_workload_endpoint(const Value& object, Meta meta, Model& model);

@@ -28,16 +28,6 @@ bool is_label_key(std::string_view s) {
          is_label_word(s.substr(slash + 1));
 }
 
-// Keys and values become part of a selector: they must be what the API server lets through.
-void check_label(const Value& v, const std::string& key, const std::string& value) {
-  if (!is_label_key(key)) {
-    v.error("\"" + key + "\" is no label's key");
-  }
-  if (!value.empty() && !is_label_word(value)) {
-    v.error("\"" + value + "\" is no label's value");
-  }
-}
-
 LabelRequirement read_requirement(const Value& v) {
   using Operator = LabelRequirement::Operator;
   LabelRequirement r;
@@ -67,6 +57,16 @@ LabelRequirement read_requirement(const Value& v) {
 }
 
 }  // namespace
+
+// Keys and values become part of a selector: they must be what the API server lets through.
+void check_label(const Value& v, const std::string& key, const std::string& value) {
+  if (!is_label_key(key)) {
+    v.error("\"" + key + "\" is no label's key");
+  }
+  if (!value.empty() && !is_label_word(value)) {
+    v.error("\"" + value + "\" is no label's value");
+  }
+}
 
 LabelSelector read_label_selector(const Value& v) {
   LabelSelector s;

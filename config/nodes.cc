@@ -19,13 +19,47 @@ void read_deleted(const Value& v, bool& to) {
   }
 }
 
+// How long the prefixes of a pool's blocks may be depends on its family.
+void check_block_size(const Value& v, const Prefix& cidr) {
+  if (cidr.is_v4()) {
+    v.integer(20, 32);
+  } else {
+    v.integer(116, 128);
+  }
+}
+
+bool overlaps(const Prefix& a, const Prefix& b) {
+  return a.contains(b.base) || b.contains(a.base);
+}
+
+void check_pool(const Value& object, const IpPool& p) {
+  if (p.ipip != EncapMode::never && p.vxlan != EncapMode::never) {
+    object.error("ipipMode and vxlanMode exclude each other");
+  }
+  if (p.ipip != EncapMode::never && !p.cidr.is_v4()) {
+    object.error("ipipMode is for IPv4 only");
+  }
+  if (overlaps(p.cidr, *parse_prefix("169.254.0.0/16")) ||
+      overlaps(p.cidr, *parse_prefix("fe80::/10"))) {
+    object.error("spec.cidr overlaps link-local addresses");
+  }
+}
+
 }  // namespace
 
 void read_pool(const Value& object, Meta meta, Model& model) {
   IpPool p;
   std::optional<Prefix> cidr;
+  std::optional<Value> block_size;
   read_spec(object,
             {
+                {"allowedUses",
+                 [](const Value& x) {
+                   for (const Value& use : x.list()) {
+                     use.one_of({"Workload", "Tunnel", "LoadBalancer"});
+                   }
+                 }},
+                {"blockSize", [&](const Value& x) { block_size = x; }},
                 {"cidr", [&](const Value& x) { cidr = read_cidr(x); }},
                 {"ipipMode", [&](const Value& x) { p.ipip = read_encap(x); }},
                 {"vxlanMode", [&](const Value& x) { p.vxlan = read_encap(x); }},
@@ -39,16 +73,16 @@ void read_pool(const Value& object, Meta meta, Model& model) {
                  }},
                 {"disabled", [](const Value& x) { x.boolean(); }},
             },
-            {"blockSize", "nodeSelector", "namespaceSelector", "allowedUses",
-             "disableBGPExport", "assignmentMode"});
+            {"nodeSelector", "namespaceSelector", "disableBGPExport", "assignmentMode"});
   if (!cidr) {
     object.error("spec.cidr is missing or wrong");
     return;
   }
   p.cidr = *cidr;
-  if (p.ipip != EncapMode::never && p.vxlan != EncapMode::never) {
-    object.error("ipipMode and vxlanMode exclude each other");
+  if (block_size) {
+    check_block_size(*block_size, p.cidr);
   }
+  check_pool(object, p);
   p.meta = std::move(meta);
   model.ip_pools.push_back(std::move(p));
 }

@@ -118,6 +118,11 @@ void read_pod(const Value& object, Meta meta, Model& model) {
   if (const auto metadata = object.get("metadata")) {
     p.deleting = metadata->get("deletionTimestamp").has_value();
   }
+  for (const auto& [key, value] : meta.annotations) {
+    if (key.starts_with("qos.projectcalico.org/")) {
+      object.warning(key + " is not applied");
+    }
+  }
   if (const auto spec = object.get("spec")) {
     read_pod_spec(*spec, p);
   }

@@ -87,7 +87,24 @@ struct Match {
   void add(const std::string& words) { text += (text.empty() ? "" : " ") + words; }
 };
 
-void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules) {
+// As Calico names the ipset of a selector, so that equal ones look equal (4.5).  The sets of
+// services and of named ports have our own numbers, and their sizes.
+std::string set_name(const CompiledPolicy& policy, SetId id, bool ports) {
+  constexpr size_t kMaxSetName = 31;
+  if (!ports && !policy.set_selectors[id].empty()) {
+    std::string name = "cali40s:";
+    name += sha224_base64url("s:" + policy.set_selectors[id]);
+    return name.substr(0, kMaxSetName);
+  }
+  const size_t size = ports ? policy.rules->port_sets[id].members().size()
+                            : policy.rules->address_sets[id].ranges().size();
+  std::string name = ports ? "cali40n:" : "cali40v:";
+  name += std::to_string(id);
+  name += "[" + std::to_string(size) + "]";
+  return name;
+}
+
+void add_side(Match& m, const RuleSide& side, bool source, const CompiledPolicy& policy) {
   const std::string end = source ? "source" : "destination";
   const std::string way = source ? "src" : "dst";
   if (!side.nets.empty()) {
@@ -98,12 +115,11 @@ void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules)
   }
   const auto add_sets = [&](const std::vector<SetId>& sets, const char* no, bool ports) {
     for (const SetId id : sets) {
-      const size_t size =
-          ports ? rules.port_sets[id].members().size() : rules.address_sets[id].ranges().size();
       std::string match = "-m set ";
       match += no;
-      match += ports ? "--match-set cali40n:" : "--match-set cali40s:";
-      match += std::to_string(id) + "[" + std::to_string(size) + "] ";
+      match += "--match-set ";
+      match += set_name(policy, id, ports);
+      match += ' ';
       match += way;
       if (ports) {
         match += ',';
@@ -142,13 +158,13 @@ std::string icmp_text(const IcmpMatch& m, bool no) {
          (m.any_code ? "" : "/" + std::to_string(m.code));
 }
 
-std::string match_text(const Rule& rule, const RuleSet& rules) {
+std::string match_text(const Rule& rule, const CompiledPolicy& policy) {
   Match m;
   if (rule.protocol) {
     m.add("-p " + protocol_text(*rule.protocol));
   }
-  add_side(m, rule.source, true, rules);
-  add_side(m, rule.destination, false, rules);
+  add_side(m, rule.source, true, policy);
+  add_side(m, rule.destination, false, policy);
   if (rule.icmp) {
     m.add(icmp_text(*rule.icmp, false));
   }
@@ -177,6 +193,17 @@ std::string rule_text(const ChainLine& line) {
     m.add(line.argument);
   }
   return m.text;
+}
+
+std::vector<std::string> notes_of(const config::Labels& annotations) {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : annotations) {
+    std::string note = key;
+    note += '=';
+    note += value;
+    out.push_back(std::move(note));
+  }
+  return out;
 }
 
 class Writer {
@@ -315,7 +342,8 @@ class Writer {
     }
     for (size_t i = 0; i < rules.size(); ++i) {
       add_rule(rules[i], log_key(rules[i].action, n, static_cast<int>(i)),
-               i == 0 ? std::vector{title} : std::vector<std::string>{});
+               i == 0 ? std::vector{title} : std::vector<std::string>{},
+               notes_of(n.annotations[i]));
     }
     auto& lines = out_.back().lines;
     while (!lines.empty() && lines.back().target == "RETURN") {
@@ -323,8 +351,11 @@ class Writer {
     }
   }
 
-  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments) {
-    const std::string match = match_text(rule, *policy_.rules);
+  // `notes` are comments on every line, `comments` on the first, before them.
+  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments,
+                const std::vector<std::string>& notes) {
+    comments.insert(comments.end(), notes.begin(), notes.end());
+    const std::string match = match_text(rule, policy_);
     const Count n = count(rule.counter);
     const auto counted = [&](ChainLine& l) {
       l.packets = n.packets;
@@ -343,7 +374,8 @@ class Writer {
                                                            : "0x40000";
     const std::string both = mark + "/" + mark;
     counted(line(match, "MARK", "--set-mark " + both, std::move(comments)));
-    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN"));
+    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN", "",
+                 notes));
   }
 
   // Hashes and references, when all is written.

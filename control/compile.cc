@@ -142,6 +142,7 @@ class Compiler {
               });
     check_the_rest();
     out_.policies = used_.size();
+    out_.set_selectors = rules_.set_selectors();
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
     if (counters_.full()) {
       findings_.warning({}, "more rules than counters: some are enforced but not counted");
@@ -248,6 +249,7 @@ class Compiler {
     ListName& kept = out_.lists.emplace_back(name);
     for (const config::Rule& rule : rules) {
       kept.rules.push_back(rule.where);
+      kept.annotations.push_back(rule.annotations);
     }
     return static_cast<ListId>(set_.lists.size() - 1);
   }

@@ -33,7 +33,8 @@ struct ListName {
   std::string tier;  // __PROFILE__ for profiles
   Direction direction = Direction::ingress;
   config::Where where;
-  std::vector<config::Where> rules = {};  // where each rule is written
+  std::vector<config::Where> rules = {};         // where each rule is written
+  std::vector<config::Labels> annotations = {};  // of each rule
 };
 
 // One local workload, as policy sees it.
@@ -60,8 +61,9 @@ struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
   std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
-  std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name
-  size_t policies = 0;                   // policies that select a local endpoint
+  std::vector<std::string> set_selectors;  // by SetId of addresses: canonical, "" for a service
+  std::vector<LocalEndpoint> endpoints;    // of settings.node, sorted by interface name
+  size_t policies = 0;                     // policies that select a local endpoint
 };
 
 // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.

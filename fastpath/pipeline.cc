@@ -341,11 +341,12 @@ DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p, Origin o
   if (way.reason != DropReason::none) {
     return way.reason;
   }
-  // What the host opened to a pod was never judged: it has no destination.
+  // What the host sends to a pod is never judged: it has no destination, nor has its answer.
   const bool exempt = side == kReply && c.destination == kNoEndpoint;
+  const bool from_host = origin.port == kHostPort;
   const EndpointId source = side == kOriginal ? c.source : c.destination;
   const EndpointId destination = side == kOriginal ? c.destination : c.source;
-  moved = way.destination != destination || (way.source != source && !exempt);
+  moved = (way.destination != destination && !from_host) || (way.source != source && !exempt);
   if (moved) {
     return DropReason::none;
   }

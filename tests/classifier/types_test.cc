@@ -78,6 +78,15 @@ TEST(Prefix, ContainsFromItsBaseToItsLast) {
   }
 }
 
+TEST(Prefix, OfIpv6HoldsNoIpv4Address) {
+  const Address v4 = *parse_address("10.0.0.1");
+  for (const char* text : {"::/0", "::/64", "::/80", "::fffe:0:0/95"}) {
+    const Prefix p = *parse_prefix(text);
+    EXPECT_FALSE(p.contains(v4)) << text;
+    EXPECT_TRUE(p.contains(p.base)) << text;
+  }
+}
+
 TEST(Mac, ParsesSixPairsOfHex) {
   EXPECT_EQ(to_string(*parse_mac("02:00:Aa:00:00:1f")), "02:00:aa:00:00:1f");
   for (const char* text : {"", "02:00:00:00:00", "02-00-00-00-00-11", "02:00:00:00:00:1g",

@@ -128,6 +128,14 @@ TEST_P(Said, AtItsPlace) {
 
 const std::string kCalico = "projectcalico.org/v3";
 
+std::string pool(const std::string& cidr_and_more) {
+  return object(kCalico, "IPPool", "a", "spec: {cidr: " + cidr_and_more + "}");
+}
+std::string bad_block(const char* at, const char* range, const char* written) {
+  return std::string("t.yaml:") + at + ": error: IPPool.spec.blockSize: a whole number from " +
+         range + " is expected, not \"" + written + "\"";
+}
+
 const Row kSaid[] = {
     {object("v1", "ConfigMap", "a", "data: {a: b}") + object("v1", "ConfigMap", "b"),
      {"t.yaml:1:1: note: ConfigMap (v1): 2 objects not read"}},
@@ -192,6 +200,42 @@ const Row kSaid[] = {
       "own address"}},
     {object(kCalico, "IPPool", "a", "spec: {cidr: 10.0.0.0/8, disabled: yes}"),
      {"t.yaml:4:36: error: IPPool.spec.disabled: true or false is expected"}},
+    {object(kCalico, "Profile", "a",
+            "spec: {labelsToApply: {pcns.kubernetes.io/metadata.name: shop, b: ''}}"),
+     {}},
+    {object(kCalico, "Profile", "a", "spec: {labelsToApply: {a b: c}}"),
+     {"t.yaml:4:23: error: Profile.spec.labelsToApply: \"a b\" is no label's key"}},
+    {object(kCalico, "Profile", "a", "spec: {labelsToApply: {a: b c}}"),
+     {"t.yaml:4:23: error: Profile.spec.labelsToApply: \"b c\" is no label's value"}},
+    {pool("10.0.0.0/8, blockSize: 20"), {}},
+    {pool("10.0.0.0/8, blockSize: 32"), {}},
+    {pool("10.0.0.0/8, blockSize: 19"), {bad_block("4:37", "20 to 32", "19")}},
+    {pool("10.0.0.0/8, blockSize: 33"), {bad_block("4:37", "20 to 32", "33")}},
+    {pool("\"fd00::/48\", blockSize: 116"), {}},
+    {pool("\"fd00::/48\", blockSize: 128"), {}},
+    {pool("\"fd00::/48\", blockSize: 26"), {bad_block("4:38", "116 to 128", "26")}},
+    {pool("\"fd00::/48\", blockSize: 129"), {bad_block("4:38", "116 to 128", "129")}},
+    {pool("10.0.0.0/8, allowedUses: [Workload, Tunnel, LoadBalancer]"), {}},
+    {pool("10.0.0.0/8, allowedUses: []"), {}},
+    {pool("10.0.0.0/8, allowedUses: [Pods]"),
+     {"t.yaml:4:40: error: IPPool.spec.allowedUses[0]: \"Pods\" is not one of: Workload, "
+      "Tunnel, LoadBalancer"}},
+    {pool("10.0.0.0/8, ipipMode: '', vxlanMode: Always, nodeSelector: all(), "
+          "namespaceSelector: has(a), disableBGPExport: true, assignmentMode: Manual"),
+     {}},
+    {pool("\"fd00::/48\", ipipMode: CrossSubnet"),
+     {"t.yaml:1:1: error: IPPool: ipipMode is for IPv4 only"}},
+    {pool("\"fd00::/48\", ipipMode: Never, vxlanMode: Always"), {}},
+    {pool("169.254.1.0/24"),
+     {"t.yaml:1:1: error: IPPool: spec.cidr overlaps link-local "
+      "addresses"}},
+    {pool("169.0.0.0/8"),
+     {"t.yaml:1:1: error: IPPool: spec.cidr overlaps link-local "
+      "addresses"}},
+    {pool("\"fe80::/64\""),
+     {"t.yaml:1:1: error: IPPool: spec.cidr overlaps link-local "
+      "addresses"}},
+    {pool("169.255.0.0/16"), {}},
     {object(kCalico, "WorkloadEndpoint", "a", "spec: {ipNetworks: [10.0.0.0/24]}"),
      {"t.yaml:4:20: error: WorkloadEndpoint.spec.ipNetworks: 10.0.0.0/24 is not one address | "
       "hint: write it as 10.0.0.1/32"}},

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/control/policy_world.h"
+
 namespace sluice::control {
 namespace {
 
@@ -85,6 +87,125 @@ TEST(Chains, WritesTheRulesThatThoseHashesStandFor) {
   EXPECT_EQ(forward[5], "rnKNH2WxGcRQcIlD");
   EXPECT_EQ(hashes("cali-from-wl-dispatch"), std::vector<std::string>{"zTj6P0TIgYvgz-md"});
   EXPECT_EQ(hashes("cali-to-wl-dispatch"), std::vector<std::string>{"7KNphB1nNHw80nIO"});
+}
+
+// The chain as text, a line each: target, match, argument, comments.
+std::string listing(const testing::World& world, const std::string& name) {
+  for (const Chain& chain : make_chains(world.built().policy, world.names(), {})) {
+    if (chain.name != name) {
+      continue;
+    }
+    std::string out;
+    for (const ChainLine& l : chain.lines) {
+      std::string line = l.target;
+      for (const std::string& part : {l.match, l.argument}) {
+        line += part.empty() ? "" : " " + part;
+      }
+      for (const std::string& comment : l.comments) {
+        line += " /* " + comment + " */";
+      }
+      out += line + "\n";
+    }
+    return out;
+  }
+  return "no such chain";
+}
+
+TEST(Chains, OfAnEndpointHaveCalicosShape) {
+  const testing::World world(
+      testing::knp("api",
+                   "{podSelector: {matchLabels: {app: db}}, policyTypes: "
+                   "[Ingress, Egress], ingress: [{}]}") +
+      testing::gnp("g", "{tier: t, selector: \"app == 'db'\", egress: [{action: Pass}]}") +
+      testing::tier("t", "{order: 1, defaultAction: Pass}"));
+  const std::string veth = world.endpoint("q").interface_name;
+  EXPECT_EQ(listing(world, chain_name("cali-fw-", veth)),
+            "ACCEPT -m conntrack --ctstate RELATED,ESTABLISHED\n"
+            "DROP -m conntrack --ctstate INVALID\n"
+            "MARK --set-mark 0/0x30000\n"
+            "DROP -p udp -m multiport --destination-ports 4789 /* Drop VXLAN encapped packets "
+            "originating in workloads */\n"
+            "DROP -p 4 /* Drop IPinIP encapped packets originating in workloads */\n"
+            "MARK --set-mark 0/0x20000 /* Start of tier t */\n"
+            "cali-po-gnp/g -m mark --mark 0/0x20000\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if policy accepted */\n"
+            "MARK --set-mark 0/0x20000 /* Start of tier default */\n"
+            "cali-po-knp/ns1/api -m mark --mark 0/0x20000\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if policy accepted */\n"
+            "DROP -m mark --mark 0/0x20000 /* End of tier default. Drop if no policies passed "
+            "packet */\n"
+            "cali-pro-kns.ns1\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if profile accepted */\n"
+            "cali-pro-ksa.ns1.default\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if profile accepted */\n"
+            "DROP /* Drop if no profiles matched */\n");
+  // No tier that has only the other direction, and tunnels are of no concern towards a pod.
+  EXPECT_EQ(listing(world, chain_name("cali-tw-", veth)),
+            "ACCEPT -m conntrack --ctstate RELATED,ESTABLISHED\n"
+            "DROP -m conntrack --ctstate INVALID\n"
+            "MARK --set-mark 0/0x30000\n"
+            "MARK --set-mark 0/0x20000 /* Start of tier default */\n"
+            "cali-pi-knp/ns1/api -m mark --mark 0/0x20000\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if policy accepted */\n"
+            "DROP -m mark --mark 0/0x20000 /* End of tier default. Drop if no policies passed "
+            "packet */\n"
+            "cali-pri-kns.ns1\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if profile accepted */\n"
+            "cali-pri-ksa.ns1.default\n"
+            "RETURN -m mark --mark 0x10000/0x10000 /* Return if profile accepted */\n"
+            "DROP /* Drop if no profiles matched */\n");
+  EXPECT_EQ(listing(world, "cali-po-knp/ns1/api"),
+            " /* KubernetesNetworkPolicy ns1/api egress */\n")
+      << "an empty policy is its comment";
+  EXPECT_EQ(listing(world, "cali-pri-kns.ns1"),
+            "MARK --set-mark 0x10000/0x10000 /* Profile kns.ns1 ingress */\n");
+}
+
+TEST(Chains, OfAPolicyMarkEachRuleAndDecide) {
+  const testing::World world(testing::gnp(
+      "g",
+      "{ingress: [{action: Log, protocol: TCP}, {action: Deny, protocol: UDP, metadata: "
+      "{annotations: {why: so, by: \"me!\"}}}, {action: Pass, ipVersion: 4}, {action: "
+      "Allow}]}"));
+  EXPECT_EQ(
+      listing(world, "cali-pi-gnp/g"),
+      "LOG -p tcp --log-prefix \"calico-packet: \" --log-level 5 /* GlobalNetworkPolicy g "
+      "ingress */\n"
+      "MARK -p udp --set-mark 0x40000/0x40000 /* by=me! */ /* why=so */\n"
+      "DROP -m mark --mark 0x40000/0x40000 /* by=me! */ /* why=so */\n"
+      "MARK --set-mark 0x20000/0x20000\n"
+      "RETURN -m mark --mark 0x20000/0x20000\n"
+      "MARK --set-mark 0x10000/0x10000\n")
+      << "annotations are on every line of their rule, and no RETURN ends a chain";
+}
+
+// The name that Calico gives all() is known (4.5); a policy's own namespace comes first.
+TEST(Chains, NameTheSetsOfSelectorsAsCalicoDoes) {
+  const testing::World world(
+      testing::gnp("g", "{egress: [{action: Allow, destination: {selector: all()}}]}") +
+      testing::np("n",
+                  "{ingress: [{action: Allow, source: {selector: \"app == 'db'\", "
+                  "notSelector: all()}}]}"));
+  EXPECT_EQ(listing(world, "cali-po-gnp/g"),
+            "MARK -m set --match-set cali40s:5y5I3VdRZfDU01O--xXAPx2 dst --set-mark "
+            "0x10000/0x10000 /* GlobalNetworkPolicy g egress */\n");
+  const std::string id =
+      Selector::parse("projectcalico.org/namespace == 'ns1' && app == 'db'")->id();
+  EXPECT_EQ(listing(world, "cali-pi-np/ns1/n"),
+            "MARK -m set --match-set " + ("cali40" + id).substr(0, 31) +
+                " src -m set ! --match-set cali40s:5y5I3VdRZfDU01O--xXAPx2 src --set-mark "
+                "0x10000/0x10000 /* NetworkPolicy ns1/n ingress */\n");
+}
+
+TEST(Chains, NameAClusterPolicysRules) {
+  const testing::World world(testing::document(
+      "policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "c", "",
+      "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{name: why, action: "
+      "Deny, from: [{namespaces: {}}]}]}"));
+  const std::string text = listing(world, "cali-pi-kcnp/c");
+  EXPECT_NE(text.find("/* KubernetesClusterNetworkPolicy c ingress */ /* name=why */\n"),
+            std::string::npos)
+      << text;
 }
 
 }  // namespace

@@ -147,6 +147,7 @@ TEST(ClusterPolicy, PeersArePodsNamespacesAndNetworks) {
       {"{networks: [\"::/0\"]}", "203.0.113.9", false},
       {"{networks: [\"::/0\", 10.0.0.0/8]}", "203.0.113.9", false},
       {"{networks: [\"::/0\", 0.0.0.0/0]}", "203.0.113.9", true},
+      {"{networks: [\"::/0\", 10.0.0.0/24]}", "203.0.113.9", false},
       {"{networks: [10.0.0.0/24]}", "ns2/r", true},
       {"{namespaces: {matchLabels: {team: blue}}}, {networks: [192.0.2.0/24]}", "ns2/r", true},
       {"{namespaces: {matchLabels: {team: blue}}}, {networks: [192.0.2.0/24]}", "192.0.2.1",

@@ -111,6 +111,21 @@ TEST(Felix, WhatCannotBeMeantIsRefusedAndWhatIsNotAppliedWarnedOf) {
       {"nftablesFilterDenyAction: Drop", ""},
       {"vxlanPort: 4790", "warning"},
       {"vxlanPort: 4789", ""},
+      {"floatingIPs: Enabled", "warning"},
+      {"floatingIPs: Disabled", ""},
+      // The rest of semantics 1.9: known, and of no effect on verdicts here.
+      {"iptablesFilterAllowAction: Return, nftablesFilterAllowAction: Accept, "
+       "iptablesMangleAllowAction: Accept, ipipEnabled: true, natPortRange: \"1:2\", "
+       "natOutgoingAddress: 192.0.2.1, natOutgoingExclusions: IPPoolsAndHostIPs, "
+       "serviceLoopPrevention: Reject, logActionRateLimit: 10/second, "
+       "logActionRateLimitBurst: 5, iptablesMarkMask: 0xff000000",
+       ""},
+      {"kubeNodePortRanges: [\"30000:32767\"], bpfEnforceRPF: Strict, bpfConntrackTimeouts: "
+       "{tcpEstablished: 1h}, bpfMapSizeConntrack: 512000, bpfMapSizeIPSets: 1048576, "
+       "bpfMapSizeRoute: 262144, maxIpsetSize: 1048576, flowLogsFlushInterval: 300s, "
+       "prometheusMetricsEnabled: true, prometheusMetricsPort: 9091, programClusterRoutes: "
+       "Enabled",
+       ""},
       {"ipipEnabled: true, ipipMTU: 1440, chainInsertMode: Insert, logPrefix: x, "
        "bpfEnabled: false, logSeverityScreen: Info, reportingInterval: 0s",
        ""},
@@ -167,7 +182,7 @@ TEST(Spoofing, IsRefusedUnlessTheConfigurationSaysAny) {
 
 TEST(Spoofing, AllowsWhatTheEndpointLists) {
   for (const std::string& asks :
-       {spoofer(), spoofing_pod("[\"10.9.0.0/16\", \"172.16.0.1\"]")}) {
+       {spoofer(), spoofing_pod("[\"10.9.0.0/16\", \"172.16.0.1\", \"::/0\"]")}) {
     const World world(asks + kAny);
     const auto from = [&](const char* src) { return world.explain(src, kInternet, "tcp/80"); };
     EXPECT_FALSE(from("10.0.0.9").contains("error"));
@@ -267,7 +282,7 @@ TEST(TunnelsOfWorkloads, AreAllowedOneByOne) {
 TEST(ExternalNodes, MaySendIpipForWhatIsNobodyElses) {
   const World world(
       felix("{defaultEndpointToHostAction: Accept, externalNodesList: "
-            "[172.16.0.0/24, 172.17.0.1]}"));
+            "[172.16.0.0/24, 172.17.0.1, \"::/0\"]}"));
   const RouteTable& routes = *world.built().generation->routes;
   const auto peer = [&](const char* address) {
     return may_tunnel_to_us(routes, parse_address(address)->v4());

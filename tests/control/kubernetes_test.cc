@@ -431,6 +431,74 @@ TEST(KubernetesPod, AddressesComeFromTheFirstPlaceThatHasSome) {
       "none");
 }
 
+// Of containers, then initContainers: those with a name, every one, a name twice or not.
+TEST(KubernetesPod, NamedPortsKeepTheirDuplicatesAndNamelessOnesAreNone) {
+  const std::string pod = R"(
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w, namespace: ns1}
+spec:
+  nodeName: n1
+  initContainers: [{ports: [{name: web, containerPort: 7000}]}]
+  containers:
+  - ports: [{name: web, containerPort: 80}, {name: web, containerPort: 81},
+            {name: web, containerPort: 53, protocol: UDP}]
+  - ports: [{name: web, containerPort: 80}, {containerPort: 9000, hostPort: 9000},
+            {name: both, containerPort: 9001, hostPort: 19001}]
+status: {podIP: 10.0.0.9}
+)";
+  const struct {
+    const char* rule;
+    const char* allowed;  // of the packets below
+  } rows[] = {
+      {"destination: {ports: [web]}", "tcp/80 tcp/81 tcp/7000 udp/53 "},
+      {"protocol: TCP, destination: {ports: [web]}", "tcp/80 tcp/81 tcp/7000 "},
+      {"protocol: UDP, destination: {ports: [web]}", "udp/53 "},
+      {"protocol: SCTP, destination: {ports: [web]}", ""},
+      {"protocol: TCP, destination: {notPorts: [web]}", "tcp/53 tcp/9000 tcp/9001 tcp/19001 "},
+      {"destination: {ports: [both]}", "tcp/9001 "},
+      {"destination: {ports: [web, both]}", "tcp/80 tcp/81 tcp/7000 tcp/9001 udp/53 "},
+  };
+  for (const auto& row : rows) {
+    const World world(pod +
+                      np("x", std::string("{ingress: [{action: Allow, ") + row.rule + "}]}"));
+    std::string allowed;
+    for (const char* what : {"tcp/53", "tcp/80", "tcp/81", "tcp/7000", "tcp/9000", "tcp/9001",
+                             "tcp/19001", "udp/53", "udp/80"}) {
+      const bool yes = world.verdict(kInternet, "ns1/w", what).starts_with("allow");
+      allowed += yes ? std::string(what) + " " : "";
+    }
+    EXPECT_EQ(allowed, row.allowed) << row.rule;
+  }
+}
+
+TEST(KubernetesPod, WhatItAsksForAndDoesNotGetIsWarnedOf) {
+  const struct {
+    const char* annotation;
+    const char* says;  // "": nothing
+  } rows[] = {
+      {"qos.projectcalico.org/ingressBandwidth: 10M",
+       "warning: Pod: qos.projectcalico.org/ingressBandwidth is not applied"},
+      {"qos.projectcalico.org/egressPacketRate: \"100\"", "is not applied"},
+      {"qos.projectcalico.org/ingressMaxConnections: \"5\"", "is not applied"},
+      {"qos.projectcalico.org/dscp: EF", "is not applied"},
+      // Without FelixConfiguration's floatingIPs: Enabled, it is nothing to Calico either.
+      {"cni.projectcalico.org/floatingIPs: '[\"198.51.100.1\"]'", ""},
+      {"example.com/qos: high", ""},
+  };
+  for (const auto& row : rows) {
+    const std::string said = findings_of(
+        kCluster +
+            std::string("---\n{apiVersion: v1, kind: Pod, metadata: {name: w, namespace: "
+                        "ns1, annotations: {") +
+            row.annotation + "}}, spec: {nodeName: n1}, status: {podIP: 10.0.0.9}}\n",
+        kSettings);
+    EXPECT_EQ(said.empty(), *row.says == 0) << said;
+    EXPECT_NE(said.find(row.says), std::string::npos) << row.annotation << said;
+  }
+}
+
 TEST(KubernetesPod, AFinishedPodIsInNoSet) {
   const World world(R"(
 ---

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The traps of semantics 10 that concern what is applied, each by its number.
+// The traps of semantics 10, each by its number.  Elsewhere:
+//   18, established flows outlive a deny: tests/fastpath/pipeline_test.cc, Trap18; over real
+//       sockets tests/system/test_policy.py.
+//   14, 20, 21, 22 and the host's half of 25 are of host endpoints.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include <unistd.h>
 
+#include "control/chains.h"
 #include "tests/control/policy_world.h"
 
 namespace sluice::control::testing {
@@ -211,6 +216,46 @@ TEST(Trap, T23TheHostReachesItsPodsButNotThroughATunnel) {
   EXPECT_EQ(world.verdict("192.168.0.2", "ns1/p", "tcp/80"), kDenied);
 }
 
+TEST(Trap, T24NatOutgoingIsOfDisabledPoolsTooAndWarnedOf) {
+  const std::string said =
+      findings_of(document("projectcalico.org/v3", "IPPool", "a", "",
+                           "{cidr: 10.0.0.0/16, natOutgoing: true, disabled: true}"));
+  EXPECT_NE(said.find("natOutgoing is not applied yet"), std::string::npos) << said;
+}
+
+TEST(Trap, T25FromAWorkloadIsItsEgressAndAnUnknownInterfaceIsDropped) {
+  const World world(np("x", "{types: [Ingress, Egress]}"));
+  const auto chains = make_chains(world.built().policy, world.names(), {});
+  const auto jumps = [&](const std::string& name) {
+    std::string out;
+    for (const Chain& chain : chains) {
+      for (const ChainLine& line : chain.lines) {
+        const bool policy = line.target.starts_with("cali-p");
+        out += chain.name == name && policy ? line.target + " " : "";
+      }
+    }
+    return out;
+  };
+  const std::string veth = world.endpoint("q").interface_name;
+  EXPECT_EQ(jumps(chain_name("cali-fw-", veth)),
+            "cali-po-np/ns1/x cali-pro-kns.ns1 cali-pro-ksa.ns1.default ");
+  EXPECT_EQ(jumps(chain_name("cali-tw-", veth)),
+            "cali-pi-np/ns1/x cali-pri-kns.ns1 cali-pri-ksa.ns1.default ");
+  // No policy, no endpoint: not "no policy", but the drop at the dispatch's end.
+  const nlohmann::json packet = {{"in", "cali-unknown"},
+                                 {"src", "10.0.0.77"},
+                                 {"dst", kInternet},
+                                 {"proto", "tcp"},
+                                 {"dport", 80}};
+  EXPECT_EQ(explain_packet(World("").built(), packet)["reason"], "endpoint_down");
+  for (const Chain& chain : chains) {
+    if (chain.name.ends_with("-wl-dispatch")) {
+      EXPECT_EQ(chain.lines.back().target, "DROP");
+      EXPECT_EQ(chain.lines.back().comments, std::vector<std::string>{"Unknown interface"});
+    }
+  }
+}
+
 TEST(Trap, FurtherSetsSpanTheClusterWhilePoliciesSelectHere) {
   const World world(np("x",
                        "{selector: \"app == 'web'\", ingress: [{action: Allow, source: "
@@ -286,6 +331,130 @@ TEST(Validation, WhatCalicoRefusesIsRefused) {
   };
   for (const std::string& yaml : taken) {
     EXPECT_EQ(findings_of(yaml), "") << yaml;
+  }
+}
+
+// `count` items, a comma between them.
+std::string many(size_t count, const std::function<std::string(size_t)>& item) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) {
+    out += (i == 0 ? "" : ", ") + item(i);
+  }
+  return out;
+}
+
+TEST(Validation, WhatIsAtItsLimitIsTakenAndOneMoreRefused) {
+  const auto in_rule = [](const std::string& text) {
+    return np("x", "{ingress: [{action: Allow, " + text + "}]}");
+  };
+  const auto net = [](size_t i) {
+    return "10." + std::to_string(i / 256) + "." + std::to_string(i % 256) + ".0/24";
+  };
+  const auto number = [](size_t i) { return std::to_string(i + 1); };
+  const auto selector = [](size_t length) {
+    return "\"k in {" + std::string(length - 7, ' ') + "}\"";
+  };
+  const struct {
+    const char* what;
+    size_t most;
+    std::function<std::string(size_t)> yaml;
+  } rows[] = {
+      {"nets", 256,
+       [&](size_t n) { return in_rule("source: {nets: [" + many(n, net) + "]}"); }},
+      {"notNets", 256,
+       [&](size_t n) { return in_rule("destination: {notNets: [" + many(n, net) + "]}"); }},
+      {"ports", 50,
+       [&](size_t n) {
+         return in_rule("protocol: TCP, destination: {ports: [" + many(n, number) + "]}");
+       }},
+      {"notPorts", 50,
+       [&](size_t n) {
+         return in_rule("protocol: TCP, source: {notPorts: [" + many(n, number) + "]}");
+       }},
+      {"rules", 1024,
+       [&](size_t n) {
+         return np("x", "{ingress: [" + many(n, [](size_t) {
+                          return std::string("{action: Deny}");
+                        }) + "]}");
+       }},
+      {"egress rules", 1024,
+       [&](size_t n) {
+         return gnp("x", "{egress: [" + many(n, [](size_t) {
+                           return std::string("{action: Deny}");
+                         }) + "]}");
+       }},
+      {"a policy's selector", 1024,
+       [&](size_t n) { return np("x", "{selector: " + selector(n) + "}"); }},
+      {"a policy's namespaceSelector", 1024,
+       [&](size_t n) { return gnp("x", "{namespaceSelector: " + selector(n) + "}"); }},
+      {"a policy's serviceAccountSelector", 1024,
+       [&](size_t n) { return np("x", "{serviceAccountSelector: " + selector(n) + "}"); }},
+      {"a rule's selector", 1024,
+       [&](size_t n) { return in_rule("source: {selector: " + selector(n) + "}"); }},
+      {"a rule's notSelector", 1024,
+       [&](size_t n) { return in_rule("source: {notSelector: " + selector(n) + "}"); }},
+      {"a rule's namespaceSelector", 1024,
+       [&](size_t n) { return in_rule("source: {namespaceSelector: " + selector(n) + "}"); }},
+      {"a port's number", 65535,
+       [&](size_t n) {
+         return in_rule("protocol: TCP, destination: {ports: [" + std::to_string(n) + "]}");
+       }},
+      {"the end of a range", 65535,
+       [&](size_t n) {
+         return in_rule("protocol: UDP, destination: {ports: [\"1:" + std::to_string(n) +
+                        "\"]}");
+       }},
+      {"a port's name", 128,
+       [&](size_t n) {
+         return in_rule("destination: {ports: [" + std::string(n, 'a') + "]}");
+       }},
+      {"a protocol", 255, [&](size_t n) { return in_rule("protocol: " + std::to_string(n)); }},
+      {"notProtocol", 255,
+       [&](size_t n) { return in_rule("notProtocol: " + std::to_string(n)); }},
+      {"an ICMP type", 254,
+       [&](size_t n) {
+         return in_rule("protocol: ICMP, icmp: {type: " + std::to_string(n) + "}");
+       }},
+      {"an ICMP code", 255,
+       [&](size_t n) {
+         return in_rule("protocol: ICMP, icmp: {type: 0, code: " + std::to_string(n) + "}");
+       }},
+      {"a notICMP type", 254,
+       [&](size_t n) { return in_rule("notICMP: {type: " + std::to_string(n) + "}"); }},
+      {"a policy's name", 253, [&](size_t n) { return np(std::string(n, 'a'), "{}"); }},
+      {"a tier's name", 63, [&](size_t n) { return tier(std::string(n, 'a'), "{order: 1}"); }},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(findings_of(row.yaml(row.most)), "") << row.what;
+    EXPECT_NE(findings_of(row.yaml(row.most + 1)).find("error"), std::string::npos) << row.what;
+  }
+}
+
+TEST(Validation, HttpMatchesEndAtTwentyMethodsAndPaths) {
+  const auto http = [](const char* list, size_t count, const char* before) {
+    return findings_of(
+        np("x", std::string("{ingress: [{action: Allow, http: {") + list + ": [" +
+                    many(count,
+                         [&](size_t i) {
+                           return before + std::to_string(i) + (*before == '{' ? "}" : "");
+                         }) +
+                    "]}}]}"));
+  };
+  for (const size_t count : {20u, 21u}) {
+    const bool more = count > 20;
+    EXPECT_EQ(http("methods", count, "M").find("more than 20") != std::string::npos, more);
+    EXPECT_EQ(http("paths", count, "{exact: /").find("more than 20") != std::string::npos,
+              more);
+  }
+}
+
+// Fields of the other kind of policy are unknown, not applied.
+TEST(Validation, FieldsOfGlobalPoliciesAreUnknownToNamespacedOnes) {
+  for (const char* field : {"namespaceSelector: all()", "doNotTrack: true", "preDNAT: true",
+                            "applyOnForward: true"}) {
+    const std::string name = std::string(field).substr(0, std::string(field).find(':'));
+    const std::string said = findings_of(np("x", std::string("{") + field + "}"));
+    EXPECT_NE(said.find("warning: unknown field \"" + name + "\""), std::string::npos) << said;
   }
 }
 

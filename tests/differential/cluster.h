@@ -83,8 +83,12 @@ struct Ports {
   uint16_t high = 0;
   std::string name;  // not empty: a named port
 };
+struct Service {  // as a rule names it; no space: the policy's
+  std::string space, name;
+};
 struct Side {
   std::vector<Net> nets, not_nets;
+  std::optional<Service> service;
   std::optional<Selector> selector, not_selector, namespace_selector, account_selector;
   std::vector<std::string> accounts;
   std::vector<Ports> ports, not_ports;
@@ -150,6 +154,57 @@ struct KubePolicy {
   }
 };
 
+// Pods of some namespaces, if `pods` says which of them; else namespaces, or networks.
+struct ClusterPeer {
+  std::optional<KubeSelector> spaces, pods;
+  std::vector<Net> nets;
+  bool nodes = false;  // which no converter knows
+};
+struct ClusterPort {
+  std::string protocol;  // "": of a named port, which has any
+  Ports port;            // low 0 and no name: the whole protocol
+};
+struct ClusterRule {
+  std::string name;
+  Act act = Act::deny;  // but not log
+  std::vector<ClusterPeer> peers;
+  std::vector<ClusterPort> ports;
+};
+struct ClusterPolicy {
+  enum class Form { cluster, admin, baseline };  // the latter two of v1alpha1
+  Form form = Form::cluster;
+  std::string name;
+  bool baseline = false;  // its tier
+  unsigned priority = 0;
+  ClusterPeer subject;
+  std::vector<ClusterRule> ingress, egress;
+  std::string written_kind() const {
+    constexpr const char* kKinds[] = {"ClusterNetworkPolicy", "AdminNetworkPolicy",
+                                      "BaselineAdminNetworkPolicy"};
+    return kKinds[static_cast<int>(form)];
+  }
+  std::string kind() const { return "Kubernetes" + written_kind(); }
+};
+
+struct SlicePort {
+  std::string protocol;  // "" is TCP
+  uint16_t port = 0;     // 0: no number
+};
+struct Slice {  // of a service's endpoints
+  std::string space, name, service;
+  bool v6 = false, ready = true;
+  std::vector<Ip> addresses;
+  std::vector<SlicePort> ports;
+};
+
+struct Felix {  // FelixConfiguration; what is empty is not said
+  std::string name;
+  std::string to_host;   // defaultEndpointToHostAction
+  std::string spoofing;  // workloadSourceSpoofing
+  std::optional<bool> ipip, vxlan;
+  std::string prefixes;
+};
+
 struct Tier {
   std::string name;
   std::optional<double> order;
@@ -166,7 +221,7 @@ struct Set {
   std::vector<Net> nets;
 };
 struct NamedPort {
-  std::string name, protocol;
+  std::string name, protocol;  // no name: a hostPort alone, which no rule can mean
   uint16_t port = 0;
 };
 struct Pod {
@@ -178,6 +233,7 @@ struct Pod {
   std::string interface;
   std::vector<std::string> profiles;  // in order, of a WorkloadEndpoint
   std::vector<NamedPort> ports;
+  std::vector<Net> sources;  // besides its own addresses
 };
 struct Space {
   std::string name;
@@ -198,20 +254,33 @@ struct Cluster {
   std::vector<Pod> pods;
   std::vector<Policy> policies;
   std::vector<KubePolicy> kube_policies;
+  std::vector<ClusterPolicy> cluster_policies;
+  std::vector<Slice> slices;
+  std::vector<Felix> felixes;
 };
 
 // A flow's first packet.
 struct Packet {
-  std::string in;  // an interface, or "uplink"
+  std::string in;  // "NAMESPACE/POD" of a local pod, or "uplink"
   Ip src, dst;
   uint8_t protocol = 6;
   uint16_t sport = 0, dport = 0;  // TCP, UDP and SCTP
   uint8_t type = 0, code = 0;     // ICMP
 };
+constexpr uint32_t kNode = 0xc0a8646f;    // 192.168.100.111, ours
+constexpr uint32_t kTunnel = 0x0af40100;  // 10.244.1.0, ours too
+inline bool is_own(const Ip& ip) {
+  return ip == ip4(kNode) || ip == ip4(kTunnel);
+}
 inline bool ported(uint8_t protocol) {
   return protocol == 6 || protocol == 17 || protocol == 132;
 }
 std::string text(const Packet& packet);
+
+// What a pod's packets come in by, and how it is told from others.
+inline std::string name_of(const Pod& pod) {
+  return pod.space + "/" + pod.name;
+}
 
 // The same as resource files, and the settings of the node that all tests run on.
 std::string yaml(const Cluster& cluster);

@@ -28,10 +28,15 @@ struct Options {
 
 // Leaving out what the packet comes from or goes to would be another failure, no smaller one.
 bool has_ends(const Cluster& all, const Cluster& c, const Packet& p) {
+  const auto sends = [&](const Pod& pod) {
+    const bool other = std::any_of(pod.sources.begin(), pod.sources.end(),
+                                   [&](const Net& n) { return n.contains(p.src); });
+    return pod.ip == p.src || pod.ip6 == p.src || (other && name_of(pod) == p.in);
+  };
   const auto pods_at_ends = [&](const Cluster& x) {
-    return std::count_if(x.pods.begin(), x.pods.end(), [&](const Pod& pod) {
-      return pod.ip == p.src || pod.ip == p.dst || pod.ip6 == p.src || pod.ip6 == p.dst;
-    });
+    return std::count_if(x.pods.begin(), x.pods.end(), sends) +
+           std::count_if(x.pods.begin(), x.pods.end(),
+                         [&](const Pod& pod) { return pod.ip == p.dst || pod.ip6 == p.dst; });
   };
   return pods_at_ends(all) == pods_at_ends(c);
 }

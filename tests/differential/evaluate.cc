@@ -57,6 +57,13 @@ bool applies(const KubePolicy& p, bool egress) {
   return !egress || !p.egress.empty();
 }
 
+// Only a direction that has rules counts, after those that fail to convert are left out.
+bool selects(const Cluster& c, const ClusterPolicy& p, const Pod& pod) {
+  const Labels labels = effective_labels(c, pod);
+  return matches_spaces(*p.subject.spaces, labels) &&
+         (!p.subject.pods || matches(*p.subject.pods, labels));
+}
+
 std::vector<Applied> policies_of(const Cluster& c, const Pod& pod, bool egress) {
   std::vector<Applied> out;
   for (const Policy& p : c.policies) {
@@ -79,6 +86,17 @@ std::vector<Applied> policies_of(const Cluster& c, const Pod& pod, bool egress) 
       a.rules.insert(a.rules.end(), more.begin(), more.end());
     }
     out.push_back(std::move(a));
+  }
+  for (const ClusterPolicy& p : c.cluster_policies) {
+    const std::string tier = p.baseline ? "kube-baseline" : "kube-admin";
+    Applied a{tier, p.kind(), "", p.name, static_cast<double>(p.priority)};
+    for (const ClusterRule& rule : egress ? p.egress : p.ingress) {
+      const std::vector<Rule> more = calico_rules(rule, egress);
+      a.rules.insert(a.rules.end(), more.begin(), more.end());
+    }
+    if (!a.rules.empty() && selects(c, p, pod)) {
+      out.push_back(std::move(a));
+    }
   }
   return out;
 }
@@ -152,10 +170,50 @@ Answer by_profiles(const Cluster& c, const Pod& pod, bool egress, const Packet& 
   return answer_of(first, false, egress, -1);
 }
 
-const Pod* local_pod(const Cluster& c, const Ip& ip) {
-  const auto it = std::find_if(c.pods.begin(), c.pods.end(),
-                               [&](const Pod& p) { return p.local && p.ip == ip; });
-  return it == c.pods.end() ? nullptr : &*it;
+// ---- what is not policy, semantics 1.9, 5.6 and 6.8 ----------------------------------------
+
+// What the FelixConfigurations say for our node, and which of them said the field.
+struct FelixAnswer {
+  std::string value, by;
+};
+FelixAnswer to_host(const Cluster& c) {
+  FelixAnswer out;
+  for (const char* name : {"default", "node.n1"}) {
+    for (const Felix& f : c.felixes) {
+      if (f.name == name && (out.by.empty() || !f.to_host.empty())) {
+        // Felix' own default is to drop; without any object, what Calico's manifests set holds.
+        out = {f.to_host.empty() ? "Drop" : f.to_host, f.name};
+      }
+    }
+  }
+  return out;
+}
+
+bool allowed(const Cluster& c, std::optional<bool> Felix::*field) {
+  bool out = false;
+  for (const char* name : {"default", "node.n1"}) {
+    for (const Felix& f : c.felixes) {
+      if (f.name == name) {
+        out = (f.*field).value_or(out);
+      }
+    }
+  }
+  return out;
+}
+
+// Would a workload make a tunnel of its own?
+bool is_tunnel_refused(const Cluster& c, const Packet& p) {
+  switch (p.protocol) {
+    case 4:
+      return !allowed(c, &Felix::ipip);
+    case 17:
+      return p.dport == 4789 && !allowed(c, &Felix::vxlan);
+    case 41:
+    case 47:
+      return true;  // ours: Calico lets them pass
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -199,12 +257,32 @@ Answer evaluate_end(const Cluster& c, const Pod& pod, bool egress, const Packet&
   return by_profiles(c, pod, egress, packet);
 }
 
+const Pod* source_of(const Cluster& c, const Packet& packet) {
+  const auto it = std::find_if(c.pods.begin(), c.pods.end(),
+                               [&](const Pod& p) { return name_of(p) == packet.in; });
+  return it == c.pods.end() ? nullptr : &*it;
+}
+
+const Pod* destination_of(const Cluster& c, const Packet& packet) {
+  const auto it = std::find_if(c.pods.begin(), c.pods.end(), [&](const Pod& p) {
+    return p.local && (p.ip == packet.dst || p.ip6 == packet.dst);
+  });
+  return it == c.pods.end() ? nullptr : &*it;
+}
+
 Answer evaluate(const Cluster& c, const Packet& packet, bool pending) {
   Answer out;
-  const Pod* source = local_pod(c, packet.src);
-  const Pod* destination = local_pod(c, packet.dst);
+  const Pod* source = source_of(c, packet);
+  const Pod* destination = destination_of(c, packet);
+  if (source != nullptr && is_tunnel_refused(c, packet)) {
+    return out;
+  }
   if (source != nullptr) {
     out = evaluate_end(c, *source, true, packet, pending);
+    if (const FelixAnswer felix = to_host(c);
+        out.allow && is_own(packet.dst) && (felix.value == "Drop" || felix.value == "DROP")) {
+      return {false, true, "__HOST__", "FelixConfiguration", "", felix.by, -1};
+    }
   }
   if (destination != nullptr && (source == nullptr || out.allow)) {
     out = evaluate_end(c, *destination, false, packet, pending);

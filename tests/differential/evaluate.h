@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The independent judge: walks the resources as Calico semantics 2.1 to 2.4, 3.1 to 3.5 and 4
-// are written, object by object for every packet.  Slow on purpose: nothing is compiled, folded
-// or cached, and nothing of config/, control/ or classifier/ is used.
+// The independent judge: walks the resources as Calico semantics 1.4 to 1.9, 2.1 to 2.5, 3.1 to
+// 3.6 and 4 are written, object by object for every packet.  Slow on purpose: nothing is
+// compiled, folded or cached, and nothing of config/, control/ or classifier/ is used.
 //
 // Pure; any thread.
 #ifndef SLUICE_TESTS_DIFFERENTIAL_EVALUATE_H_
@@ -13,7 +13,8 @@
 
 namespace sluice::differential {
 
-// Which rule said so: the one that denied, or the last that allowed.
+// Which rule said so: the one that denied, or the last that allowed.  Denied without a tier: by
+// no policy, as a tunnel that a workload may not make.
 struct Answer {
   bool allow = false;
   bool egress = false;  // the direction of what decided
@@ -22,6 +23,10 @@ struct Answer {
   friend bool operator==(const Answer&, const Answer&) = default;
 };
 std::string text(const Answer& answer);
+
+// The local pods at the packet's ends, or nullptr.  A pod may send from other sources.
+const Pod* source_of(const Cluster& cluster, const Packet& packet);
+const Pod* destination_of(const Cluster& cluster, const Packet& packet);
 
 // `pending`: as if staged policies were enforced.
 // REQUIRES: an end of the packet is a local pod.

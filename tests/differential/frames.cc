@@ -12,7 +12,6 @@
 namespace sluice::differential {
 namespace {
 
-constexpr uint32_t kNode = 0xc0a8646f;    // 192.168.100.111
 constexpr uint32_t kPeer = 0xc0a86470;    // 192.168.100.112, at the tunnel's other end
 constexpr uint32_t kRemote = 0x0af40200;  // 10.244.2.0/26, behind it
 

@@ -15,7 +15,8 @@
 namespace sluice::differential {
 
 // What became of each packet: "forwarded", "punted" or a drop reason; "" for IPv6, which is
-// not replayed.  REQUIRES: `in` of each packet is "uplink" or a local endpoint's interface.
+// not replayed.  REQUIRES: `in` of each packet is "uplink" or, unlike elsewhere,
+// a local endpoint's interface.
 Result<std::vector<std::string>> replayed(const config::Loaded& loaded,
                                           const std::vector<Packet>& packets,
                                           const std::string& directory);

@@ -2,23 +2,13 @@
 #include "tests/differential/generate.h"
 
 #include <algorithm>
-#include <set>
-#include <tuple>
 
 #include "tests/differential/dice.h"
+#include "tests/differential/packets.h"
+#include "tests/differential/places.h"
 
 namespace sluice::differential {
 namespace {
-
-constexpr uint32_t kLocalPods = 0x0af40100;   // 10.244.1.0
-constexpr uint32_t kRemotePods = 0x0af40200;  // 10.244.2.0
-constexpr uint32_t kWorld = 0xc6120000;       // 198.18.0.0
-constexpr uint32_t kUplink = 0xc0a86400;      // 192.168.100.0
-constexpr uint32_t kNode = 0xc0a8646f;        // 192.168.100.111
-
-Ip pod_ip6(unsigned number) {
-  return {true, (Bits{0xfd00} << 112) + number};
-}
 
 class Maker {
  public:
@@ -26,9 +16,11 @@ class Maker {
 
   Cluster cluster() {
     make_places();
+    make_felixes();
     make_pods();
     make_nets();
     make_sets();
+    make_slices();
     make_tiers();
     const unsigned policies = dice_.below(10);
     for (unsigned i = 0; i < policies; ++i) {
@@ -37,6 +29,10 @@ class Maker {
     const unsigned kube_policies = dice_.below(5);
     for (unsigned i = 0; i < kube_policies; ++i) {
       make_kube_policy(i);
+    }
+    const unsigned cluster_policies = dice_.one_in(2) ? dice_.below(5) : 0;
+    for (unsigned i = 0; i < cluster_policies; ++i) {
+      make_cluster_policy(i);
     }
     return std::move(c_);
   }
@@ -114,6 +110,39 @@ class Maker {
     }
   }
 
+  // Of our node, another's, and one whose name says nothing.
+  void make_felixes() {
+    for (const char* name : {"default", "node.n1", "node.n2", "n1"}) {
+      if (dice_.one_in(3)) {
+        Felix f;
+        f.name = name;
+        f.to_host = dice_.of<std::string>({"", "Drop", "DROP", "Accept", "ACCEPT", "Return"});
+        f.spoofing = dice_.of<std::string>({"", "Disabled", "Any"});
+        f.ipip = dice_.of<std::optional<bool>>({std::nullopt, true, false});
+        f.vxlan = dice_.of<std::optional<bool>>({std::nullopt, true, false});
+        f.prefixes = dice_.of<std::string>({"", "cali", "eni,cali"});
+        const bool ours = f.name == "default" || f.name == "node.n1";
+        spoofing_ = ours && !f.spoofing.empty() ? f.spoofing : spoofing_;
+        c_.felixes.push_back(f);
+      }
+    }
+  }
+
+  void make_ports(Pod& p) {
+    for (unsigned n = dice_.below(4); n > 0; --n) {
+      p.ports.push_back({port_name(), dice_.of<std::string>({"TCP", "UDP", "SCTP"}), port()});
+      if (dice_.one_in(3)) {  // one name twice: another number, another protocol, or the same
+        NamedPort again = p.ports.back();
+        again.port = dice_.one_in(3) ? again.port : port();
+        again.protocol = dice_.one_in(2) ? again.protocol : "TCP";
+        p.ports.push_back(again);
+      }
+    }
+    if (dice_.one_in(6)) {
+      p.ports.push_back({"", "TCP", port()});
+    }
+  }
+
   void make_pods() {
     const unsigned local = 2 + dice_.below(5);
     const unsigned remote = 1 + dice_.below(3);
@@ -140,8 +169,9 @@ class Maker {
         p.profiles.insert(at, dice_.of<std::string>(
                                   {"open", "mixed", "lost", "projectcalico-default-allow"}));
       }
-      for (unsigned n = dice_.below(4); n > 0; --n) {
-        p.ports.push_back({port_name(), dice_.of<std::string>({"TCP", "UDP", "SCTP"}), port()});
+      make_ports(p);
+      if ((!p.local || spoofing_ == "Any") && dice_.one_in(3)) {
+        p.sources.push_back({ip4(kWorld + dice_.below(0x10000)), 24 + dice_.below(9)});
       }
       c_.pods.push_back(std::move(p));
     }
@@ -176,6 +206,29 @@ class Maker {
     }
   }
 
+  void make_slices() {
+    for (unsigned i = dice_.below(6); i > 0; --i) {
+      Slice s{space(),
+              "e" + std::to_string(i),
+              service_name(),
+              dice_.one_in(5),
+              dice_.one_in(2),
+              {},
+              {}};
+      for (unsigned n = dice_.below(4); n > 0; --n) {
+        const Pod& pod = dice_.pick(c_.pods);
+        const Ip pods = s.v6 ? pod.ip6 : pod.ip;
+        s.addresses.push_back(!s.v6 && dice_.one_in(4) ? ip4(kWorld + dice_.below(0x10000))
+                                                       : pods);
+      }
+      for (unsigned n = dice_.below(3); n > 0; --n) {
+        s.ports.push_back({dice_.of<std::string>({"", "TCP", "UDP", "SCTP"}),
+                           dice_.one_in(6) ? uint16_t{0} : port()});
+      }
+      c_.slices.push_back(std::move(s));
+    }
+  }
+
   void make_tiers() {
     for (const char* name : {"early", "late", "equal"}) {
       if (dice_.one_in(2)) {
@@ -187,8 +240,8 @@ class Maker {
       }
     }
     for (Profile& p : c_.profiles) {
-      p.ingress = rules(true, 3);
-      p.egress = rules(true, 3);
+      p.ingress = rules(true, true, 3);
+      p.egress = rules(true, false, 3);
     }
   }
 
@@ -230,7 +283,20 @@ class Maker {
     return i;
   }
 
-  Side side(const Rule& r, bool global, bool v6) {
+  std::string service_name() { return dice_.of<std::string>({"api", "web"}); }
+
+  // A service, which nothing but a source's ports may stand beside.
+  Side service_side(const Rule& r, bool global, bool source) {
+    Side s;
+    s.service = Service{global || dice_.one_in(2) ? space() : "",
+                        dice_.one_in(8) ? "gone" : service_name()};
+    if (source && r.protocol && ported(r.protocol->number) && dice_.one_in(3)) {
+      s.ports.push_back(ports(false));
+    }
+    return s;
+  }
+
+  Side side(const Rule& r, bool v6) {
     Side s;
     const std::vector<Net>& nets = v6 ? nets6_ : nets_;
     for (unsigned i = dice_.one_in(4) ? 1 + dice_.below(3) : 0; i > 0; --i) {
@@ -258,11 +324,10 @@ class Maker {
         s.not_ports.push_back(ports(!has_ports));
       }
     }
-    (void)global;
     return s;
   }
 
-  Rule rule(bool global) {
+  Rule rule(bool global, bool ingress) {
     Rule r;
     r.act = dice_.of<Act>(
         {Act::allow, Act::allow, Act::allow, Act::deny, Act::deny, Act::pass, Act::log});
@@ -284,17 +349,20 @@ class Maker {
       r.version = v6 ? 6 : 4;
     }
     if (!dice_.one_in(3)) {
-      r.source = side(r, global, v6);
+      r.source = side(r, v6);
     }
     if (!dice_.one_in(3)) {
-      r.destination = side(r, global, v6);
+      r.destination = side(r, v6);
+    }
+    if (dice_.one_in(6)) {
+      (ingress ? r.source : r.destination) = service_side(r, global, ingress);
     }
     return r;
   }
-  std::vector<Rule> rules(bool global, unsigned most) {
+  std::vector<Rule> rules(bool global, bool ingress, unsigned most) {
     std::vector<Rule> out;
     for (unsigned i = dice_.below(most + 1); i > 0; --i) {
-      out.push_back(rule(global));
+      out.push_back(rule(global, ingress));
     }
     return out;
   }
@@ -323,8 +391,8 @@ class Maker {
       p.namespace_selector = maybe(4, space_selector());
     }
     p.account_selector = maybe(6, selector(1));
-    p.ingress = rules(p.global, 4);
-    p.egress = rules(p.global, 4);
+    p.ingress = rules(p.global, true, 4);
+    p.egress = rules(p.global, false, 4);
     if (dice_.one_in(2)) {
       p.types = true;
       p.to_ingress = dice_.one_in(2);
@@ -411,154 +479,79 @@ class Maker {
     c_.kube_policies.push_back(std::move(p));
   }
 
-  Dice dice_;
-  Cluster c_;
-  std::vector<Net> nets_, nets6_;
-};
+  // ---- cluster policies --------------------------------------------------------------------
 
-// ---- packets -------------------------------------------------------------------------------
-
-class Aim {
- public:
-  Aim(uint64_t seed, const Cluster& c, std::vector<Net> nets)
-      : dice_(seed), c_(c), nets_(std::move(nets)) {
-    for (const Pod& p : c.pods) {
-      (p.local ? local_ : remote_).push_back(&p);
-      for (const NamedPort& n : p.ports) {
-        ports_.push_back(n.port);
-      }
+  KubeSelector space_labels() {
+    KubeSelector s = kube_selector();
+    if (dice_.one_in(4)) {
+      s.labels["kubernetes.io/metadata.name"] = space();
     }
-    for (const Policy& p : c.policies) {
-      aim_at(p.ingress);
-      aim_at(p.egress);
-    }
-    for (const uint16_t p : std::initializer_list<uint16_t>{1, 22, 53, 80, 443, 8080, 65534}) {
-      ports_.push_back(p);
-    }
+    return s;
   }
 
-  std::vector<Packet> packets(size_t count) {
-    std::vector<Packet> out;
-    for (size_t tries = 0; out.size() < count && tries < 20 * count; ++tries) {
-      Packet p = dice_.one_in(10) ? packet6() : packet();
-      if (fresh(p)) {
-        out.push_back(p);
+  ClusterPeer cluster_peer(bool networks) {
+    ClusterPeer p;
+    if (networks && dice_.one_in(3)) {
+      for (unsigned n = 1 + dice_.below(3); n > 0; --n) {
+        p.nets.push_back(dice_.pick(dice_.one_in(5) ? nets6_ : nets_));
       }
+      return p;
+    }
+    p.nodes = networks && dice_.one_in(12);
+    if (!p.nodes) {
+      p.spaces = space_labels();
+      p.pods = dice_.one_in(2) ? std::optional(kube_selector()) : std::nullopt;
+    }
+    return p;
+  }
+
+  std::vector<ClusterRule> cluster_rules(bool ingress, ClusterPolicy::Form form) {
+    using Form = ClusterPolicy::Form;
+    std::vector<ClusterRule> out;
+    for (unsigned i = dice_.below(4); i > 0; --i) {
+      ClusterRule r;
+      r.name = dice_.of<std::string>({"", "why"});
+      r.act = dice_.of<Act>({Act::allow, Act::deny, Act::pass});
+      r.act = form == Form::baseline && r.act == Act::pass ? Act::deny : r.act;
+      for (unsigned n = 1 + dice_.below(2); n > 0; --n) {
+        r.peers.push_back(cluster_peer(!ingress));
+      }
+      for (unsigned n = dice_.one_in(2) ? dice_.below(4) : 0; n > 0; --n) {
+        ClusterPort p{dice_.of<std::string>({"TCP", "UDP", "SCTP"}), ports(false)};
+        if (form == Form::cluster && dice_.one_in(5)) {
+          p.port = {};
+        } else if (!p.port.name.empty()) {
+          p.protocol.clear();
+        }
+        r.ports.push_back(p);
+      }
+      out.push_back(std::move(r));
     }
     return out;
   }
 
- private:
-  void aim_at(const std::vector<Rule>& rules) {
-    for (const Rule& r : rules) {
-      for (const auto* list : {&r.source.ports, &r.source.not_ports, &r.destination.ports,
-                               &r.destination.not_ports}) {
-        for (const Ports& p : *list) {
-          if (p.name.empty()) {
-            ports_.push_back(p.low);
-            ports_.push_back(p.high);
-          }
-        }
-      }
+  void make_cluster_policy(unsigned number) {
+    using Form = ClusterPolicy::Form;
+    ClusterPolicy p;
+    p.form = dice_.of<Form>({Form::cluster, Form::cluster, Form::admin});
+    if (number == 0 && dice_.one_in(4)) {
+      p.form = Form::baseline;
     }
-  }
-
-  // An address somewhere beyond the uplink, mostly at the edge of a CIDR.
-  Ip world() {
-    for (;;) {
-      const Net& n = dice_.pick(nets_);
-      uint32_t ip = static_cast<uint32_t>(dice_.one_in(2) ? n.first().bits : n.last().bits);
-      ip += dice_.below(3) - 1;  // beside it, too
-      if (dice_.one_in(4)) {
-        ip = static_cast<uint32_t>(n.first().bits | (dice_.below(UINT32_MAX) & n.host_mask()));
-      }
-      const uint32_t top = ip >> 24;
-      const bool ours = ip >> 16 == kLocalPods >> 16 || ip >> 8 == kUplink >> 8;
-      const bool odd = top == 0 || top == 127 || top >= 224 || ip >> 16 == 0xa9fe;
-      if (!ours && !odd) {
-        return ip4(ip);
-      }
-    }
-  }
-  Ip remote() {
-    return dice_.one_in(4) ? ip4(kRemotePods + 1 + dice_.below(61)) : dice_.pick(remote_)->ip;
-  }
-
-  uint16_t port() {
-    const int p = dice_.pick(ports_) + static_cast<int>(dice_.below(3)) - 1;
-    return static_cast<uint16_t>(std::clamp(p, 1, 65535));
-  }
-
-  void fill_l4(Packet& p) {
-    p.protocol = dice_.of<uint8_t>({6, 6, 6, 6, 17, 17, 17, 132, 1, 1, 136, 50, 89, 2, 58});
-    if (ported(p.protocol)) {
-      p.sport = dice_.one_in(3) ? port() : static_cast<uint16_t>(1024 + dice_.below(60000));
-      p.dport = port();
-    } else if (p.protocol == 1) {
-      p.type = dice_.of<uint8_t>({8, 8, 13});
-      p.code = dice_.of<uint8_t>({0, 0, 1, 2});
-    }
-  }
-
-  Packet packet() {
-    Packet p;
-    const Pod* pod = dice_.pick(local_);
-    const unsigned form = dice_.below(6);
-    if (form < 2) {  // to us
-      p.in = "uplink";
-      p.src = form == 0 ? remote() : world();
-      p.dst = pod->ip;
-    } else {
-      p.in = name_of(*pod);
-      p.src = pod->ip;
-      p.dst = form == 2 ? remote() : form == 3 ? world() : dice_.pick(local_)->ip;
-      if (dice_.one_in(20)) {
-        p.dst = ip4(kNode);
-      }
-    }
-    fill_l4(p);
-    return p;
-  }
-
-  Packet packet6() {
-    Packet p = packet();
-    const auto end = [&](const Ip& ip) {
-      for (const Pod& pod : c_.pods) {
-        if (pod.ip == ip) {
-          return pod.ip6;
-        }
-      }
-      return pod_ip6(dice_.below(32));
-    };
-    p.src = end(p.src);
-    p.dst = end(p.dst);
-    if (p.protocol == 1 && dice_.one_in(2)) {
-      p.protocol = 58;
-    }
-    if (p.protocol == 58) {
-      p.type = dice_.of<uint8_t>({8, 13, 0, 3});
-    }
-    return p;
-  }
-
-  // Does it open a connection of its own?
-  bool fresh(const Packet& p) {
-    if (p.src == p.dst) {
-      return false;
-    }
-    const auto a = std::tuple(p.src, p.sport);
-    const auto b = std::tuple(p.dst, p.dport);
-    const bool numbered = p.protocol == 1;  // frames give each its own identifier
-    return numbered || p.src.v6 ||
-           seen_.emplace(p.protocol, std::min(a, b), std::max(a, b)).second;
+    const bool only = p.form == Form::baseline;  // there is one of it, and it has one name
+    p.name = only ? "default" : dice_.of<std::string>({"a", "b"}) + std::to_string(number);
+    p.baseline = only || (p.form == Form::cluster && dice_.one_in(2));
+    p.priority = only ? 1000 : dice_.of<unsigned>({0, 10, 10, 1000});
+    p.subject.spaces = space_labels();
+    p.subject.pods = dice_.one_in(2) ? std::optional(kube_selector()) : std::nullopt;
+    p.ingress = cluster_rules(true, p.form);
+    p.egress = cluster_rules(false, p.form);
+    c_.cluster_policies.push_back(std::move(p));
   }
 
   Dice dice_;
-  const Cluster& c_;
-  std::vector<Net> nets_;
-  std::vector<const Pod*> local_, remote_;
-  std::vector<uint16_t> ports_;
-  std::set<std::tuple<uint8_t, std::tuple<Ip, uint16_t>, std::tuple<Ip, uint16_t>>> seen_;
+  Cluster c_;
+  std::string spoofing_;
+  std::vector<Net> nets_, nets6_;
 };
 
 }  // namespace
@@ -567,7 +560,7 @@ Case generate(uint64_t seed, size_t packets) {
   Case out;
   Maker maker(seed);
   out.cluster = maker.cluster();
-  out.packets = Aim(seed ^ 0x9e3779b97f4a7c15, out.cluster, maker.nets()).packets(packets);
+  out.packets = packets_for(seed ^ 0x9e3779b97f4a7c15, out.cluster, maker.nets(), packets);
   return out;
 }
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random clusters, and random packets that aim at their edges: addresses at, in and beside the
-// CIDRs, ports at the ends of ranges, the protocols and ICMP types that rules name.
+// Random clusters of every kind of resource that decides verdicts, and packets for them.
 //
-// The same seed gives the same cluster and packets.  Every packet passes all checks but
-// policy's, so that only policy can drop it, and no two packets belong to one connection.
+// The same seed gives the same cluster and packets.
 #ifndef SLUICE_TESTS_DIFFERENTIAL_GENERATE_H_
 #define SLUICE_TESTS_DIFFERENTIAL_GENERATE_H_
 
@@ -20,11 +18,6 @@ struct Case {
 };
 
 Case generate(uint64_t seed, size_t packets);
-
-// How a pod whose interface is the kernel's to name is told apart: "NAMESPACE/POD".
-inline std::string name_of(const Pod& pod) {
-  return pod.space + "/" + pod.name;
-}
 
 }  // namespace sluice::differential
 

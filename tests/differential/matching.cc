@@ -2,7 +2,6 @@
 #include "tests/differential/matching.h"
 
 #include <algorithm>
-#include <set>
 
 namespace sluice::differential {
 namespace {
@@ -119,10 +118,6 @@ bool known_address(const Cluster& c, const Ip& ip, Accept accept) {
   return false;
 }
 
-uint8_t number_of(const std::string& protocol) {
-  return protocol == "TCP" ? 6 : protocol == "UDP" ? 17 : 132;
-}
-
 // Has a pod at `ip`, which `wanted` accepts, a port of that name and number?
 bool named_port(const Cluster& c, const Wanted& wanted, const std::string& name, const Ip& ip,
                 uint8_t protocol, uint16_t port) {
@@ -151,8 +146,24 @@ bool any_net(const std::vector<Net>& nets, const Ip& ip) {
   return std::any_of(nets.begin(), nets.end(), [&](const Net& n) { return n.contains(ip); });
 }
 
-bool side_matches(const Cluster& c, const std::string& space, const Side& s, const Ip& ip,
-                  uint8_t protocol, uint16_t port) {
+// Of a source every address of the service's slices, of a destination with one of the slice's
+// ports; ready or not (semantics 3.6).
+bool in_service(const Cluster& c, const std::string& space, const Service& service, bool source,
+                const Ip& ip, uint8_t protocol, uint16_t port) {
+  return std::any_of(c.slices.begin(), c.slices.end(), [&](const Slice& s) {
+    if (s.service != service.name ||
+        s.space != (service.space.empty() ? space : service.space) || !holds(s.addresses, ip)) {
+      return false;
+    }
+    return source || std::any_of(s.ports.begin(), s.ports.end(), [&](const SlicePort& p) {
+             return p.port != 0 && p.port == port &&
+                    number_of(p.protocol.empty() ? "TCP" : p.protocol) == protocol;
+           });
+  });
+}
+
+bool side_matches(const Cluster& c, const std::string& space, const Side& s, bool source,
+                  const Ip& ip, uint8_t protocol, uint16_t port) {
   const Wanted wanted{s, space};
   if ((!s.nets.empty() && !any_net(s.nets, ip)) || any_net(s.not_nets, ip)) {
     return false;
@@ -165,6 +176,9 @@ bool side_matches(const Cluster& c, const std::string& space, const Side& s, con
   if (s.not_selector && known_address(c, ip, [&](const Labels& labels) {
         return matches(*s.not_selector, labels, "", All::anything);
       })) {
+    return false;
+  }
+  if (s.service && !in_service(c, space, *s.service, source, ip, protocol, port)) {
     return false;
   }
   if (!s.ports.empty() && !any_port(c, wanted, s.ports, ip, protocol, port)) {
@@ -205,48 +219,6 @@ bool icmp_matches(const Icmp& i, const Packet& p) {
   return icmp && p.type == i.type && (!i.code || p.code == *i.code);
 }
 
-// ---- Kubernetes, semantics 1.5 -------------------------------------------------------------
-
-Selector selector_of(const KubeSelector& k) {
-  Selector all{Selector::Kind::both, "", {}, {{Selector::Kind::all, "", {}, {}}}};
-  for (const auto& [key, value] : k.labels) {
-    all.parts.push_back({Selector::Kind::eq, key, {value}, {}});
-  }
-  for (const Requirement& r : k.expressions) {
-    switch (r.op) {
-      case Requirement::Op::in:
-        all.parts.push_back({Selector::Kind::in, r.key, r.values, {}});
-        break;
-      case Requirement::Op::not_in:
-        all.parts.push_back({Selector::Kind::not_in, r.key, r.values, {}});
-        break;
-      case Requirement::Op::exists:
-        all.parts.push_back({Selector::Kind::has, r.key, {}, {}});
-        break;
-      case Requirement::Op::absent:
-        all.parts.push_back(
-            {Selector::Kind::no, "", {}, {{Selector::Kind::has, r.key, {}, {}}}});
-        break;
-    }
-  }
-  return all;
-}
-
-Side peer_side(const KubePeer& peer) {
-  Side s;
-  if (peer.net) {
-    s.nets = {*peer.net};
-    s.not_nets = peer.except;
-    return s;
-  }
-  s.selector = selector_of(peer.pods.value_or(KubeSelector{}));
-  s.selector->parts.push_back({Selector::Kind::eq, kOrchestrator, {"k8s"}, {}});
-  if (peer.spaces) {
-    s.namespace_selector = selector_of(*peer.spaces);
-  }
-  return s;
-}
-
 }  // namespace
 
 bool matches(const Selector& s, const Labels& labels, const std::string& prefix, All all) {
@@ -283,10 +255,6 @@ bool matches(const Selector& s, const Labels& labels, const std::string& prefix,
       return !part(s.parts.at(0));
   }
   return false;
-}
-
-bool matches(const KubeSelector& selector, const Labels& labels) {
-  return matches(selector_of(selector), labels, "", All::anything);
 }
 
 Labels effective_labels(const Cluster& c, const Pod& pod) {
@@ -359,48 +327,8 @@ bool rule_matches(const Cluster& c, const std::string& space, const Rule& r, con
          (!r.not_protocol || r.not_protocol->number != p.protocol) &&
          (!r.icmp || icmp_matches(*r.icmp, p)) &&
          (!r.not_icmp || !icmp_matches(*r.not_icmp, p)) &&
-         side_matches(c, space, r.source, p.src, p.protocol, p.sport) &&
-         side_matches(c, space, r.destination, p.dst, p.protocol, p.dport);
-}
-
-std::vector<Rule> calico_rules(const KubeRule& rule, bool egress) {
-  std::map<std::string, std::vector<Ports>> protocols;  // in lexical order; no ports: all of it
-  std::set<std::string> whole;
-  for (const KubePort& p : rule.ports) {
-    const std::string protocol = p.protocol.empty() ? "TCP" : p.protocol;
-    protocols[protocol].push_back(p.port);
-    if (p.port.name.empty() && p.port.low == 0) {
-      whole.insert(protocol);
-    }
-  }
-  Rule allow;
-  allow.act = Act::allow;
-  std::vector<Rule> by_protocol;
-  if (rule.ports.empty()) {
-    by_protocol.push_back(allow);
-  }
-  for (const auto& [name, ports] : protocols) {
-    Rule r = allow;
-    r.protocol = Protocol{number_of(name), name};
-    if (!whole.contains(name)) {
-      r.destination.ports = ports;
-    }
-    by_protocol.push_back(r);
-  }
-  std::vector<Rule> out;
-  for (const Rule& base : by_protocol) {
-    if (rule.peers.empty()) {
-      out.push_back(base);
-    }
-    for (const KubePeer& peer : rule.peers) {
-      Rule r = base;
-      const std::vector<Ports> ports = r.destination.ports;
-      (egress ? r.destination : r.source) = peer_side(peer);
-      r.destination.ports = ports;
-      out.push_back(r);
-    }
-  }
-  return out;
+         side_matches(c, space, r.source, true, p.src, p.protocol, p.sport) &&
+         side_matches(c, space, r.destination, false, p.dst, p.protocol, p.dport);
 }
 
 }  // namespace sluice::differential

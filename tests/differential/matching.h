@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a rule matches a packet and a selector matches labels, for evaluate: Calico semantics
-// 1.5, 1.7, 3 and 4, straight from the resources.  Pure; any thread.
+// 1.5 to 1.7, 3 and 4, straight from the resources.  Pure; any thread.
 #ifndef SLUICE_TESTS_DIFFERENTIAL_MATCHING_H_
 #define SLUICE_TESTS_DIFFERENTIAL_MATCHING_H_
 
@@ -18,6 +18,8 @@ enum class All { anything, has_namespace, has_account };
 bool matches(const Selector& selector, const Labels& labels, const std::string& prefix,
              All all);
 bool matches(const KubeSelector& selector, const Labels& labels);
+// Of namespaces: an empty one wants a namespace, and any other what it says of one's labels.
+bool matches_spaces(const KubeSelector& selector, const Labels& labels);
 
 // Own labels, then what profiles add.
 Labels effective_labels(const Cluster& cluster, const Pod& pod);
@@ -31,8 +33,14 @@ std::vector<Rule> profile_rules(const Cluster& cluster, const std::string& name,
 bool rule_matches(const Cluster& cluster, const std::string& space, const Rule& rule,
                   const Packet& packet);
 
-// The Calico rules that a Kubernetes rule stands for, in order (semantics 1.5).
+// Of TCP, UDP and SCTP.
+inline uint8_t number_of(const std::string& protocol) {
+  return protocol == "TCP" ? 6 : protocol == "UDP" ? 17 : 132;
+}
+
+// The Calico rules that a Kubernetes rule stands for, in order (semantics 1.5 and 1.6).
 std::vector<Rule> calico_rules(const KubeRule& rule, bool egress);
+std::vector<Rule> calico_rules(const ClusterRule& rule, bool egress);
 
 }  // namespace sluice::differential
 

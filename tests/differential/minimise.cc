@@ -15,6 +15,18 @@ class Remover {
   void visit(Cluster& c) {
     list(c.policies, [&](Policy& p) { visit(p); });
     list(c.kube_policies, [&](KubePolicy& p) { visit(p); });
+    list(c.cluster_policies, [&](ClusterPolicy& p) { visit(p); });
+    list(c.slices, [&](Slice& s) {
+      list(s.addresses);
+      list(s.ports);
+    });
+    list(c.felixes, [&](Felix& f) {
+      clear(f.to_host);
+      clear(f.spoofing);
+      clear(f.ipip);
+      clear(f.vxlan);
+      clear(f.prefixes);
+    });
     list(c.sets, [&](Set& s) {
       list(s.nets);
       list(s.labels);
@@ -23,6 +35,7 @@ class Remover {
       list(p.labels);
       list(p.ports);
       list(p.profiles);
+      list(p.sources);
       clear(p.account);
     });
     list(c.tiers, [&](Tier& t) { clear(t.order); });
@@ -92,6 +105,7 @@ class Remover {
   void visit(Side& s) {
     list(s.nets);
     list(s.not_nets);
+    clear(s.service);
     clear(s.selector);
     clear(s.not_selector);
     clear(s.namespace_selector);
@@ -143,6 +157,28 @@ class Remover {
     visit(p.pods);
     kube_rules(p.ingress);
     kube_rules(p.egress);
+  }
+
+  void visit(ClusterPeer& p) {
+    if (p.spaces) {
+      visit(*p.spaces);
+    }
+    if (p.pods) {
+      visit(*p.pods);
+    }
+    list(p.nets);
+  }
+  void cluster_rules(std::vector<ClusterRule>& items) {
+    list(items, [&](ClusterRule& r) {
+      clear(r.name);
+      list(r.peers, [&](ClusterPeer& p) { visit(p); });
+      list(r.ports);
+    });
+  }
+  void visit(ClusterPolicy& p) {
+    visit(p.subject);
+    cluster_rules(p.ingress);
+    cluster_rules(p.egress);
   }
 
   size_t left_;

@@ -2,49 +2,10 @@
 #include <sstream>
 
 #include "tests/differential/cluster.h"
+#include "tests/differential/flow_yaml.h"
 
 namespace sluice::differential {
 namespace {
-
-// Flow style throughout: one line an object's part, no indentation to get wrong.
-std::string quoted(const std::string& s) {
-  return "\"" + s + "\"";
-}
-
-template <typename List, typename Print>
-std::string list(const List& items, Print print) {
-  std::string out = "[";
-  for (const auto& item : items) {
-    out += (out.size() == 1 ? "" : ", ") + print(item);
-  }
-  return out + "]";
-}
-
-// The fields of an object, in the order in which they are given.
-class Map {
- public:
-  Map& add(const std::string& key, const std::string& value) {
-    text_ += (text_.empty() ? "" : ", ") + key + ": " + value;
-    return *this;
-  }
-  bool empty() const { return text_.empty(); }
-  std::string done() const { return "{" + text_ + "}"; }
-
- private:
-  std::string text_;
-};
-
-std::string labels_text(const Labels& labels) {
-  Map m;
-  for (const auto& [key, value] : labels) {
-    m.add(quoted(key), quoted(value));
-  }
-  return m.done();
-}
-
-std::string net_text(const Net& n) {
-  return quoted(text(n.base) + "/" + std::to_string(n.length));
-}
 
 std::string selector_text(const Selector& s) {  // YAML's single quotes, doubled inside
   std::string out = "'";
@@ -94,6 +55,14 @@ std::string side_text(const Side& s) {
   };
   nets("nets", s.nets);
   nets("notNets", s.not_nets);
+  if (s.service) {
+    Map service;
+    service.add("name", quoted(s.service->name));
+    if (!s.service->space.empty()) {
+      service.add("namespace", quoted(s.service->space));
+    }
+    m.add("services", service.done());
+  }
   selector(m, "selector", s.selector);
   selector(m, "notSelector", s.not_selector);
   selector(m, "namespaceSelector", s.namespace_selector);
@@ -146,89 +115,7 @@ std::string rules_text(const std::vector<Rule>& rules) {
   return out.empty() ? " []" : out;
 }
 
-std::string kube_selector_text(const KubeSelector& s) {
-  constexpr const char* kOps[] = {"In", "NotIn", "Exists", "DoesNotExist"};
-  Map m;
-  if (!s.labels.empty()) {
-    m.add("matchLabels", labels_text(s.labels));
-  }
-  if (!s.expressions.empty()) {
-    m.add("matchExpressions", list(s.expressions, [&](const Requirement& r) {
-            Map x;
-            x.add("key", quoted(r.key)).add("operator", kOps[static_cast<int>(r.op)]);
-            if (!r.values.empty()) {
-              x.add("values", list(r.values, quoted));
-            }
-            return x.done();
-          }));
-  }
-  return m.done();
-}
-
-std::string kube_rules_text(const std::vector<KubeRule>& rules, const char* peers) {
-  std::string out;
-  for (const KubeRule& r : rules) {
-    Map m;
-    if (!r.peers.empty()) {
-      m.add(peers, list(r.peers, [](const KubePeer& p) {
-              Map x;
-              if (p.net) {
-                Map block;
-                block.add("cidr", net_text(*p.net));
-                if (!p.except.empty()) {
-                  block.add("except", list(p.except, net_text));
-                }
-                x.add("ipBlock", block.done());
-              }
-              if (p.pods) {
-                x.add("podSelector", kube_selector_text(*p.pods));
-              }
-              if (p.spaces) {
-                x.add("namespaceSelector", kube_selector_text(*p.spaces));
-              }
-              return x.done();
-            }));
-    }
-    if (!r.ports.empty()) {
-      m.add("ports", list(r.ports, [](const KubePort& p) {
-              Map x;
-              if (!p.protocol.empty()) {
-                x.add("protocol", p.protocol);
-              }
-              if (!p.port.name.empty()) {
-                x.add("port", p.port.name);
-              } else if (p.port.low != 0) {
-                x.add("port", std::to_string(p.port.low));
-                if (p.port.high != p.port.low) {
-                  x.add("endPort", std::to_string(p.port.high));
-                }
-              }
-              return x.empty() ? "{protocol: TCP}" : x.done();
-            }));
-    }
-    out += "\n  - " + m.done();
-  }
-  return out.empty() ? " []" : out;
-}
-
-std::string head(const std::string& api, const std::string& kind, const std::string& name,
-                 const std::string& space, const Labels& labels = {}) {
-  Map meta;
-  meta.add("name", quoted(name));
-  if (!space.empty()) {
-    meta.add("namespace", quoted(space));
-  }
-  if (!labels.empty()) {
-    meta.add("labels", labels_text(labels));
-  }
-  return "---\napiVersion: " + api + "\nkind: " + kind + "\nmetadata: " + meta.done() + "\n";
-}
 constexpr const char* kCalico = "projectcalico.org/v3";
-
-std::string types_text(const char* key, bool ingress, bool egress) {
-  return std::string("  ") + key + ": [" + (ingress ? "Ingress" : "") +
-         (ingress && egress ? ", " : "") + (egress ? "Egress" : "") + "]\n";
-}
 
 std::string policy_text(const Policy& p) {
   // StagedNetworkPolicy when removed, too: kind() depends on the stage alone.
@@ -268,31 +155,14 @@ std::string policy_text(const Policy& p) {
          "\n";
 }
 
-std::string kube_policy_text(const KubePolicy& p) {
-  const bool staged = p.stage != Stage::enforced;
-  std::string out = staged ? head(kCalico, p.kind(), p.name, p.space)
-                           : head("networking.k8s.io/v1", "NetworkPolicy", p.name, p.space);
-  out += "spec:\n";
-  if (p.stage == Stage::removed) {
-    out += "  stagedAction: Delete\n";
-  }
-  out += "  podSelector: " + kube_selector_text(p.pods) + "\n";
-  if (p.types) {
-    out += types_text("policyTypes", p.to_ingress, p.to_egress);
-  }
-  return out + "  ingress:" + kube_rules_text(p.ingress, "from") +
-         "\n  egress:" + kube_rules_text(p.egress, "to") + "\n";
-}
-
 std::string pod_text(const Pod& p) {
   const char* node = p.local ? "n1" : "n2";
   const auto ports = [&](const char* number) {
     return list(p.ports, [&](const NamedPort& n) {
-      return Map()
-          .add("name", quoted(n.name))
-          .add("protocol", n.protocol)
-          .add(number, std::to_string(n.port))
-          .done();
+      Map m;
+      m.add("protocol", n.protocol).add(number, std::to_string(n.port));
+      return n.name.empty() ? m.add("hostPort", std::to_string(n.port)).done()
+                            : m.add("name", quoted(n.name)).done();
     });
   };
   Map spec;
@@ -304,6 +174,9 @@ std::string pod_text(const Pod& p) {
     if (!p.account.empty()) {
       spec.add("serviceAccountName", quoted(p.account));
     }
+    if (!p.sources.empty()) {
+      spec.add("allowSpoofedSourcePrefixes", list(p.sources, net_text));
+    }
     return head(kCalico, "WorkloadEndpoint", std::string(node) + "-k8s-" + p.name + "-eth0",
                 p.space, p.labels) +
            "spec: " + spec.done() + "\n";
@@ -313,9 +186,33 @@ std::string pod_text(const Pod& p) {
     spec.add("serviceAccountName", quoted(p.account));
   }
   spec.add("containers", "[{name: c, ports: " + ports("containerPort") + "}]");
-  return head("v1", "Pod", p.name, p.space, p.labels) + "spec: " + spec.done() +
+  Labels notes;
+  if (!p.sources.empty()) {
+    notes["cni.projectcalico.org/allowedSourcePrefixes"] = list(p.sources, net_text);
+  }
+  return head("v1", "Pod", p.name, p.space, p.labels, notes) + "spec: " + spec.done() +
          "\nstatus: {phase: Running, podIPs: [{ip: " + quoted(text(p.ip)) +
          "}, {ip: " + quoted(text(p.ip6)) + "}]}\n";
+}
+
+std::string felix_text(const Felix& f) {
+  Map spec;
+  const auto word = [&](const char* key, const std::string& value) {
+    if (!value.empty()) {
+      spec.add(key, quoted(value));
+    }
+  };
+  const auto flag = [&](const char* key, const std::optional<bool>& value) {
+    if (value) {
+      spec.add(key, *value ? "true" : "false");
+    }
+  };
+  word("defaultEndpointToHostAction", f.to_host);
+  word("workloadSourceSpoofing", f.spoofing);
+  word("interfacePrefix", f.prefixes);
+  flag("allowIPIPPacketsFromWorkloads", f.ipip);
+  flag("allowVXLANPacketsFromWorkloads", f.vxlan);
+  return head(kCalico, "FelixConfiguration", f.name, "") + "spec: " + spec.done() + "\n";
 }
 
 }  // namespace
@@ -438,7 +335,16 @@ std::string yaml(const Cluster& c) {
     out += policy_text(p);
   }
   for (const KubePolicy& p : c.kube_policies) {
-    out += kube_policy_text(p);
+    out += text(p);
+  }
+  for (const ClusterPolicy& p : c.cluster_policies) {
+    out += text(p);
+  }
+  for (const Slice& s : c.slices) {
+    out += text(s);
+  }
+  for (const Felix& f : c.felixes) {
+    out += felix_text(f);
   }
   return out;
 }
@@ -454,7 +360,6 @@ uplink:
 tunnel: {address: 10.244.1.0}
 routes: [{block: 10.244.2.0/26, node: 192.168.100.112}]
 connections: {max: 65536, endpointShare: 1}
-path: {tunFromWorkload: allow}
 )";
 }
 

@@ -73,15 +73,15 @@ class Subject {
   bool ok() const { return loaded_.ok(); }
   std::string findings() const { return loaded_.findings.format(loaded_.model.files); }
 
-  // The kernel's names for the ports that packets come in by.
-  void name_ports(std::vector<Packet>& packets) const {
-    for (Packet& p : packets) {
-      for (const control::LocalEndpoint& e : built_.policy.endpoints) {
-        if (p.in == e.namespace_name + "/" + e.name) {
-          p.in = e.interface_name;
-        }
+  // The packet by the kernel's name for the port that it comes in by.
+  Packet named(Packet p) const {
+    for (const control::LocalEndpoint& e : built_.policy.endpoints) {
+      if (p.in == e.namespace_name + "/" + e.name) {
+        p.in = e.interface_name;
+        break;
       }
     }
+    return p;
   }
 
   Result<std::vector<std::string>> replay(const std::vector<Packet>& packets,
@@ -103,18 +103,11 @@ class Subject {
   }
 
  private:
-  const Pod* local(const Ip& ip) const {
-    const auto it = std::find_if(cluster_.pods.begin(), cluster_.pods.end(), [&](const Pod& p) {
-      return p.local && (p.ip == ip || p.ip6 == ip);
-    });
-    return it == cluster_.pods.end() ? nullptr : &*it;
-  }
-
   // Each end on its own: the evaluator and the matcher.
   bool ends_agree(const Packet& p, std::string& answers) const {
     bool same = true;
     for (const bool egress : {true, false}) {
-      const Pod* pod = local(egress ? p.src : p.dst);
+      const Pod* pod = egress ? source_of(cluster_, p) : destination_of(cluster_, p);
       if (pod == nullptr) {
         continue;
       }
@@ -135,21 +128,25 @@ class Subject {
   bool explain_agrees(const Packet& p, const std::string& fate, Tally& tally,
                       std::string& answers) const {
     const Answer wanted = evaluate(cluster_, p, false);
-    const json said = control::explain_packet(built_, json_of(p));
+    const json said = control::explain_packet(built_, json_of(named(p)));
     const std::optional<Answer> got = answer_of(said);
-    bool same = got == wanted;
+    const bool by_policy = !wanted.tier.empty();
+    bool same = by_policy ? got == wanted : !got && said["verdict"] == "deny";
     answers += "evaluator: " + text(wanted) + "\nexplain: " + said.dump() +
                "\ndata path: " + fate + "\n";
     tally.allowed += wanted.allow;
     tally.by_rule += wanted.rule >= 0 && wanted.tier != "__PROFILE__";
 
-    const std::string denied = wanted.egress ? "policy_deny_egress" : "policy_deny_ingress";
+    const std::string denied = !by_policy      ? "tun_from_workload"
+                               : wanted.egress ? "policy_deny_egress"
+                                               : "policy_deny_ingress";
     same = same && (wanted.allow ? fate == "forwarded" || fate == "punted" : fate == denied);
 
-    const Pod* from = local(p.src);
-    const Pod* to = local(p.dst);
-    const bool pending = (from != nullptr && has_pending(cluster_, *from, true)) ||
-                         (to != nullptr && has_pending(cluster_, *to, false));
+    const Pod* from = source_of(cluster_, p);
+    const Pod* to = destination_of(cluster_, p);
+    const bool pending =
+        by_policy && ((from != nullptr && has_pending(cluster_, *from, true)) ||
+                      (to != nullptr && has_pending(cluster_, *to, false)));
     if (pending != said.contains("pending")) {
       answers += std::string("evaluator: staged policies ") + (pending ? "" : "do not ") +
                  "select an end\n";
@@ -179,21 +176,23 @@ class Subject {
 
 }  // namespace
 
-std::optional<Difference> compare(const Cluster& cluster, std::vector<Packet> packets,
+std::optional<Difference> compare(const Cluster& cluster, const std::vector<Packet>& packets,
                                   const std::string& directory, Tally& tally) {
   Subject subject(cluster);
   if (!subject.ok()) {
     return Difference{{}, subject.findings()};
   }
-  const std::vector<Packet> asked = packets;
-  subject.name_ports(packets);
-  const auto fates = subject.replay(packets, directory);
+  std::vector<Packet> frames;
+  for (const Packet& p : packets) {
+    frames.push_back(subject.named(p));
+  }
+  const auto fates = subject.replay(frames, directory);
   if (!fates) {
     return Difference{{}, "replay: " + fates.error().what};
   }
   for (size_t i = 0; i < packets.size(); ++i) {
     if (auto answers = subject.differ(packets[i], (*fates)[i], tally)) {
-      return Difference{asked[i], *answers};
+      return Difference{packets[i], *answers};
     }
   }
   return {};

@@ -24,9 +24,8 @@ struct Tally {
   uint64_t packets = 0, allowed = 0, pending = 0, by_rule = 0, six = 0;
 };
 
-// `packets` name a local pod by NAMESPACE/POD where they come in.
 // The first difference, or nothing.  `directory` is for captures, and is written over.
-std::optional<Difference> compare(const Cluster& cluster, std::vector<Packet> packets,
+std::optional<Difference> compare(const Cluster& cluster, const std::vector<Packet>& packets,
                                   const std::string& directory, Tally& tally);
 
 }  // namespace sluice::differential

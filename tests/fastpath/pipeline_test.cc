@@ -175,11 +175,11 @@ class World {
       }
     }
   }
-  // The next generation: connections are rechecked, and pod B's ingress is another program.
-  void recheck(ProgramId ingress_of_b) {
+  // The next generation: pod B's ingress is another program.
+  void change(ProgramId ingress_of_b, bool recheck) {
     auto next = std::make_shared<Generation>(*view_.generation);
     ++next->number;
-    next->options.recheck = true;
+    next->options.recheck = recheck;
     next->endpoints[1].ingress = ingress_of_b;
     view_.generation = next;
   }
@@ -197,6 +197,7 @@ class World {
     next->by_address[ip(kB).value] = 0;
     view_.generation = next;
   }
+  void recheck(ProgramId ingress_of_b) { change(ingress_of_b, true); }
   void tick() {
     for (auto& lane : lanes_) {
       lane->pipeline.begin(view_, now);
@@ -326,6 +327,30 @@ TEST(Pipeline, RecheckCutsWhatPolicyNowDeniesWhicheverSideSpeaks) {
     EXPECT_FALSE(w.out(kPodB).empty()) << "a new SYN begins anew";
     w.expect_sums();
   }
+}
+
+// Also verdict vector 18 of semantics 11, and the rule of 6.3 for a SYN.
+TEST(Pipeline, Trap18AnEstablishedFlowOutlivesANewDenyAll) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kSyn));
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, kSyn | kAck));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  EXPECT_FALSE(w.out(kPodB).empty());
+  EXPECT_FALSE(w.out(kPodB).empty());
+  EXPECT_FALSE(w.out(kPodA).empty());
+  w.change(kDenyAll, false);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kAck));
+  EXPECT_FALSE(w.out(kPodB).empty()) << "the next packet of the flow";
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, kAck));
+  EXPECT_FALSE(w.out(kPodA).empty()) << "and its answer";
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1000, 53));
+  EXPECT_FALSE(w.out(kPodB).empty()) << "of UDP, too, answered or not";
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 0u);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1001, 80, kSyn));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(1001, 53));
+  EXPECT_TRUE(w.out(kPodB).empty()) << "new flows are judged anew";
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 2u);
+  w.expect_sums();
 }
 
 TEST(Pipeline, DeniedFlowsLeaveNoEntry) {
