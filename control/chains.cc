@@ -87,24 +87,7 @@ struct Match {
   void add(const std::string& words) { text += (text.empty() ? "" : " ") + words; }
 };
 
-// As Calico names the ipset of a selector, so that equal ones look equal (4.5).  The sets of
-// services and of named ports have our own numbers, and their sizes.
-std::string set_name(const CompiledPolicy& policy, SetId id, bool ports) {
-  constexpr size_t kMaxSetName = 31;
-  if (!ports && !policy.set_selectors[id].empty()) {
-    std::string name = "cali40s:";
-    name += sha224_base64url("s:" + policy.set_selectors[id]);
-    return name.substr(0, kMaxSetName);
-  }
-  const size_t size = ports ? policy.rules->port_sets[id].members().size()
-                            : policy.rules->address_sets[id].ranges().size();
-  std::string name = ports ? "cali40n:" : "cali40v:";
-  name += std::to_string(id);
-  name += "[" + std::to_string(size) + "]";
-  return name;
-}
-
-void add_side(Match& m, const RuleSide& side, bool source, const CompiledPolicy& policy) {
+void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules) {
   const std::string end = source ? "source" : "destination";
   const std::string way = source ? "src" : "dst";
   if (!side.nets.empty()) {
@@ -115,11 +98,12 @@ void add_side(Match& m, const RuleSide& side, bool source, const CompiledPolicy&
   }
   const auto add_sets = [&](const std::vector<SetId>& sets, const char* no, bool ports) {
     for (const SetId id : sets) {
+      const size_t size =
+          ports ? rules.port_sets[id].members().size() : rules.address_sets[id].ranges().size();
       std::string match = "-m set ";
       match += no;
-      match += "--match-set ";
-      match += set_name(policy, id, ports);
-      match += ' ';
+      match += ports ? "--match-set cali40n:" : "--match-set cali40s:";
+      match += std::to_string(id) + "[" + std::to_string(size) + "] ";
       match += way;
       if (ports) {
         match += ',';
@@ -158,13 +142,13 @@ std::string icmp_text(const IcmpMatch& m, bool no) {
          (m.any_code ? "" : "/" + std::to_string(m.code));
 }
 
-std::string match_text(const Rule& rule, const CompiledPolicy& policy) {
+std::string match_text(const Rule& rule, const RuleSet& rules) {
   Match m;
   if (rule.protocol) {
     m.add("-p " + protocol_text(*rule.protocol));
   }
-  add_side(m, rule.source, true, policy);
-  add_side(m, rule.destination, false, policy);
+  add_side(m, rule.source, true, rules);
+  add_side(m, rule.destination, false, rules);
   if (rule.icmp) {
     m.add(icmp_text(*rule.icmp, false));
   }
@@ -355,7 +339,7 @@ class Writer {
   void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments,
                 const std::vector<std::string>& notes) {
     comments.insert(comments.end(), notes.begin(), notes.end());
-    const std::string match = match_text(rule, policy_);
+    const std::string match = match_text(rule, *policy_.rules);
     const Count n = count(rule.counter);
     const auto counted = [&](ChainLine& l) {
       l.packets = n.packets;

@@ -142,7 +142,6 @@ class Compiler {
               });
     check_the_rest();
     out_.policies = used_.size();
-    out_.set_selectors = rules_.set_selectors();
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
     if (counters_.full()) {
       findings_.warning({}, "more rules than counters: some are enforced but not counted");

@@ -61,9 +61,8 @@ struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
   std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
-  std::vector<std::string> set_selectors;  // by SetId of addresses: canonical, "" for a service
-  std::vector<LocalEndpoint> endpoints;    // of settings.node, sorted by interface name
-  size_t policies = 0;                     // policies that select a local endpoint
+  std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name
+  size_t policies = 0;                   // policies that select a local endpoint
 };
 
 // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.

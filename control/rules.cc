@@ -157,14 +157,6 @@ void RuleCompiler::add_service(const ServiceName& service, bool source, RuleSide
   }
 }
 
-std::vector<std::string> RuleCompiler::set_selectors() const {
-  std::vector<std::string> out(out_.address_sets.size());
-  for (const auto& [selector, id] : address_sets_) {
-    out[id] = selector;
-  }
-  return out;
-}
-
 SetId RuleCompiler::address_set(const Selector& selector) {
   const auto [it, fresh] =
       address_sets_.emplace(selector.canonical(), static_cast<SetId>(out_.address_sets.size()));

@@ -30,8 +30,6 @@ class RuleCompiler {
   Rule compile(const config::Rule& rule, const std::string& namespace_name);
   // The findings of compile() alone, for a rule that no local endpoint runs: no set is made.
   void check(const config::Rule& rule, const std::string& namespace_name);
-  // By SetId: the canonical selector that made the address set, "" for a service's.
-  std::vector<std::string> set_selectors() const;
 
  private:
   RuleSide side(const config::EntityRule& e, const config::Rule& rule,

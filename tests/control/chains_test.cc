@@ -179,24 +179,6 @@ TEST(Chains, OfAPolicyMarkEachRuleAndDecide) {
       << "annotations are on every line of their rule, and no RETURN ends a chain";
 }
 
-// The name that Calico gives all() is known (4.5); a policy's own namespace comes first.
-TEST(Chains, NameTheSetsOfSelectorsAsCalicoDoes) {
-  const testing::World world(
-      testing::gnp("g", "{egress: [{action: Allow, destination: {selector: all()}}]}") +
-      testing::np("n",
-                  "{ingress: [{action: Allow, source: {selector: \"app == 'db'\", "
-                  "notSelector: all()}}]}"));
-  EXPECT_EQ(listing(world, "cali-po-gnp/g"),
-            "MARK -m set --match-set cali40s:5y5I3VdRZfDU01O--xXAPx2 dst --set-mark "
-            "0x10000/0x10000 /* GlobalNetworkPolicy g egress */\n");
-  const std::string id =
-      Selector::parse("projectcalico.org/namespace == 'ns1' && app == 'db'")->id();
-  EXPECT_EQ(listing(world, "cali-pi-np/ns1/n"),
-            "MARK -m set --match-set " + ("cali40" + id).substr(0, 31) +
-                " src -m set ! --match-set cali40s:5y5I3VdRZfDU01O--xXAPx2 src --set-mark "
-                "0x10000/0x10000 /* NetworkPolicy ns1/n ingress */\n");
-}
-
 TEST(Chains, NameAClusterPolicysRules) {
   const testing::World world(testing::document(
       "policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "c", "",
