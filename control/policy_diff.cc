@@ -50,6 +50,9 @@ class Comparison {
   }
 
   Result<PolicyDiff> run() {
+    if (Status known = check_namespace(); !known) {
+      return known.error();
+    }
     uint64_t all = 0;
     for (const Family& family : families_) {
       all += pairs(family) * family.flows.size();
@@ -135,6 +138,22 @@ class Comparison {
     return out;
   }
 
+  Status check_namespace() const {
+    const std::string& ns = options_.namespace_name;
+    std::vector<std::string_view> known;
+    for (const Cluster* side : sides_) {
+      for (const LocalEndpoint& e : side->policy().endpoints) {
+        known.push_back(e.namespace_name);
+      }
+    }
+    if (ns.empty() || std::find(known.begin(), known.end(), ns) != known.end()) {
+      return Ok{};
+    }
+    const std::string near = config::nearest(ns, known);
+    return Error{"no endpoint of these files is in namespace \"" + ns + "\"",
+                 near.empty() ? "" : "did you mean \"" + near + "\"?"};
+  }
+
   void add(Family& family, const std::array<Cluster::End, 2>& ends, const std::string& name) {
     const auto [it, fresh] = family.by_signature.emplace(signature(ends), family.kinds.size());
     if (fresh) {
@@ -158,7 +177,9 @@ class Comparison {
     }
     for (const auto& [name, both] : all) {
       if (both[0] == nullptr || both[1] == nullptr) {
-        if (v4) {  // once
+        const LocalEndpoint& only = both[0] == nullptr ? *both[1] : *both[0];
+        const std::string& ns = options_.namespace_name;
+        if (v4 && (ns.empty() || only.namespace_name == ns)) {  // once
           (both[0] == nullptr ? out_.added : out_.removed).push_back(name);
         }
         continue;

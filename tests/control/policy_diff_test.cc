@@ -367,5 +367,22 @@ TEST(PolicyDiff, JudgesTheRestOfAPartThatBeginsWithAPod) {
       << found[0];
 }
 
+TEST(PolicyDiff, OfOneNamespaceNamesOnlyItsEndpoints) {
+  const std::string more =
+      kMore +
+      "---\n{apiVersion: v1, kind: Pod, metadata: {name: u, namespace: ns2}, spec: {nodeName: "
+      "n1}, status: {podIP: 10.0.2.9}}\n";
+  DiffOptions options;
+  options.namespace_name = "ns2";
+  EXPECT_EQ(lines("", more, kCluster, options), Lines{"+ns2/u"});
+  EXPECT_EQ(lines(more, "", kCluster, options), Lines{"-ns2/u"});
+  options.namespace_name = "ns1";
+  EXPECT_EQ(lines("", more, kCluster, options), Lines{"+ns1/t"});
+  options.namespace_name = "sn2";
+  EXPECT_EQ(
+      lines("", more, kCluster, options),
+      Lines{"no endpoint of these files is in namespace \"sn2\" | did you mean \"ns2\"?"});
+}
+
 }  // namespace
 }  // namespace sluice::control::testing
