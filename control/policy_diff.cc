@@ -89,9 +89,6 @@ class Comparison {
           collect_prefixes(rule);
         }
       }
-    }
-  }
-  void collect_prefixes(const Rule& rule) {
       for (const AddressSet& set : rules.address_sets) {
         for (const AddressSet::Range& range : set.ranges()) {
           ranges_.emplace(range.first, range.last);
@@ -102,10 +99,13 @@ class Comparison {
           ranges_.emplace(member.address, member.address);
         }
       }
-    for (const auto* nets : {&rule.source.nets, &rule.source.not_nets, &rule.destination.nets,
+    }
     std::erase_if(ranges_, [this](const auto& range) {
       return range.first == range.second && taken_.contains(range.first);
     });
+  }
+  void collect_prefixes(const Rule& rule) {
+    for (const auto* nets : {&rule.source.nets, &rule.source.not_nets, &rule.destination.nets,
                              &rule.destination.not_nets}) {
       prefixes_.insert(nets->begin(), nets->end());
     }
@@ -238,6 +238,14 @@ class Comparison {
         best = &prefix;
       }
     }
+    const bool listed = std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& range) {
+      const bool within =
+          best == nullptr || best->base < range.first || range.second < best->last();
+      return within && range.first <= first && first <= range.second;
+    });
+    if (listed) {
+      return to_string(first) + (first == last ? "" : "-" + to_string(last));
+    }
     return best != nullptr ? to_string(*best) : "world";
   }
 
@@ -259,14 +267,6 @@ class Comparison {
     return n;
   }
 
-    const bool listed = std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& range) {
-      const bool within =
-          best == nullptr || best->base < range.first || range.second < best->last();
-      return within && range.first <= first && first <= range.second;
-    });
-    if (listed) {
-      return to_string(first) + (first == last ? "" : "-" + to_string(last));
-    }
   void compare(const Family& family, uint64_t all) {
     // By receiver and change, who sends; then by senders and change, who receives.
     std::map<std::tuple<std::vector<std::string>, Change>, std::vector<std::string>> lines;
@@ -313,7 +313,7 @@ class Comparison {
         allowed[s] = sides_[s]->allows(from.end[s], to.end[s], keys[s]);
       }
       if (allowed[0] != allowed[1]) {
-        by_decider[{allowed[0], decider(from, to, keys[1])}].push_back(i);
+        by_decider[{allowed[0], decider(from, to, keys)}].push_back(i);
       }
     }
     std::vector<Change> out;
@@ -326,12 +326,17 @@ class Comparison {
     return out;
   }
 
-  std::string decider(const Kind& from, const Kind& to, const FlowKey& key) {
+  // Who says so now: what the new side answers last, or where the old one denied, what it
+  // answers last for that end.
+  std::string decider(const Kind& from, const Kind& to, const std::array<FlowKey, 2>& keys) {
     const CompiledPolicy& policy = sides_[1]->policy();
-    const Cluster::Answer answer = sides_[1]->judge(from.end[1], to.end[1], key);
-    std::string text = std::string(word(answer.trail.back().direction)) + ", " +
-                       decider_text(policy, answer.trail.back());
-    places_.emplace(text, decider_place(policy, answer.trail.back()));
+    const Trail now = sides_[1]->judge(from.end[1], to.end[1], keys[1]).trail;
+    const Cluster::Answer was = sides_[0]->judge(from.end[0], to.end[0], keys[0]);
+    const Direction end = (was.allow ? now : was.trail).back().direction;
+    const TrailStep& last = *std::find_if(
+        now.rbegin(), now.rend(), [end](const TrailStep& s) { return s.direction == end; });
+    std::string text = std::string(word(end)) + ", " + decider_text(policy, last);
+    places_.emplace(text, decider_place(policy, last));
     return text;
   }
 

@@ -384,5 +384,18 @@ TEST(PolicyDiff, OfOneNamespaceNamesOnlyItsEndpoints) {
       Lines{"no endpoint of these files is in namespace \"sn2\" | did you mean \"ns2\"?"});
 }
 
+TEST(PolicyDiff, NamesWhoNowAllowsWhatTheOtherEndDenied) {
+  const std::string db = np("db",
+                            "{selector: \"app == 'db'\", types: [Ingress], ingress: "
+                            "[{action: Allow, source: {selector: \"app == 'web'\"}}]}");
+  const std::string closed = np("web", "{selector: \"app == 'web'\", types: [Egress]}");
+  const std::string opened =
+      np("web",
+         "{selector: \"app == 'web'\", types: [Egress], egress: [{action: Allow, "
+         "destination: {selector: \"app == 'db'\"}}]}");
+  EXPECT_EQ(lines(db + closed, db + opened),
+            (Lines{"ns1/p -> ns1/q,ns1/s everything by egress, NetworkPolicy ns1/web rule 0"}));
+}
+
 }  // namespace
 }  // namespace sluice::control::testing
