@@ -12,8 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kAnswerTime{10};
-
 Action action_of(const std::string& word) {
   return word == "allow"  ? Action::allow
          : word == "pass" ? Action::pass

@@ -15,8 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxListed = 10000;  // connections in one answer
-
 std::string protocol_name(uint8_t protocol) {
   switch (protocol) {
     case proto::kTcp:

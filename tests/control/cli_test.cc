@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the built sluicectl, as users do; SLUICECTL is its path.
-#include <atomic>
-#include <optional>
-#include <thread>
-
-#include <poll.h>
-
-#include "control/api.h"
 #include "tests/control/cli_directory.h"
 
 namespace sluice::control {
@@ -64,20 +57,9 @@ class CliTest : public CliDirectory {
     write("policy.d/endpoints.yaml", kEndpoints);
     write("sluice.yaml", kSettings);
   }
-  void TearDown() override {
-    stopping_ = true;
-    if (thread_.joinable()) {
-      thread_.join();
-    }
-    server_.reset();
-    CliDirectory::TearDown();
-  }
 
   // A daemon with little to say, on the socket "sock".
   void start_daemon() {
-    const auto says = [](json value) {
-      return Handler([value](const json&) -> Result<json> { return value; });
-    };
     const json endpoints = {{{"namespace", "shop"},
                              {"name", "web"},
                              {"interface", "caliweb"},
@@ -117,30 +99,15 @@ class CliTest : public CliDirectory {
                            {"connections", 30},
                            {"packets", 30},
                            {"bytes", 1200}}}}};
-    Handlers handlers = {
+    serve({
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
         {"stats", says(stats)},
         {"reload", Handler([](const json&) -> Result<json> {
            return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
          })},
-    };
-    auto server = ApiServer::listen(directory_ + "/sock", std::move(handlers));
-    ASSERT_TRUE(server) << server.error().what;
-    server_.emplace(std::move(*server));
-    thread_ = std::thread([this] {
-      while (!stopping_) {
-        std::vector<pollfd> polled;
-        server_->add_to(polled);
-        poll(polled.data(), polled.size(), 10);
-        server_->handle(polled);
-      }
     });
   }
-
-  std::optional<ApiServer> server_;
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
 };
 
 TEST_F(CliTest, EndsWithTheExitCodeThatItsHelpStates) {
