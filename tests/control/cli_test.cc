@@ -180,6 +180,15 @@ TEST_F(CliTest, PlacesErrorsAtFileLineAndColumn) {
   EXPECT_EQ(outcome.out, "");
 }
 
+TEST_F(CliTest, CountsPoliciesOfEveryKind) {
+  write("policy.d/cluster.yaml",
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"
+        "metadata: {name: c}\nspec: {tier: Admin, priority: 1, subject: {namespaces: {}}, "
+        "ingress: [{action: Deny, from: [{namespaces: {}}]}]}\n");
+  const Outcome outcome = run("check --config sluice.yaml");
+  EXPECT_EQ(outcome.out, "fine: 4 files, 2 policies, 2 local endpoints\n") << outcome.err;
+}
+
 TEST_F(CliTest, WarnsOfAllThatSurprisesAtOnce) {
   write("policy.d/odd.yaml",
         "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n"
