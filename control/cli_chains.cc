@@ -45,6 +45,7 @@ json chain_json(const Chain& chain) {
     rules.push_back({{"packets", l.packets},
                      {"bytes", l.bytes},
                      {"target", l.target},
+                     {"goto", l.go_to},
                      {"match", l.match},
                      {"argument", l.argument},
                      {"comments", l.comments},
@@ -63,6 +64,7 @@ void print_chain(const Chain& chain) {
       rest += " /* " + comment + " */";
     }
     rest += l.argument.empty() ? "" : " " + l.argument;
+    rest += l.go_to ? " [goto]" : "";
     std::printf("%8llu %10llu %-28s %s\n", static_cast<unsigned long long>(l.packets),
                 static_cast<unsigned long long>(l.bytes), l.target.c_str(), rest.c_str());
   }
@@ -90,9 +92,13 @@ int chains(const ChainsArguments& arguments, const Daemon& daemon) {
     }
     counters = counters_of(*stats);
   }
+  Felix felix = felix_of(loaded.model);
+  if (loaded.model.settings.path.tun_from_workload) {
+    felix.allow_ipip = felix.allow_vxlan = true;
+  }
   json rows = json::array();
   bool first = true;
-  for (const Chain& chain : make_chains(built.policy, registries.rules, counters)) {
+  for (const Chain& chain : make_chains(built.policy, felix, registries.rules, counters)) {
     if (!arguments.name.empty() && chain.name != arguments.name) {
       continue;
     }
