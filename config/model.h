@@ -37,6 +37,11 @@ struct Text {  // a string that is parsed later, and its place
 
 using Labels = std::map<std::string, std::string>;
 
+// "shop/web", or "web" of no namespace.
+inline std::string qualified(const std::string& namespace_name, const std::string& name) {
+  return namespace_name.empty() ? name : namespace_name + "/" + name;
+}
+
 struct Meta {
   std::string
       kind;  // "NetworkPolicy", "Pod", ...; what an old name stands for, see old_names.h

@@ -38,12 +38,8 @@ std::string_view short_kind(std::string_view kind) {
   return kind;
 }
 
-std::string full_name(const ListName& n) {
-  return (n.namespace_name.empty() ? "" : n.namespace_name + "/") + n.name;
-}
-
 std::string policy_id(const ListName& n) {
-  return std::string(short_kind(n.kind)) + "/" + full_name(n);
+  return std::string(short_kind(n.kind)) + "/" + qualified(n.namespace_name, n.name);
 }
 
 std::string list_chain(const ListName& n) {
@@ -148,19 +144,6 @@ void add_not_side(Match& m, const RuleSide& side, bool source, const SetNames& n
   }
 }
 
-std::string protocol_text(uint8_t protocol) {
-  constexpr std::pair<uint8_t, const char*> kNames[] = {{proto::kTcp, "tcp"},
-                                                        {proto::kUdp, "udp"},
-                                                        {proto::kIcmp, "icmp"},
-                                                        {proto::kSctp, "sctp"}};
-  for (const auto& [number, name] : kNames) {
-    if (number == protocol) {
-      return name;
-    }
-  }
-  return std::to_string(protocol);
-}
-
 std::string icmp_text(const IcmpMatch& m, bool no) {
   return std::string("-m icmp ") + (no ? "! " : "") + "--icmp-type " + std::to_string(m.type) +
          (m.any_code ? "" : "/" + std::to_string(m.code));
@@ -169,7 +152,7 @@ std::string icmp_text(const IcmpMatch& m, bool no) {
 std::string match_text(const Rule& rule, const SetNames& names) {
   Match m;
   if (rule.protocol) {
-    m.add("-p " + protocol_text(*rule.protocol));
+    m.add("-p " + proto::name(*rule.protocol));
   }
   add_side(m, rule.source, true, names);
   add_side(m, rule.destination, false, names);
@@ -177,7 +160,7 @@ std::string match_text(const Rule& rule, const SetNames& names) {
     m.add(icmp_text(*rule.icmp, false));
   }
   if (rule.not_protocol) {
-    m.add("! -p " + protocol_text(*rule.not_protocol));
+    m.add("! -p " + proto::name(*rule.not_protocol));
   }
   add_not_side(m, rule.source, true, names);
   add_not_side(m, rule.destination, false, names);
@@ -343,7 +326,7 @@ class Writer {
     const ListName& n = policy_.lists[list];
     const std::vector<Rule>& rules = policy_.rules->lists[list].rules;
     start(list_chain(n));
-    const std::string title = n.kind + " " + full_name(n) +
+    const std::string title = n.kind + " " + qualified(n.namespace_name, n.name) +
                               (n.direction == Direction::ingress ? " ingress" : " egress");
     for (size_t i = 0; i < rules.size(); ++i) {
       if ((rules[i].families & Rule::kV4) != 0) {
@@ -387,7 +370,7 @@ class Writer {
     const RuleSide& side = source ? rule.source : rule.destination;
     std::vector<std::string> out;
     for (const std::vector<PortRange>& ports : split(side.ports)) {
-      out.push_back((rule.protocol ? "-p " + protocol_text(*rule.protocol) + " " : "") +
+      out.push_back((rule.protocol ? "-p " + proto::name(*rule.protocol) + " " : "") +
                     ports_match(ports, source, false));
     }
     for (const SetId id : side.port_sets) {

@@ -191,27 +191,12 @@ void print_diff(const PolicyDiff& diff) {
   }
 }
 
-std::optional<uint8_t> protocol_of(const std::string& name) {
-  for (const auto& [known, number] : {std::pair("tcp", proto::kTcp),
-                                      {"udp", proto::kUdp},
-                                      {"icmp", proto::kIcmp},
-                                      {"sctp", proto::kSctp}}) {
-    if (name == known) {
-      return number;
-    }
-  }
-  const bool digits = !name.empty() && name.size() <= 3 &&
-                      name.find_first_not_of("0123456789") == std::string::npos;
-  const int number = digits ? std::stoi(name) : 256;
-  return number < 256 ? std::optional(static_cast<uint8_t>(number)) : std::nullopt;
-}
-
 // Would the new policy deny this connection?  Each end counts only if policy judged it when the
 // connection was opened: what a node sends to its own endpoints is exempt.
 bool would_be_cut(const Cluster& after, const json& c) {
   const auto src = after.end_of(c.value("src", ""));
   const auto dst = after.end_of(c.value("dst", ""));
-  const auto protocol = protocol_of(c.value("proto", ""));
+  const auto protocol = proto::number(c.value("proto", ""));
   if (!src || !dst || !protocol) {
     return false;
   }

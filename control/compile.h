@@ -23,6 +23,8 @@
 
 namespace sluice::control {
 
+using config::qualified;
+
 enum class Direction : uint8_t { ingress, egress };
 
 // What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.

@@ -18,8 +18,7 @@ namespace sluice::control {
 namespace {
 
 std::string called(const config::Meta& meta) {
-  return meta.kind + " \"" + (meta.namespace_name.empty() ? "" : meta.namespace_name + "/") +
-         meta.name + "\"";
+  return meta.kind + " \"" + qualified(meta.namespace_name, meta.name) + "\"";
 }
 
 class Linter {
