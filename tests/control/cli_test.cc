@@ -332,6 +332,49 @@ TEST_F(CliTest, ListsPoliciesAsChainsWithTheDaemonsCounters) {
   EXPECT_EQ(run("chains --help").exit, 0);
 }
 
+// The columns and words of iptables -xvnL.
+TEST_F(CliTest, ChainsLookAsOperatorsKnowThem) {
+  write("policy.d/policy.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n"
+        "metadata: {name: db, namespace: shop}\n"
+        "spec: {selector: app == 'db', ingress: [{action: Log}, {action: Deny, protocol: ICMP, "
+        "icmp: {type: 8, code: 0}, source: {notNets: [10.0.0.0/8]}}, {action: Allow, protocol: "
+        "TCP, source: {nets: [10.0.0.0/8]}, destination: {notPorts: [80, \"90:95\"]}}]}\n");
+  const std::string head =
+      "    pkts      bytes target     prot opt in     out     source               "
+      "destination\n";
+  // Without hashes, which chains_test looks at.
+  const auto listed = [&](const std::string& name) {
+    std::string out = run("chains " + name + " --config sluice.yaml").out;
+    for (size_t at = 0; (at = out.find("cali:", at)) != std::string::npos;) {
+      out.erase(at += 5, 16);
+    }
+    return out;
+  };
+  EXPECT_EQ(
+      listed("cali-pi-np/shop/db"),
+      "Chain cali-pi-np/shop/db (1 references)\n" + head +
+          "       0          0 LOG        all  --  *      *       0.0.0.0/0            "
+          "0.0.0.0/0            /* cali: */ /* NetworkPolicy shop/db ingress */ LOG flags 0 "
+          "level 5 prefix \"calico-packet: \"\n"
+          "       0          0 MARK       icmp --  *      *       !10.0.0.0/8          "
+          "0.0.0.0/0            /* cali: */ icmptype 8 code 0 MARK or 0x40000\n"
+          "       0          0 DROP       all  --  *      *       0.0.0.0/0            "
+          "0.0.0.0/0            /* cali: */ mark match 0x40000/0x40000\n"
+          "       0          0 MARK       tcp  --  *      *       10.0.0.0/8           "
+          "0.0.0.0/0            /* cali: */ multiport dports !80,90:95 MARK or 0x10000\n");
+  const std::string forward = listed("cali-FORWARD");
+  for (const char* line :
+       {"MARK       all  --  *      *       0.0.0.0/0            0.0.0.0/0            "
+        "/* cali: */ MARK and 0xffe5ffff\n",
+        "cali-from-hep-forward all  --  *      *       0.0.0.0/0            0.0.0.0/0         "
+        "   /* cali: */ mark match 0x0/0x10000\n",
+        "cali-from-wl-dispatch all  --  cali+  *       0.0.0.0/0 "}) {
+    EXPECT_NE(forward.find(line), std::string::npos) << line << forward;
+  }
+  EXPECT_NE(listed("cali-from-wl-dispatch").find("/* cali: */ [goto]\n"), std::string::npos);
+}
+
 TEST_F(CliTest, ListsTheMostFrequentDropFirst) {
   start_daemon();
   EXPECT_EQ(run("-s sock stats drops").out,
