@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "classifier/types.h"
 
+#include <algorithm>
 #include <cassert>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include <arpa/inet.h>
 
 namespace sluice {
 namespace {
+
+constexpr std::pair<std::string_view, uint8_t> kProtocols[] = {
+    {"icmp", proto::kIcmp}, {"icmpv6", proto::kIcmp6}, {"sctp", proto::kSctp},
+    {"tcp", proto::kTcp},   {"udp", proto::kUdp},      {"udplite", proto::kUdpLite}};
 
 uint64_t load_be64(const unsigned char* bytes) {
   uint64_t wire = 0;
@@ -62,6 +68,30 @@ std::optional<uint8_t> parse_hex_byte(std::string_view text) {
 }
 
 }  // namespace
+
+std::string proto::name(uint8_t protocol) {
+  for (const auto& [name, number] : kProtocols) {
+    if (number == protocol) {
+      return std::string(name);
+    }
+  }
+  return std::to_string(protocol);
+}
+
+std::optional<uint8_t> proto::number(std::string_view text) {
+  for (const auto& [name, number] : kProtocols) {
+    const auto same = [](char a, char b) {
+      return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+    };
+    if (std::equal(text.begin(), text.end(), name.begin(), name.end(), same)) {
+      return number;
+    }
+  }
+  uint8_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc{} && stop == end ? std::optional(value) : std::nullopt;
+}
 
 Prefix Prefix::of(Address address, unsigned length) {
   assert(length <= 128);

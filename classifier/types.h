@@ -83,6 +83,8 @@ constexpr bool has_ports(uint8_t p) {
 constexpr bool is_icmp(uint8_t p) {
   return p == kIcmp || p == kIcmp6;
 }
+std::string name(uint8_t protocol);  // "tcp"; "47" for those without a name here
+std::optional<uint8_t> number(std::string_view text);  // a name in any case, or 0 to 255
 }  // namespace proto
 
 struct PortRange {

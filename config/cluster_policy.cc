@@ -190,6 +190,7 @@ ClusterPolicyRule read_cluster_rule(const Value& v, bool ingress, const Dialect&
   };
   v.fields(
       {
+          {"name", [&](const Value& x) { r.name = x.text(); }},
           {peers,
            [&](const Value& x) {
              for (const Value& item : x.list()) {
@@ -198,7 +199,7 @@ ClusterPolicyRule read_cluster_rule(const Value& v, bool ingress, const Dialect&
            }},
           {dialect.old ? "ports" : "protocols", ports},
       },
-      {"action", "name"});
+      {"action"});
   if (r.peers.empty()) {
     v.error("\"" + std::string(peers) + "\" needs a peer at least");
   }

@@ -37,6 +37,11 @@ struct Text {  // a string that is parsed later, and its place
 
 using Labels = std::map<std::string, std::string>;
 
+// "shop/web", or "web" of no namespace.
+inline std::string qualified(const std::string& namespace_name, const std::string& name) {
+  return namespace_name.empty() ? name : namespace_name + "/" + name;
+}
+
 struct Meta {
   std::string
       kind;  // "NetworkPolicy", "Pod", ...; what an old name stands for, see old_names.h
@@ -89,6 +94,7 @@ struct Rule {
   EntityRule source;
   EntityRule destination;
   bool http = false;  // has an http match
+  Labels annotations;
   Where where;
 };
 
@@ -179,6 +185,7 @@ struct ClusterPolicyPeer {
   std::vector<Prefix> networks;
 };
 struct ClusterPolicyRule {
+  std::string name;
   Action action = Action::deny;
   std::vector<ClusterPolicyPeer> peers;
   std::vector<KubernetesPort> ports;

@@ -181,19 +181,6 @@ class Reader {
     }
   }
 
-  static std::optional<uint8_t> read_lower_protocol(const Value& v) {
-    constexpr std::pair<std::string_view, uint8_t> kNames[] = {
-        {"tcp", proto::kTcp},   {"udp", proto::kUdp},      {"sctp", proto::kSctp},
-        {"icmp", proto::kIcmp}, {"icmpv6", proto::kIcmp6}, {"udplite", proto::kUdpLite}};
-    for (const auto& [name, number] : kNames) {
-      if (v.written() == name) {
-        return number;
-      }
-    }
-    const auto known = read_protocol(v);
-    return known ? std::optional(known->number) : std::nullopt;
-  }
-
   void read_case(const Value& v) {
     PolicyCase c;
     c.where = v.where();
@@ -204,7 +191,13 @@ class Reader {
         {"name", [&](const Value& x) { c.name = x.text(); }},
         {"from", [&](const Value& x) { c.from = read_text(x); }},
         {"to", [&](const Value& x) { c.to = read_text(x); }},
-        {"proto", [&](const Value& x) { c.protocol = read_lower_protocol(x).value_or(0); }},
+        {"proto",
+         [&](const Value& x) {
+           c.protocol = proto::number(x.written()).value_or(0);
+           if (c.protocol == 0) {
+             read_protocol(x);  // says what is wrong
+           }
+         }},
         {"port",
          [&](const Value& x) {
            for (const Value& item : x.is_list() ? x.list() : std::vector<Value>{x}) {

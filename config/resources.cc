@@ -146,9 +146,7 @@ bool Resources::is_new(const Value& object, const Meta& meta, std::string_view g
     const auto at = [this](const Where& w) {
       return model_.files[w.file] + ":" + std::to_string(w.line);
     };
-    const std::string name = meta.kind + " " +
-                             (meta.namespace_name.empty() ? "" : meta.namespace_name + "/") +
-                             meta.name;
+    const std::string name = meta.kind + " " + qualified(meta.namespace_name, meta.name);
     Findings& findings = *object.source().findings;
     findings.error(object.where(),
                    "the same object twice: " + name + " is also in " + at(it->second));

@@ -252,7 +252,11 @@ Rule read_rule(const Value& v, bool ingress) {
            x.error("http is for ingress rules only");
          }
        }},
-      {"metadata", [](const Value& x) { x.fields({}, {"annotations"}); }},
+      {"metadata",
+       [&](const Value& x) {
+         x.fields({{"annotations",
+                    [&](const Value& y) { r.annotations = y.labels(Null::absent); }}});
+       }},
   });
   if (!acted) {
     v.error("action is missing", "action: Allow, Deny, Pass or Log");

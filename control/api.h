@@ -35,6 +35,7 @@ namespace sluice::control {
 inline constexpr size_t kMaxRequest = 1u << 20;
 inline constexpr size_t kMaxClients = 64;
 inline constexpr std::chrono::seconds kRequestTimeout{5};
+inline constexpr size_t kMaxListed = 10000;  // connections in one answer
 
 // Answers at once; an Error is reported as refused (code 4).
 using Handler = std::function<Result<nlohmann::json>(const nlohmann::json& request)>;

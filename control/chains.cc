@@ -10,9 +10,15 @@ namespace sluice::control {
 namespace {
 
 constexpr size_t kMaxName = 28;
+constexpr size_t kMaxSetName = 31;
 constexpr size_t kHashShown = 16;
 constexpr const char* kAccepted = "-m mark --mark 0x10000/0x10000";
 constexpr const char* kNotPassed = "-m mark --mark 0/0x20000";
+// Alternatives of one rule (3.8): do all blocks of them match, and does this one?
+constexpr const char* kAllBlocks = "0x80000/0x80000";
+constexpr const char* kNotAllBlocks = "0/0x80000";
+constexpr const char* kThisBlock = "0x100000/0x100000";
+constexpr const char* kNotThisBlock = "0/0x100000";
 
 std::string_view short_kind(std::string_view kind) {
   constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
@@ -32,12 +38,8 @@ std::string_view short_kind(std::string_view kind) {
   return kind;
 }
 
-std::string full_name(const ListName& n) {
-  return (n.namespace_name.empty() ? "" : n.namespace_name + "/") + n.name;
-}
-
 std::string policy_id(const ListName& n) {
-  return std::string(short_kind(n.kind)) + "/" + full_name(n);
+  return std::string(short_kind(n.kind)) + "/" + qualified(n.namespace_name, n.name);
 }
 
 std::string list_chain(const ListName& n) {
@@ -65,76 +67,81 @@ std::string printable(const std::string& text) {
   return out.substr(0, 256);
 }
 
-template <typename T>
-std::string joined(const std::vector<T>& all, std::string (*text)(const T&)) {
-  std::string out;
-  for (const T& one : all) {
-    out += (out.empty() ? "" : ",") + text(one);
-  }
-  return out;
-}
-
-std::string net_text(const Prefix& p) {
-  return to_string(p);
-}
-std::string port_text(const PortRange& r) {
-  return std::to_string(r.low) + (r.low == r.high ? "" : ":" + std::to_string(r.high));
-}
-
 // Collects the words of one rule's match.
 struct Match {
   std::string text;
   void add(const std::string& words) { text += (text.empty() ? "" : " ") + words; }
 };
 
-void add_side(Match& m, const RuleSide& side, bool source, const RuleSet& rules) {
-  const std::string end = source ? "source" : "destination";
-  const std::string way = source ? "src" : "dst";
-  if (!side.nets.empty()) {
-    m.add("--" + end + " " + joined(side.nets, net_text));
+std::string ports_match(const std::vector<PortRange>& ports, bool source, bool no) {
+  std::string out = std::string("-m multiport ") + (no ? "! " : "") +
+                    (source ? "--source-ports" : "--destination-ports");
+  char sign = ' ';
+  for (const PortRange& range : ports) {
+    out += sign + std::to_string(range.low);
+    out += range.low == range.high ? "" : ":" + std::to_string(range.high);
+    sign = ',';
   }
-  for (const Prefix& net : side.not_nets) {
-    m.add("! --" + end + " " + to_string(net));
-  }
-  const auto add_sets = [&](const std::vector<SetId>& sets, const char* no, bool ports) {
-    for (const SetId id : sets) {
-      const size_t size =
-          ports ? rules.port_sets[id].members().size() : rules.address_sets[id].ranges().size();
-      std::string match = "-m set ";
-      match += no;
-      match += ports ? "--match-set cali40n:" : "--match-set cali40s:";
-      match += std::to_string(id) + "[" + std::to_string(size) + "] ";
-      match += way;
-      if (ports) {
-        match += ',';
-        match += way;
-      }
-      m.add(match);
-    }
-  };
-  add_sets(side.sets, "", false);
-  add_sets(side.not_sets, "! ", false);
-  if (!side.ports.empty()) {
-    m.add("-m multiport --" + end + "-ports " + joined(side.ports, port_text));
-  }
-  add_sets(side.port_sets, "", true);
-  if (!side.not_ports.empty()) {
-    m.add("-m multiport ! --" + end + "-ports " + joined(side.not_ports, port_text));
-  }
-  add_sets(side.not_port_sets, "! ", true);
+  return out;
 }
 
-std::string protocol_text(uint8_t protocol) {
-  constexpr std::pair<uint8_t, const char*> kNames[] = {{proto::kTcp, "tcp"},
-                                                        {proto::kUdp, "udp"},
-                                                        {proto::kIcmp, "icmp"},
-                                                        {proto::kSctp, "sctp"}};
-  for (const auto& [number, name] : kNames) {
-    if (number == protocol) {
-      return name;
+// As many as one multiport match takes: 15 ports, a range counts twice.
+std::vector<std::vector<PortRange>> split(const std::vector<PortRange>& ports) {
+  constexpr size_t kSlots = 15;
+  std::vector<std::vector<PortRange>> out;
+  size_t left = 0;
+  for (const PortRange& range : ports) {
+    const size_t slots = range.low == range.high ? 1 : 2;
+    if (left < slots) {
+      out.emplace_back();
+      left = kSlots;
     }
+    out.back().push_back(range);
+    left -= slots;
   }
-  return std::to_string(protocol);
+  return out;
+}
+
+std::string set_match(const std::string& name, bool source, bool ports, bool no) {
+  const std::string way = source ? "src" : "dst";
+  return std::string("-m set ") + (no ? "! " : "") + "--match-set " +
+         ("cali40" + name).substr(0, kMaxSetName) + " " + way + (ports ? "," + way : "");
+}
+
+std::string net_match(const Prefix& net, bool source, bool no) {
+  return (no ? "! " : "") + std::string(source ? "--source " : "--destination ") +
+         to_string(net);
+}
+
+// REQUIRES: what takes several alternatives is left out.
+void add_side(Match& m, const RuleSide& side, bool source, const SetNames& names) {
+  for (const Prefix& net : side.nets) {
+    m.add(net_match(net, source, false));
+  }
+  for (const SetId id : side.sets) {
+    m.add(set_match(names.addresses[id], source, false, false));
+  }
+  if (!side.ports.empty()) {
+    m.add(ports_match(side.ports, source, false));
+  }
+  for (const SetId id : side.port_sets) {
+    m.add(set_match(names.ports[id], source, true, false));
+  }
+}
+
+void add_not_side(Match& m, const RuleSide& side, bool source, const SetNames& names) {
+  for (const Prefix& net : side.not_nets) {
+    m.add(net_match(net, source, true));
+  }
+  for (const SetId id : side.not_sets) {
+    m.add(set_match(names.addresses[id], source, false, true));
+  }
+  for (const std::vector<PortRange>& ports : split(side.not_ports)) {
+    m.add(ports_match(ports, source, true));
+  }
+  for (const SetId id : side.not_port_sets) {
+    m.add(set_match(names.ports[id], source, true, true));
+  }
 }
 
 std::string icmp_text(const IcmpMatch& m, bool no) {
@@ -142,19 +149,21 @@ std::string icmp_text(const IcmpMatch& m, bool no) {
          (m.any_code ? "" : "/" + std::to_string(m.code));
 }
 
-std::string match_text(const Rule& rule, const RuleSet& rules) {
+std::string match_text(const Rule& rule, const SetNames& names) {
   Match m;
   if (rule.protocol) {
-    m.add("-p " + protocol_text(*rule.protocol));
+    m.add("-p " + proto::name(*rule.protocol));
   }
-  add_side(m, rule.source, true, rules);
-  add_side(m, rule.destination, false, rules);
+  add_side(m, rule.source, true, names);
+  add_side(m, rule.destination, false, names);
   if (rule.icmp) {
     m.add(icmp_text(*rule.icmp, false));
   }
   if (rule.not_protocol) {
-    m.add("! -p " + protocol_text(*rule.not_protocol));
+    m.add("! -p " + proto::name(*rule.not_protocol));
   }
+  add_not_side(m, rule.source, true, names);
+  add_not_side(m, rule.destination, false, names);
   if (rule.not_icmp) {
     m.add(icmp_text(*rule.not_icmp, true));
   }
@@ -171,7 +180,7 @@ std::string rule_text(const ChainLine& line) {
     m.add(line.match);
   }
   if (!line.target.empty()) {
-    m.add("--jump " + line.target);
+    m.add((line.go_to ? "--goto " : "--jump ") + line.target);
   }
   if (!line.argument.empty()) {
     m.add(line.argument);
@@ -179,21 +188,11 @@ std::string rule_text(const ChainLine& line) {
   return m.text;
 }
 
-std::vector<std::string> notes_of(const config::Labels& annotations) {
-  std::vector<std::string> out;
-  for (const auto& [key, value] : annotations) {
-    std::string note = key;
-    note += '=';
-    note += value;
-    out.push_back(std::move(note));
-  }
-  return out;
-}
-
 class Writer {
  public:
-  Writer(const CompiledPolicy& policy, const RuleNames& names, const ChainCounters& counters)
-      : policy_(policy), names_(names), counters_(counters) {}
+  Writer(const CompiledPolicy& policy, const Felix& felix, const RuleNames& names,
+         const ChainCounters& counters)
+      : policy_(policy), felix_(felix), names_(names), counters_(counters) {}
 
   std::vector<Chain> run() {
     entry();
@@ -238,7 +237,7 @@ class Writer {
                   std::vector<std::string> comments = {}) {
     return out_.back().lines.emplace_back(ChainLine{0, 0, std::move(target), std::move(match),
                                                     std::move(argument), std::move(comments),
-                                                    "", ""});
+                                                    "", false, ""});
   }
 
   void entry() {
@@ -247,22 +246,28 @@ class Writer {
         .packets = drops({"rpf_workload", "rpf_uplink", "rpf_tunnel"});
     start("cali-INPUT");
     line("-p 4", "DROP", "", {"Drop IPIP packets from non-Calico hosts"}).packets =
-        drops({"tun_src", "tun_dst", "tun_nested"});
+        drops({"tun_src"});
+    line("-p 4", "DROP", "", {"IPIP for others than our workloads, or in IPIP"}).packets =
+        drops({"tun_dst", "tun_nested"});
     start("cali-FORWARD");
     line("", "MARK", "--set-mark 0/0x1a0000");
     line("-m mark --mark 0/0x10000", "cali-from-hep-forward");
-    line("--in-interface cali+", "cali-from-wl-dispatch");
-    line("--out-interface cali+", "cali-to-wl-dispatch");
+    for (const std::string& prefix : felix_.interface_prefixes) {
+      line("--in-interface " + prefix + "+", "cali-from-wl-dispatch");
+      line("--out-interface " + prefix + "+", "cali-to-wl-dispatch");
+    }
     line("", "cali-to-hep-forward");
     line("", "cali-cidr-block");
     line("-m conntrack --ctstate INVALID", "DROP", "", {"INVALID, of all endpoints"}).packets =
         drops({"ct_invalid", "ct_midflow", "ct_window", "ct_rst"});
+    line("", "DROP", "", {"Encapped packets originating in workloads, of all endpoints"})
+        .packets = drops({"tun_from_workload"});
   }
 
   void dispatch(const std::string& name, const std::string& by, const char* prefix) {
     start(name);
     for (const LocalEndpoint& e : policy_.endpoints) {
-      line(by + e.interface_name, chain_name(prefix, e.interface_name));
+      line(by + e.interface_name, chain_name(prefix, e.interface_name)).go_to = true;
     }
     line("", "DROP", "", {"Unknown interface"}).packets =
         by.starts_with("--in") ? drops({"endpoint_down"}) : 0;
@@ -278,9 +283,11 @@ class Writer {
     line("-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT");
     line("-m conntrack --ctstate INVALID", "DROP");
     line("", "MARK", "--set-mark 0/0x30000");
-    if (from) {
-      line("-p udp -m multiport --destination-ports 4789", "DROP", "",
+    if (from && !felix_.allow_vxlan) {
+      line("-p 17 -m multiport --destination-ports 4789", "DROP", "",
            {"Drop VXLAN encapped packets originating in workloads"});
+    }
+    if (from && !felix_.allow_ipip) {
       line("-p 4", "DROP", "", {"Drop IPinIP encapped packets originating in workloads"});
     }
     const Program& program = policy_.rules->programs[id];
@@ -319,47 +326,133 @@ class Writer {
     const ListName& n = policy_.lists[list];
     const std::vector<Rule>& rules = policy_.rules->lists[list].rules;
     start(list_chain(n));
-    const std::string title = n.kind + " " + full_name(n) +
+    const std::string title = n.kind + " " + qualified(n.namespace_name, n.name) +
                               (n.direction == Direction::ingress ? " ingress" : " egress");
-    if (rules.empty()) {
-      line("", "", "", {title});
-    }
     for (size_t i = 0; i < rules.size(); ++i) {
-      add_rule(rules[i], log_key(rules[i].action, n, static_cast<int>(i)),
-               i == 0 ? std::vector{title} : std::vector<std::string>{},
-               notes_of(n.annotations[i]));
+      if ((rules[i].families & Rule::kV4) != 0) {
+        const size_t first = out_.back().lines.size();
+        add_rule(rules[i], log_key(rules[i].action, n, static_cast<int>(i)));
+        note(first, n.annotations[i]);
+      }
     }
     auto& lines = out_.back().lines;
     while (!lines.empty() && lines.back().target == "RETURN") {
       lines.pop_back();
     }
+    auto& comments = (lines.empty() ? line("", "") : lines.front()).comments;
+    comments.insert(comments.begin(), title);
   }
 
-  // `notes` are comments on every line, `comments` on the first, before them.
-  void add_rule(const Rule& rule, const std::string& key, std::vector<std::string> comments,
-                const std::vector<std::string>& notes) {
-    comments.insert(comments.end(), notes.begin(), notes.end());
-    const std::string match = match_text(rule, *policy_.rules);
+  // A rule's annotations are comments on each of its lines, from `first` on.
+  void note(size_t first, const config::Labels& annotations) {
+    for (size_t i = first; i < out_.back().lines.size(); ++i) {
+      for (const auto& [key, value] : annotations) {
+        std::string text = key;
+        text += '=';
+        text += value;
+        out_.back().lines[i].comments.push_back(std::move(text));
+      }
+    }
+  }
+
+  struct Blocks {
+    bool any = false;       // kAllBlocks speaks of some
+    bool positive = false;  // of one that asks for a match
+  };
+
+  void begin_block(Blocks& blocks, const char* mark) {
+    if (!blocks.any) {
+      line("", "MARK", std::string("--set-mark ") + mark + "/0x180000");
+      blocks.any = true;
+    }
+  }
+
+  void any_of(Blocks& blocks, const std::vector<std::string>& matches) {
+    begin_block(blocks, "0x0");
+    for (const std::string& match : matches) {
+      line(match, "MARK",
+           std::string("--set-mark ") + (blocks.positive ? kThisBlock : kAllBlocks));
+    }
+    if (blocks.positive) {
+      line(std::string("-m mark --mark ") + kNotThisBlock, "MARK",
+           std::string("--set-mark ") + kNotAllBlocks);
+    }
+    blocks.positive = true;
+  }
+
+  // Each of an end's ports and named ports that needs a line of its own.
+  std::vector<std::string> port_matches(const Rule& rule, bool source) const {
+    const RuleSide& side = source ? rule.source : rule.destination;
+    std::vector<std::string> out;
+    for (const std::vector<PortRange>& ports : split(side.ports)) {
+      out.push_back((rule.protocol ? "-p " + proto::name(*rule.protocol) + " " : "") +
+                    ports_match(ports, source, false));
+    }
+    for (const SetId id : side.port_sets) {
+      out.push_back(set_match(policy_.sets.ports[id], source, true, false));
+    }
+    return out;
+  }
+
+  // Writes the alternatives that do not fit in one line, and takes them out of the rule.
+  bool add_blocks(Rule& rule) {
+    Blocks blocks;
+    for (const bool source : {true, false}) {
+      RuleSide& side = source ? rule.source : rule.destination;
+      if (const auto matches = port_matches(rule, source); matches.size() > 1) {
+        any_of(blocks, matches);
+        side.ports.clear();
+        side.port_sets.clear();
+      }
+    }
+    for (const bool source : {true, false}) {
+      RuleSide& side = source ? rule.source : rule.destination;
+      if (side.nets.size() > 1) {
+        std::vector<std::string> matches;
+        for (const Prefix& net : side.nets) {
+          matches.push_back(net_match(net, source, false));
+        }
+        any_of(blocks, matches);
+        side.nets.clear();
+      }
+    }
+    for (const bool source : {true, false}) {
+      RuleSide& side = source ? rule.source : rule.destination;
+      if (side.nets.size() + side.not_nets.size() > 1) {
+        begin_block(blocks, "0x80000");
+        for (const Prefix& net : side.not_nets) {
+          line(net_match(net, source, false), "MARK",
+               std::string("--set-mark ") + kNotAllBlocks);
+        }
+        side.not_nets.clear();
+      }
+    }
+    return blocks.any;
+  }
+
+  void add_rule(Rule rule, const std::string& key) {
+    const bool blocks = add_blocks(rule);
+    Match m{match_text(rule, policy_.sets)};
+    if (blocks) {
+      m.add(std::string("-m mark --mark ") + kAllBlocks);
+    }
     const Count n = count(rule.counter);
-    const auto counted = [&](ChainLine& l) {
+    const auto counted = [&](ChainLine& l, const std::string& said) {
       l.packets = n.packets;
       l.bytes = n.bytes;
-      l.key = key;
+      l.key = said;
     };
     if (rule.action == Action::log) {
-      ChainLine& log = line(match, "LOG", "--log-prefix \"calico-packet: \" --log-level 5",
-                            std::move(comments));
-      counted(log);
-      log.key = "";
+      counted(line(m.text, "LOG", "--log-prefix \"calico-packet: \" --log-level 5"), "");
       return;
     }
     const std::string mark = rule.action == Action::allow  ? "0x10000"
                              : rule.action == Action::pass ? "0x20000"
                                                            : "0x40000";
     const std::string both = mark + "/" + mark;
-    counted(line(match, "MARK", "--set-mark " + both, std::move(comments)));
-    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN", "",
-                 notes));
+    counted(line(m.text, "MARK", "--set-mark " + both), key);
+    counted(line("-m mark --mark " + both, rule.action == Action::deny ? "DROP" : "RETURN"),
+            key);
   }
 
   // Hashes and references, when all is written.
@@ -382,6 +475,7 @@ class Writer {
   }
 
   const CompiledPolicy& policy_;
+  const Felix& felix_;
   const RuleNames& names_;
   const ChainCounters& counters_;
   std::set<ListId> used_;
@@ -414,9 +508,9 @@ std::vector<std::string> rule_hashes(const std::string& chain,
   return out;
 }
 
-std::vector<Chain> make_chains(const CompiledPolicy& policy, const RuleNames& names,
-                               const ChainCounters& counters) {
-  return Writer(policy, names, counters).run();
+std::vector<Chain> make_chains(const CompiledPolicy& policy, const Felix& felix,
+                               const RuleNames& names, const ChainCounters& counters) {
+  return Writer(policy, felix, names, counters).run();
 }
 
 }  // namespace sluice::control

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled policy as Calico's iptables chains: the listing that operators know.
 //
-// Names, order, marks and rule hashes are Calico's; the rules are those of the compiled
-// programs, in the order in which they are written, a counter each.  What sluice decides before
-// policy (sources, tunnels, states) has a line, too, so that every drop has a home.  Pure.
-// Source: Calico semantics, section 7.
+// Names, order, marks and rule hashes are those of Calico's IPv4 filter table, but that
+// dispatch is one chain, not a tree, and that no policies are grouped.  The rules are those of
+// the compiled programs, in the order in which they are written, a counter each.  What sluice
+// decides before policy (sources, tunnels, states) has a line, too, so that every drop has a
+// home.  Pure.  Source: Calico semantics, sections 3.8 and 7.
 #ifndef SLUICE_CONTROL_CHAINS_H_
 #define SLUICE_CONTROL_CHAINS_H_
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "control/compile.h"
+#include "control/felix.h"
 #include "control/rule_names.h"
 
 namespace sluice::control {
@@ -26,8 +28,9 @@ struct ChainLine {
   std::string match;     // as iptables-save would write it; "" for all
   std::string argument;  // what follows the target
   std::vector<std::string> comments;
-  std::string hash;  // 16 characters
-  std::string key;   // NFLOG prefix of semantics 9.3 for what decides, else ""
+  std::string hash;    // 16 characters
+  bool go_to = false;  // the target's end is this chain's end
+  std::string key;     // NFLOG prefix of semantics 9.3 for what decides, else ""
 };
 struct Chain {
   std::string name;
@@ -52,8 +55,9 @@ std::vector<std::string> rule_hashes(const std::string& chain,
                                      const std::vector<std::string>& rules);
 
 // cali-PREROUTING, cali-INPUT, cali-FORWARD, the dispatch, then each endpoint, policy, profile.
-std::vector<Chain> make_chains(const CompiledPolicy& policy, const RuleNames& names,
-                               const ChainCounters& counters);
+// `felix`: what workloads may encapsulate, and the prefixes of their interfaces.
+std::vector<Chain> make_chains(const CompiledPolicy& policy, const Felix& felix,
+                               const RuleNames& names, const ChainCounters& counters);
 
 }  // namespace sluice::control
 

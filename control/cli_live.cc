@@ -16,7 +16,6 @@ namespace {
 using nlohmann::json;
 using Columns = std::vector<std::string>;
 
-constexpr std::chrono::seconds kAnswerTime{10};
 constexpr std::chrono::seconds kReloadTime{120};  // a large node's policies compile meanwhile
 
 struct Kind {

@@ -13,6 +13,8 @@
 
 namespace sluice::control::cli {
 
+inline constexpr std::chrono::seconds kAnswerTime{10};  // of most verbs
+
 struct Daemon {
   std::string socket;
   Output output = Output::table;

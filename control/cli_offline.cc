@@ -167,7 +167,8 @@ int check(const CheckArguments& arguments, Output output) {
   if (exit == kYes) {
     const config::Model& model = loaded.model;
     std::printf("fine: %zu files, %zu policies, %zu local endpoints\n", model.files.size(),
-                model.policies.size() + model.kubernetes_policies.size(),
+                model.policies.size() + model.kubernetes_policies.size() +
+                    model.cluster_policies.size(),
                 policy.endpoints.size());
   }
   return exit;

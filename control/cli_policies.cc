@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/cli_policies.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/policy_cases.h"
+#include "control/api.h"
 #include "control/policy_diff.h"
 #include "control/policy_test.h"
 
@@ -118,7 +120,6 @@ void print_suites(const std::vector<Suite>& suites, size_t passed, size_t failed
 
 // ---- diff --------------------------------------------------------------------------------
 
-constexpr std::chrono::seconds kAnswerTime{10};
 constexpr uint64_t kWorthProgress = 1'000'000;
 constexpr size_t kNamesShown = 3;
 
@@ -190,27 +191,12 @@ void print_diff(const PolicyDiff& diff) {
   }
 }
 
-std::optional<uint8_t> protocol_of(const std::string& name) {
-  for (const auto& [known, number] : {std::pair("tcp", proto::kTcp),
-                                      {"udp", proto::kUdp},
-                                      {"icmp", proto::kIcmp},
-                                      {"sctp", proto::kSctp}}) {
-    if (name == known) {
-      return number;
-    }
-  }
-  const bool digits = !name.empty() && name.size() <= 3 &&
-                      name.find_first_not_of("0123456789") == std::string::npos;
-  const int number = digits ? std::stoi(name) : 256;
-  return number < 256 ? std::optional(static_cast<uint8_t>(number)) : std::nullopt;
-}
-
 // Would the new policy deny this connection?  Each end counts only if policy judged it when the
 // connection was opened: what a node sends to its own endpoints is exempt.
 bool would_be_cut(const Cluster& after, const json& c) {
   const auto src = after.end_of(c.value("src", ""));
   const auto dst = after.end_of(c.value("dst", ""));
-  const auto protocol = protocol_of(c.value("proto", ""));
+  const auto protocol = proto::number(c.value("proto", ""));
   if (!src || !dst || !protocol) {
     return false;
   }
@@ -231,17 +217,38 @@ bool would_be_cut(const Cluster& after, const json& c) {
   return !after.allows(from, to, key);
 }
 
-// {"connections", "cut"} of the running daemon.
+// {"connections", "listed", "cut"} of the running daemon; those listed are judged.
 std::optional<json> live_json(const Daemon& daemon, const Cluster& after, int& exit) {
-  const std::optional<json> connections = ask(daemon, "connections", kAnswerTime, exit);
-  if (!connections) {
+  const std::optional<json> listed = ask(daemon, "connections", kAnswerTime, exit);
+  if (!listed) {
     return std::nullopt;
   }
   size_t cut = 0;
-  for (const json& c : *connections) {
+  for (const json& c : *listed) {
     cut += would_be_cut(after, c) ? 1 : 0;
   }
-  return json{{"connections", connections->size()}, {"cut", cut}};
+  size_t all = listed->size();
+  if (all == kMaxListed) {
+    const std::optional<json> status = ask(daemon, "status", kAnswerTime, exit);
+    if (!status) {
+      return std::nullopt;
+    }
+    size_t held = 0;
+    for (const json& worker : status->value("workers", json::array())) {
+      held += worker.value("connections", size_t{0});
+    }
+    all = std::max(all, held);
+  }
+  return json{{"connections", all}, {"listed", listed->size()}, {"cut", cut}};
+}
+
+void print_live(const json& live) {
+  const bool some = live["listed"] != live["connections"];
+  std::printf(
+      "%s of %s%s live connections would be cut (onPolicyChange: recheck), none with keep\n",
+      text_of(live["cut"]).c_str(),
+      some ? ("the first " + text_of(live["listed"]) + " of ").c_str() : "",
+      text_of(live["connections"]).c_str());
 }
 
 void show_progress(uint64_t done, uint64_t all) {
@@ -295,10 +302,7 @@ int diff(const DiffArguments& arguments, const Daemon& daemon) {
   } else {
     print_diff(*found);
     if (live) {
-      std::printf(
-          "%s of %s live connections would be cut (onPolicyChange: recheck), none with "
-          "keep\n",
-          text_of((*live)["cut"]).c_str(), text_of((*live)["connections"]).c_str());
+      print_live(*live);
     }
   }
   return found->same() ? kYes : kNo;

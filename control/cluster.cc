@@ -4,14 +4,12 @@
 namespace sluice::control {
 namespace {
 
-constexpr Ip4 kWorld{0xcb007101};        // 203.0.113.1
 constexpr Ip4 kUnknownNode{0xc0000201};  // 192.0.2.1
 
 }  // namespace
 
 std::string name_of(const LocalEndpoint& endpoint) {
-  const std::string& ns = endpoint.namespace_name;
-  return (ns.empty() ? "" : ns + "/") + endpoint.name;
+  return qualified(endpoint.namespace_name, endpoint.name);
 }
 
 Cluster::Cluster(const config::Model& model, config::Findings& findings)

@@ -143,6 +143,7 @@ class Compiler {
     check_the_rest();
     out_.policies = used_.size();
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
+    out_.sets = rules_.names();
     if (counters_.full()) {
       findings_.warning({}, "more rules than counters: some are enforced but not counted");
     }

@@ -23,6 +23,8 @@
 
 namespace sluice::control {
 
+using config::qualified;
+
 enum class Direction : uint8_t { ingress, egress };
 
 // What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.
@@ -57,8 +59,15 @@ struct LocalEndpoint {
   config::Where where;
 };
 
+// What Calico calls the sets of a RuleSet ("s:...", "n:...", "svc:..."), by SetId.
+struct SetNames {
+  std::vector<std::string> addresses;
+  std::vector<std::string> ports;
+};
+
 struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
+  SetNames sets;
   std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
   std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name

@@ -15,23 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxListed = 10000;  // connections in one answer
-
-std::string protocol_name(uint8_t protocol) {
-  switch (protocol) {
-    case proto::kTcp:
-      return "tcp";
-    case proto::kUdp:
-      return "udp";
-    case proto::kIcmp:
-      return "icmp";
-    case proto::kSctp:
-      return "sctp";
-    default:
-      return std::to_string(protocol);
-  }
-}
-
 std::string connection_state(const Connection& c) {
   if (c.tuple.protocol == proto::kTcp) {
     return std::string(name(c.tcp));
@@ -44,9 +27,8 @@ std::string rule_text(const RuleNames& names, CounterSlot slot) {
     return "";
   }
   const RuleName& n = names.name(slot);
-  std::string text = n.tier + "/" + n.kind + ":";
-  text += n.namespace_name.empty() ? n.policy : n.namespace_name + "/" + n.policy;
-  return text + "#" + (n.rule < 0 ? "default" : std::to_string(n.rule));
+  return n.tier + "/" + n.kind + ":" + qualified(n.namespace_name, n.policy) + "#" +
+         (n.rule < 0 ? "default" : std::to_string(n.rule));
 }
 
 // The policies of a program, profiles left out, in order.
@@ -141,7 +123,7 @@ json Daemon::endpoints() const {
   const auto policies_of = [&](ProgramId program) {
     json out = json::array();
     for (const ListName* n : policies_in(built_->policy, program)) {
-      out.push_back(n->namespace_name.empty() ? n->name : n->namespace_name + "/" + n->name);
+      out.push_back(qualified(n->namespace_name, n->name));
     }
     return out;
   };
@@ -240,7 +222,7 @@ json Daemon::connections() const {
       }
       out.push_back({
           {"worker", worker->options().id},
-          {"proto", protocol_name(c.tuple.protocol)},
+          {"proto", proto::name(c.tuple.protocol)},
           {"src", to_string(c.tuple.src)},
           {"sport", c.tuple.src_port},
           {"dst", to_string(c.tuple.dst)},

@@ -16,18 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint16_t kEphemeralPort = 40000;
-constexpr std::string_view kWorld = "203.0.113.1";  // TEST-NET-3, RFC 5737
-
-constexpr std::array<std::pair<std::string_view, uint8_t>, 6> kProtocols = {{
-    {"icmp", proto::kIcmp},
-    {"icmpv6", proto::kIcmp6},
-    {"sctp", proto::kSctp},
-    {"tcp", proto::kTcp},
-    {"udp", proto::kUdp},
-    {"udplite", proto::kUdpLite},
-}};
-
 struct Packet {
   FlowKey key;
   Origin origin;
@@ -41,20 +29,6 @@ std::optional<unsigned> number_of(std::string_view text, unsigned max) {
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   const bool good = error == std::errc{} && stop == end && value <= max;
   return good ? std::optional(value) : std::nullopt;
-}
-
-std::optional<uint8_t> protocol_of(std::string_view text) {
-  std::string lower;
-  for (const char c : text) {
-    lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  for (const auto& [name, number] : kProtocols) {
-    if (name == lower) {
-      return number;
-    }
-  }
-  const auto number = number_of(text, 255);
-  return number ? std::optional(static_cast<uint8_t>(*number)) : std::nullopt;
 }
 
 // An integer field within 0..max; `fallback` if it is absent, an Error if there is none either.
@@ -97,7 +71,7 @@ Result<uint8_t> protocol_field(const json& packet) {
     return it->get<uint8_t>();
   }
   if (it->is_string()) {
-    if (const auto known = protocol_of(it->get_ref<const std::string&>())) {
+    if (const auto known = proto::number(it->get_ref<const std::string&>())) {
       return *known;
     }
   }
@@ -391,7 +365,7 @@ std::string name_text(const LocalEndpoint* e) {
   if (e == nullptr) {
     return "?";
   }
-  return (e->namespace_name.empty() ? "" : e->namespace_name + "/") + e->name;
+  return qualified(e->namespace_name, e->name);
 }
 
 std::string end_text(const Built& built, const Address& address) {
@@ -401,21 +375,6 @@ std::string end_text(const Built& built, const Address& address) {
   const LocalEndpoint* e = it == owners.end() ? nullptr : built.endpoint(it->second);
   if (e != nullptr) {
     text += " (" + name_text(e) + ")";
-  }
-  return text;
-}
-
-std::string l4_text(const FlowKey& key) {
-  std::string text = "protocol " + std::to_string(key.protocol);
-  for (const auto& [name, number] : kProtocols) {
-    if (number == key.protocol) {
-      text = name;
-    }
-  }
-  if (proto::has_ports(key.protocol)) {
-    text += "/" + std::to_string(key.dst_port);
-  } else if (proto::is_icmp(key.protocol)) {
-    text += "/" + std::to_string(key.icmp_type()) + "/" + std::to_string(key.icmp_code());
   }
   return text;
 }
@@ -443,13 +402,13 @@ std::string trail_text(const Built& built, const Way& way, const Judged& judged,
 // The address that a word stands for.
 Result<std::string> address_of_word(const Built& built, std::string_view word) {
   if (word == "world") {
-    return std::string(kWorld);
+    return to_string(kWorld);
   }
   if (parse_address(word)) {
     return std::string(word);
   }
   for (const LocalEndpoint& e : built.policy.endpoints) {
-    if (word != e.namespace_name + "/" + e.name && word != e.interface_name) {
+    if (word != qualified(e.namespace_name, e.name) && word != e.interface_name) {
       continue;
     }
     if (e.addresses.empty()) {
@@ -531,7 +490,7 @@ Result<json> packet_of_words(const Built& built, std::string_view from, std::str
   }
   const Error bad{"\"" + std::string(proto_port) + "\" is no protocol and port",
                   "for example tcp/80, udp/53, icmp, icmp/8/0 or 47"};
-  const auto protocol = protocol_of(parts[0]);
+  const auto protocol = proto::number(parts[0]);
   if (!protocol) {
     return bad;
   }

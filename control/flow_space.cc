@@ -136,23 +136,6 @@ class Space {
   std::map<uint8_t, std::set<uint16_t>> named_ports_;
 };
 
-std::string_view protocol_name(uint8_t protocol) {
-  switch (protocol) {
-    case proto::kTcp:
-      return "tcp";
-    case proto::kUdp:
-      return "udp";
-    case proto::kSctp:
-      return "sctp";
-    case proto::kIcmp:
-      return "icmp";
-    case proto::kIcmp6:
-      return "icmpv6";
-    default:
-      return "";
-  }
-}
-
 std::string range_text(const PortRange& r, bool icmp) {
   if (icmp) {
     const bool types = (r.low & 255) == 0 && (r.high & 255) == 255;
@@ -199,11 +182,9 @@ std::string flow_text(const std::vector<FlowPart>& all, const std::vector<size_t
       }
       ports += (ports.empty() ? "" : ",") + range_text(merged, proto::is_icmp(first.protocol));
     }
-    const std::string name(protocol_name(first.protocol));
+    const std::string name = proto::name(first.protocol);
     out += out.empty() ? "" : " ";
-    out += first.others   ? "other protocols"
-           : name.empty() ? "protocol " + std::to_string(first.protocol)
-                          : name;
+    out += first.others ? "other protocols" : name[0] <= '9' ? "protocol " + name : name;
     if (taken < of_group) {
       out += "/" + ports;
     }

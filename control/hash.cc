@@ -65,6 +65,11 @@ std::string sha224_base64url(std::string_view text) {
   return base64url(sha224(text));
 }
 
+std::string unique_id(std::string_view prefix, std::string_view text) {
+  const std::string begin = std::string(prefix) + ":";
+  return begin + sha224_base64url(begin + std::string(text));
+}
+
 std::string sha256_base64url(std::string_view text) {
   Buffer buffer{};
   const auto bytes = digest(text, EVP_sha256(), buffer);

@@ -19,6 +19,8 @@ std::string sha1_hex(std::string_view text);
 std::string sha224_base64url(std::string_view text);
 // SHA-224 as 28 bytes, for digests of digests.
 std::string sha224(std::string_view text);
+// "n:" and the hash of "n:TEXT": what Calico calls its sets and selectors.
+std::string unique_id(std::string_view prefix, std::string_view text);
 // SHA-256 as base64url without padding: 43 characters.
 std::string sha256_base64url(std::string_view text);
 // Any bytes as base64url without padding.

@@ -167,10 +167,14 @@ void convert(const KubernetesRule& rule, Action action, bool ingress,
 
 void convert(const config::ClusterPolicyRule& rule, bool ingress,
              std::vector<config::Rule>& out) {
+  const size_t first = out.size();
   if (!rule.closed) {
     convert(rule, rule.action, ingress, out);
   } else if (rule.action != Action::allow) {
     out.emplace_back().where = rule.where;  // denies all
+  }
+  for (size_t i = first; i < out.size() && !rule.name.empty(); ++i) {
+    out[i].annotations["name"] = rule.name;
   }
 }
 

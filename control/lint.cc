@@ -18,8 +18,7 @@ namespace sluice::control {
 namespace {
 
 std::string called(const config::Meta& meta) {
-  return meta.kind + " \"" + (meta.namespace_name.empty() ? "" : meta.namespace_name + "/") +
-         meta.name + "\"";
+  return meta.kind + " \"" + qualified(meta.namespace_name, meta.name) + "\"";
 }
 
 class Linter {
@@ -37,9 +36,6 @@ class Linter {
     for (const config::NetworkSet& set : model.network_sets) {
       learn(set.meta.labels);
     }
-    for (const LabelledSet& set : inventory_.sets) {
-      of_sets_.insert(set.labels);
-    }
   }
 
   void run() {
@@ -47,6 +43,9 @@ class Linter {
       check(policy);
     }
     for (const config::KubernetesPolicy& policy : model_.kubernetes_policies) {
+      check(to_policy(policy));
+    }
+    for (const config::ClusterPolicy& policy : model_.cluster_policies) {
       check(to_policy(policy));
     }
     for (const config::Profile& profile : model_.profiles) {
@@ -67,7 +66,9 @@ class Linter {
   // Once each: a Kubernetes rule becomes many.
   void warn(const config::Where& where, const std::string& message, const std::string& hint) {
     if (said_.emplace(where.file, where.line, where.column, message).second) {
-      findings_.warning(where, message, hint);
+      findings_.warning(
+          where, message,
+          hint.empty() ? "check it against the labels of pods and namespaces" : hint);
     }
   }
 
@@ -110,7 +111,7 @@ class Linter {
     }
     const Selector selector = policy_selector(p, ignored_);
     for (const LabelsId id : inventory_.index.matching(selector)) {
-      if (of_workloads_.contains(id) || !of_sets_.contains(id)) {
+      if (of_workloads_.contains(id)) {
         return;
       }
     }
@@ -118,7 +119,7 @@ class Linter {
          called(p.meta) + " selects no endpoint that these files know", hint_for(selector));
   }
 
-  // Which label that the selector asks for nobody has.
+  // Which label that the selector asks for nobody has, or "".
   std::string hint_for(const Selector& selector) const {
     for (const Selector::Term& term : selector.required_terms()) {
       const auto known = labels_.find(term.key);
@@ -137,7 +138,7 @@ class Linter {
                        term.values->front(), {values.begin(), values.end()});
       }
     }
-    return "check it against the labels of pods and namespaces";
+    return "";
   }
 
   std::vector<std::string_view> keys() const {
@@ -211,15 +212,15 @@ class Linter {
   }
 
   std::string side_hint(const config::EntityRule& written, const std::string& scope) {
-    std::string hint;
-    if (!written.selector.empty()) {
-      hint = hint_for(parse_selector(written.selector, ignored_));
+    if (written.services) {
+      return "the service's EndpointSlices list no address";
     }
+    const std::string hint =
+        written.selector.empty() ? "" : hint_for(parse_selector(written.selector, ignored_));
     const bool scoped = !scope.empty() && written.namespace_selector.empty();
-    if (scoped && (hint.empty() || hint.starts_with("check"))) {
-      hint = "without a namespaceSelector it looks in namespace \"" + scope + "\" only";
-    }
-    return hint.empty() ? "check it against the labels of pods and namespaces" : hint;
+    return scoped && hint.empty()
+               ? "without a namespaceSelector it looks in namespace \"" + scope + "\" only"
+               : hint;
   }
 
   // A named port that no endpoint has matches nothing.
@@ -282,7 +283,6 @@ class Linter {
   RuleCompiler compiler_;
   std::map<std::string, std::set<std::string>> labels_;  // values by key
   std::set<LabelsId> of_workloads_;
-  std::set<LabelsId> of_sets_;
   std::set<std::string> missing_;
   std::set<std::tuple<uint32_t, int, int, std::string>> said_;
 };

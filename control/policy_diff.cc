@@ -27,11 +27,17 @@ Address next(Address a) {
   return a;
 }
 
+Address previous(Address a) {
+  a.hi -= a.lo == 0 ? 1 : 0;
+  --a.lo;
+  return a;
+}
+
 class Comparison {
  public:
   Comparison(const Cluster& before, const Cluster& after, const DiffOptions& options)
       : sides_{&before, &after}, options_(options) {
-    collect_prefixes();
+    collect_parts();
     for (const bool v4 : {true, false}) {
       Family& family = families_[v4 ? 0 : 1];
       const RuleSet* rules[] = {before.policy().rules.get(), after.policy().rules.get()};
@@ -44,6 +50,9 @@ class Comparison {
   }
 
   Result<PolicyDiff> run() {
+    if (Status known = check_namespace(); !known) {
+      return known.error();
+    }
     uint64_t all = 0;
     for (const Family& family : families_) {
       all += pairs(family) * family.flows.size();
@@ -67,15 +76,33 @@ class Comparison {
   };
   using Change = std::tuple<std::string, bool, std::string>;  // flow, was allowed, by
 
-  void collect_prefixes() {
+  // Everything that can tell addresses apart.
+  void collect_parts() {
     prefixes_.insert(options_.named.begin(), options_.named.end());
     for (const Cluster* side : sides_) {
-      for (const RuleList& list : side->policy().rules->lists) {
+      const RuleSet& rules = *side->policy().rules;
+      for (const LocalEndpoint& e : side->policy().endpoints) {
+        taken_.insert(e.addresses.begin(), e.addresses.end());
+      }
+      for (const RuleList& list : rules.lists) {
         for (const Rule& rule : list.rules) {
           collect_prefixes(rule);
         }
       }
+      for (const AddressSet& set : rules.address_sets) {
+        for (const AddressSet::Range& range : set.ranges()) {
+          ranges_.emplace(range.first, range.last);
+        }
+      }
+      for (const PortSet& set : rules.port_sets) {
+        for (const PortSet::Member& member : set.members()) {
+          ranges_.emplace(member.address, member.address);
+        }
+      }
     }
+    std::erase_if(ranges_, [this](const auto& range) {
+      return range.first == range.second && taken_.contains(range.first);
+    });
   }
   void collect_prefixes(const Rule& rule) {
     for (const auto* nets : {&rule.source.nets, &rule.source.not_nets, &rule.destination.nets,
@@ -111,13 +138,29 @@ class Comparison {
     return out;
   }
 
+  Status check_namespace() const {
+    const std::string& ns = options_.namespace_name;
+    std::vector<std::string_view> known;
+    for (const Cluster* side : sides_) {
+      for (const LocalEndpoint& e : side->policy().endpoints) {
+        known.push_back(e.namespace_name);
+      }
+    }
+    if (ns.empty() || std::find(known.begin(), known.end(), ns) != known.end()) {
+      return Ok{};
+    }
+    const std::string near = config::nearest(ns, known);
+    return Error{"no endpoint of these files is in namespace \"" + ns + "\"",
+                 near.empty() ? "" : "did you mean \"" + near + "\"?"};
+  }
+
   void add(Family& family, const std::array<Cluster::End, 2>& ends, const std::string& name) {
     const auto [it, fresh] = family.by_signature.emplace(signature(ends), family.kinds.size());
     if (fresh) {
       family.kinds.emplace_back().end = ends;
     }
     Kind& kind = family.kinds[it->second];
-    if (fresh || ends[0].endpoint != nullptr) {
+    if (fresh || ends[0].endpoint != nullptr || kind.names.back() != name) {
       kind.names.push_back(name);
     }
     if (ends[0].endpoint != nullptr) {
@@ -130,12 +173,13 @@ class Comparison {
     for (size_t i = 0; i < 2; ++i) {
       for (const LocalEndpoint& e : sides_[i]->policy().endpoints) {
         all[name_of(e)][i] = &e;
-        taken_.insert(e.addresses.begin(), e.addresses.end());
       }
     }
     for (const auto& [name, both] : all) {
       if (both[0] == nullptr || both[1] == nullptr) {
-        if (v4) {  // once
+        const LocalEndpoint& only = both[0] == nullptr ? *both[1] : *both[0];
+        const std::string& ns = options_.namespace_name;
+        if (v4 && (ns.empty() || only.namespace_name == ns)) {  // once
           (both[0] == nullptr ? out_.added : out_.removed).push_back(name);
         }
         continue;
@@ -159,8 +203,8 @@ class Comparison {
 
   // One address of each part of the rest that something tells apart.
   void collect_world(Family& family, bool v4) {
-    std::set<Address> starts = {v4 ? Address::of(Ip4{0xcb007101})
-                                   : *parse_address("2001:db8::1")};
+    const Prefix all = v4 ? Prefix::of(Address::of(Ip4{0}), 96) : Prefix::of({}, 0);
+    std::set<Address> starts = {all.base};
     const auto part = [&](const Address& first, const Address& last) {
       starts.insert(first);
       starts.insert(next(last));
@@ -168,30 +212,39 @@ class Comparison {
     for (const Prefix& prefix : prefixes_) {
       part(prefix.base, prefix.last());
     }
-    for (const Cluster* side : sides_) {
-      for (const AddressSet& set : side->policy().rules->address_sets) {
-        for (const AddressSet::Range& range : set.ranges()) {
-          part(range.first, range.last);
-        }
-      }
+    for (const auto& [first, last] : ranges_) {
+      part(first, last);
     }
-    for (const Address& start : starts) {
+    for (auto it = starts.begin(); it != starts.end(); ++it) {
+      const Address end = std::next(it) == starts.end() ? next(all.last()) : *std::next(it);
+      Address first = *it;
       // Those of endpoints are endpoints, wherever they are known.
-      if (start.is_v4() == v4 && !taken_.contains(start)) {
-        const Cluster::End end{nullptr, start, false};
-        add(family, {end, end}, world_name(start));
+      while (first != end && taken_.contains(first)) {
+        first = next(first);
+      }
+      if (first != end && first.is_v4() == v4) {
+        const Cluster::End one{nullptr, first, false};
+        add(family, {one, one}, world_name(first, previous(end)));
       }
     }
   }
 
-  // The smallest prefix that has the address.
-  std::string world_name(const Address& address) const {
+  // The smallest prefix that has this part, or its addresses if a set has but a part of that.
+  std::string world_name(const Address& first, const Address& last) const {
     const Prefix* best = nullptr;
     for (const Prefix& prefix : prefixes_) {
-      if (prefix.contains(address) && prefix.written_length() > 0 &&
-          (best == nullptr || prefix.length > best->length)) {
+      if (prefix.is_v4() == first.is_v4() && prefix.contains(first) &&
+          prefix.written_length() > 0 && (best == nullptr || prefix.length > best->length)) {
         best = &prefix;
       }
+    }
+    const bool listed = std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& range) {
+      const bool within =
+          best == nullptr || best->base < range.first || range.second < best->last();
+      return within && range.first <= first && first <= range.second;
+    });
+    if (listed) {
+      return to_string(first) + (first == last ? "" : "-" + to_string(last));
     }
     return best != nullptr ? to_string(*best) : "world";
   }
@@ -260,7 +313,7 @@ class Comparison {
         allowed[s] = sides_[s]->allows(from.end[s], to.end[s], keys[s]);
       }
       if (allowed[0] != allowed[1]) {
-        by_decider[{allowed[0], decider(from, to, keys[1])}].push_back(i);
+        by_decider[{allowed[0], decider(from, to, keys)}].push_back(i);
       }
     }
     std::vector<Change> out;
@@ -273,19 +326,25 @@ class Comparison {
     return out;
   }
 
-  std::string decider(const Kind& from, const Kind& to, const FlowKey& key) {
+  // Who says so now: what the new side answers last, or where the old one denied, what it
+  // answers last for that end.
+  std::string decider(const Kind& from, const Kind& to, const std::array<FlowKey, 2>& keys) {
     const CompiledPolicy& policy = sides_[1]->policy();
-    const Cluster::Answer answer = sides_[1]->judge(from.end[1], to.end[1], key);
-    std::string text = std::string(word(answer.trail.back().direction)) + ", " +
-                       decider_text(policy, answer.trail.back());
-    places_.emplace(text, decider_place(policy, answer.trail.back()));
+    const Trail now = sides_[1]->judge(from.end[1], to.end[1], keys[1]).trail;
+    const Cluster::Answer was = sides_[0]->judge(from.end[0], to.end[0], keys[0]);
+    const Direction end = (was.allow ? now : was.trail).back().direction;
+    const TrailStep& last = *std::find_if(
+        now.rbegin(), now.rend(), [end](const TrailStep& s) { return s.direction == end; });
+    std::string text = std::string(word(end)) + ", " + decider_text(policy, last);
+    places_.emplace(text, decider_place(policy, last));
     return text;
   }
 
   std::array<const Cluster*, 2> sides_;
   const DiffOptions& options_;
   std::set<Prefix> prefixes_;
-  std::set<Address> taken_;
+  std::set<std::pair<Address, Address>> ranges_;  // of sets, but for one endpoint's
+  std::set<Address> taken_;                       // by endpoints
   std::array<Family, 2> families_;
   std::map<std::string, config::Where> places_;
   PolicyDiff out_;

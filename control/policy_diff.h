@@ -21,7 +21,9 @@ namespace sluice::control {
 inline constexpr uint64_t kMaxJudged = 100'000'000;
 
 struct FlowChange {
-  std::vector<std::string> from;  // "shop/web", "10.0.0.0/8", "world"; sorted
+  // "shop/web", "10.0.0.0/8", a service's "192.0.2.1" or "192.0.2.1-192.0.2.3", "world";
+  // sorted.
+  std::vector<std::string> from;
   std::vector<std::string> to;
   std::string
       flow;  // "tcp/5432", "udp/1-52,54-65535", "icmp/8", "everything"; then " (IPv6)" if so
@@ -44,7 +46,7 @@ struct DiffOptions {
   std::function<void(uint64_t done, uint64_t all)> progress;  // called now and then
 };
 
-// An Error if it is too much work.
+// An Error if it is too much work, or nobody is in that namespace.
 Result<PolicyDiff> diff(const Cluster& before, const Cluster& after,
                         const DiffOptions& options);
 

@@ -6,8 +6,6 @@
 namespace sluice::control {
 namespace {
 
-constexpr uint16_t kEphemeralPort = 40000;
-
 // Is `by` one of the policies that decided?  A tier's end is the work of all its policies that
 // selected the endpoint; "tier NAME" names the end itself.
 bool decided_by(const CompiledPolicy& policy, const Trail& trail, const std::string& by) {
@@ -17,8 +15,7 @@ bool decided_by(const CompiledPolicy& policy, const Trail& trail, const std::str
   const TrailStep& last = trail.back();
   const auto named = [&](ListId list) {
     const ListName& name = policy.lists[list];
-    const std::string full =
-        name.namespace_name.empty() ? name.name : name.namespace_name + "/" + name.name;
+    const std::string full = qualified(name.namespace_name, name.name);
     return by == name.name || by == full || by == name.kind + "/" + full;
   };
   if (last.step.kind == Step::Kind::rule) {
@@ -42,23 +39,6 @@ std::string got(const CompiledPolicy& policy, const Cluster::Answer& answer,
 }
 
 }  // namespace
-
-std::string l4_text(uint8_t protocol, uint16_t port) {
-  switch (protocol) {
-    case proto::kTcp:
-      return "tcp/" + std::to_string(port);
-    case proto::kUdp:
-      return "udp/" + std::to_string(port);
-    case proto::kSctp:
-      return "sctp/" + std::to_string(port);
-    case proto::kIcmp:
-      return "icmp/" + std::to_string(port >> 8) + "/" + std::to_string(port & 255);
-    case proto::kIcmp6:
-      return "icmpv6/" + std::to_string(port >> 8) + "/" + std::to_string(port & 255);
-    default:
-      return "protocol " + std::to_string(protocol);
-  }
-}
 
 std::vector<CaseResult> run_cases(const Cluster& cluster,
                                   const std::vector<config::PolicyCase>& cases,
@@ -88,7 +68,7 @@ std::vector<CaseResult> run_cases(const Cluster& cluster,
     const Cluster::Answer answer = cluster.judge(*from, *to, key);
     CaseResult result{c.where,
                       (c.name.empty() ? "" : c.name + ": ") + c.from.value + " -> " +
-                          c.to.value + " " + l4_text(c.protocol, c.port),
+                          c.to.value + " " + l4_text(key),
                       answer.allow == c.allow, ""};
     const bool by = c.by.empty() || decided_by(cluster.policy(), answer.trail, c.by.value);
     if (!result.passed || !by) {

@@ -27,9 +27,6 @@ std::vector<CaseResult> run_cases(const Cluster& cluster,
                                   const std::vector<std::string>& files,
                                   config::Findings& findings);
 
-// "tcp/80", "icmp/8/0", "protocol 47"
-std::string l4_text(uint8_t protocol, uint16_t port);
-
 }  // namespace sluice::control
 
 #endif  // SLUICE_CONTROL_POLICY_TEST_H_

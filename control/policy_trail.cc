@@ -176,9 +176,19 @@ json step_json(const CompiledPolicy& policy, const TrailStep& step) {
           {"action", name(step.step.action)}};
 }
 
+std::string l4_text(const FlowKey& key) {
+  const std::string name = proto::name(key.protocol);
+  if (proto::has_ports(key.protocol)) {
+    return name + "/" + std::to_string(key.dst_port);
+  }
+  if (proto::is_icmp(key.protocol)) {
+    return name + "/" + std::to_string(key.icmp_type()) + "/" + std::to_string(key.icmp_code());
+  }
+  return (name[0] <= '9' ? "protocol " : "") + name;
+}
+
 std::string policy_text(const ListName& name) {
-  const std::string& ns = name.namespace_name;
-  return name.kind + " " + (ns.empty() ? "" : ns + "/") + name.name;
+  return name.kind + " " + qualified(name.namespace_name, name.name);
 }
 
 std::string place_text(const config::Where& where, const std::vector<std::string>& files) {

@@ -18,6 +18,9 @@
 
 namespace sluice::control {
 
+inline constexpr Ip4 kWorld{0xcb007101};           // 203.0.113.1 (RFC 5737): "world"
+inline constexpr uint16_t kEphemeralPort = 40000;  // a client's, where none is given
+
 struct TrailStep {
   Direction direction = Direction::ingress;
   ProgramId program = kNoProgram;
@@ -40,6 +43,8 @@ const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step);
 // {direction, tier, policy: {kind, namespace, name}, rule, action}
 nlohmann::json step_json(const CompiledPolicy& policy, const TrailStep& step);
 
+// "tcp/80", "icmp/8/0", "protocol 47"
+std::string l4_text(const FlowKey& key);
 // "NetworkPolicy shop/db"
 std::string policy_text(const ListName& name);
 // "FILE:LINE:COL"; "" where no place is known.

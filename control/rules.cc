@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "control/hash.h"
+
 namespace sluice::control {
 namespace {
 
@@ -150,9 +152,12 @@ void RuleCompiler::add_service(const ServiceName& service, bool source, RuleSide
   const auto [it, fresh] = ids.emplace(
       service, static_cast<SetId>(source ? out_.address_sets.size() : out_.port_sets.size()));
   (source ? side.sets : side.port_sets).push_back(it->second);
+  const std::string name = service.first + "/" + service.second;
   if (fresh && source) {
+    names_.addresses.push_back(unique_id("svcnoport", name));
     out_.address_sets.emplace_back(members.addresses);
   } else if (fresh) {
+    names_.ports.push_back(unique_id("svc", name));
     out_.port_sets.emplace_back(members.ports);
   }
 }
@@ -180,6 +185,7 @@ SetId RuleCompiler::address_set(const Selector& selector) {
       members.insert(members.end(), set.nets.begin(), set.nets.end());
     }
   }
+  names_.addresses.push_back(selector.id());
   out_.address_sets.emplace_back(members);
   return it->second;
 }
@@ -193,8 +199,10 @@ SetId RuleCompiler::port_set(const std::string& name, const std::optional<Select
   if (!fresh) {
     return it->second;
   }
-  const std::vector<LabelsId> ids =
-      inventory_.index.matching(selector ? *selector : Selector::all());
+  const Selector whose = selector ? *selector : Selector::all();
+  const char* text = number == proto::kUdp ? "udp" : number == proto::kSctp ? "sctp" : "tcp";
+  names_.ports.push_back(unique_id("n", whose.id() + "," + text + "," + name));
+  const std::vector<LabelsId> ids = inventory_.index.matching(whose);
   std::vector<PortSet::Member> members;
   for (const Workload& w : inventory_.workloads) {
     if (!std::binary_search(ids.begin(), ids.end(), w.labels)) {

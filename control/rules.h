@@ -30,6 +30,7 @@ class RuleCompiler {
   Rule compile(const config::Rule& rule, const std::string& namespace_name);
   // The findings of compile() alone, for a rule that no local endpoint runs: no set is made.
   void check(const config::Rule& rule, const std::string& namespace_name);
+  const SetNames& names() const { return names_; }
 
  private:
   RuleSide side(const config::EntityRule& e, const config::Rule& rule,
@@ -54,6 +55,7 @@ class RuleCompiler {
 
   const Inventory& inventory_;
   RuleSet& out_;
+  SetNames names_;
   config::Findings& findings_;
   std::map<std::string, SetId> address_sets_;
   std::map<std::tuple<std::string, std::string, int>, SetId> port_sets_;

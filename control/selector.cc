@@ -476,7 +476,7 @@ bool Selector::matches(const Labels& labels) const {
 }
 
 std::string Selector::id() const {
-  return "s:" + sha224_base64url("s:" + canonical_);
+  return unique_id("s", canonical_);
 }
 
 std::vector<Selector::Term> Selector::required_terms() const {

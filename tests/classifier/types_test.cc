@@ -95,5 +95,22 @@ TEST(Mac, ParsesSixPairsOfHex) {
   }
 }
 
+TEST(Protocol, HasANameOrItsNumberBothWays) {
+  const struct {
+    const char* text;
+    uint8_t number;
+  } rows[] = {{"tcp", 6},       {"udp", 17}, {"icmp", 1}, {"icmpv6", 58}, {"sctp", 132},
+              {"udplite", 136}, {"47", 47},  {"0", 0},    {"255", 255}};
+  for (const auto& row : rows) {
+    EXPECT_EQ(proto::number(row.text), row.number) << row.text;
+    EXPECT_EQ(proto::name(row.number), row.text);
+  }
+  EXPECT_EQ(proto::number("ICMPv6"), 58);
+  EXPECT_EQ(proto::number("6"), 6);
+  for (const char* text : {"", "tc", "tcpp", "256", "-1", "+6", "6x", " 6"}) {
+    EXPECT_EQ(proto::number(text), std::nullopt) << text;
+  }
+}
+
 }  // namespace
 }  // namespace sluice

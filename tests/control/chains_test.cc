@@ -2,12 +2,14 @@
 #include "control/chains.h"
 
 #include <algorithm>
+#include <map>
 
 #include <gtest/gtest.h>
 
+#include "control/hash.h"
 #include "tests/control/policy_world.h"
 
-namespace sluice::control {
+namespace sluice::control::testing {
 namespace {
 
 TEST(Chains, NamesAreShortenedAsCalicoDoes) {
@@ -68,7 +70,7 @@ TEST(Chains, RuleHashesAreCalicos) {
 TEST(Chains, WritesTheRulesThatThoseHashesStandFor) {
   CompiledPolicy nothing;
   nothing.rules = std::make_shared<const RuleSet>();
-  const std::vector<Chain> chains = make_chains(nothing, RuleNames(), {});
+  const std::vector<Chain> chains = make_chains(nothing, {}, RuleNames(), {});
   const auto hashes = [&](const char* name) {
     std::vector<std::string> out;
     for (const Chain& chain : chains) {
@@ -90,8 +92,8 @@ TEST(Chains, WritesTheRulesThatThoseHashesStandFor) {
 }
 
 // The chain as text, a line each: target, match, argument, comments.
-std::string listing(const testing::World& world, const std::string& name) {
-  for (const Chain& chain : make_chains(world.built().policy, world.names(), {})) {
+std::string listing(const World& world, const std::string& name) {
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
     if (chain.name != name) {
       continue;
     }
@@ -112,18 +114,17 @@ std::string listing(const testing::World& world, const std::string& name) {
 }
 
 TEST(Chains, OfAnEndpointHaveCalicosShape) {
-  const testing::World world(
-      testing::knp("api",
-                   "{podSelector: {matchLabels: {app: db}}, policyTypes: "
-                   "[Ingress, Egress], ingress: [{}]}") +
-      testing::gnp("g", "{tier: t, selector: \"app == 'db'\", egress: [{action: Pass}]}") +
-      testing::tier("t", "{order: 1, defaultAction: Pass}"));
+  const World world(knp("api",
+                        "{podSelector: {matchLabels: {app: db}}, policyTypes: "
+                        "[Ingress, Egress], ingress: [{}]}") +
+                    gnp("g", "{tier: t, selector: \"app == 'db'\", egress: [{action: Pass}]}") +
+                    tier("t", "{order: 1, defaultAction: Pass}"));
   const std::string veth = world.endpoint("q").interface_name;
   EXPECT_EQ(listing(world, chain_name("cali-fw-", veth)),
             "ACCEPT -m conntrack --ctstate RELATED,ESTABLISHED\n"
             "DROP -m conntrack --ctstate INVALID\n"
             "MARK --set-mark 0/0x30000\n"
-            "DROP -p udp -m multiport --destination-ports 4789 /* Drop VXLAN encapped packets "
+            "DROP -p 17 -m multiport --destination-ports 4789 /* Drop VXLAN encapped packets "
             "originating in workloads */\n"
             "DROP -p 4 /* Drop IPinIP encapped packets originating in workloads */\n"
             "MARK --set-mark 0/0x20000 /* Start of tier t */\n"
@@ -162,11 +163,11 @@ TEST(Chains, OfAnEndpointHaveCalicosShape) {
 }
 
 TEST(Chains, OfAPolicyMarkEachRuleAndDecide) {
-  const testing::World world(testing::gnp(
-      "g",
-      "{ingress: [{action: Log, protocol: TCP}, {action: Deny, protocol: UDP, metadata: "
-      "{annotations: {why: so, by: \"me!\"}}}, {action: Pass, ipVersion: 4}, {action: "
-      "Allow}]}"));
+  const World world(
+      gnp("g",
+          "{ingress: [{action: Log, protocol: TCP}, {action: Deny, protocol: UDP, metadata: "
+          "{annotations: {why: so, by: \"me!\"}}}, {action: Pass, ipVersion: 4}, {action: "
+          "Allow}]}"));
   EXPECT_EQ(
       listing(world, "cali-pi-gnp/g"),
       "LOG -p tcp --log-prefix \"calico-packet: \" --log-level 5 /* GlobalNetworkPolicy g "
@@ -180,7 +181,7 @@ TEST(Chains, OfAPolicyMarkEachRuleAndDecide) {
 }
 
 TEST(Chains, NameAClusterPolicysRules) {
-  const testing::World world(testing::document(
+  const World world(document(
       "policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "c", "",
       "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{name: why, action: "
       "Deny, from: [{namespaces: {}}]}]}"));
@@ -190,5 +191,177 @@ TEST(Chains, NameAClusterPolicysRules) {
       << text;
 }
 
+using Lines = std::vector<std::string>;
+
+// The lines of one chain: "MATCH > TARGET ARGUMENT # COMMENTS".
+Lines lines(const std::string& more, const std::string& name, const Felix& felix = {},
+            const ChainCounters& counters = {}) {
+  const World world(more);
+  Lines out;
+  for (const Chain& chain : make_chains(world.built().policy, felix, world.names(), counters)) {
+    if (chain.name != name) {
+      continue;
+    }
+    for (const ChainLine& l : chain.lines) {
+      std::string text = l.match;
+      for (const std::string& part : {l.target, l.argument}) {
+        text += part.empty() ? "" : (text.empty() ? "" : " ") + part;
+      }
+      for (const std::string& comment : l.comments) {
+        text += " # " + comment;
+      }
+      out.push_back(text);
+    }
+  }
+  return out;
+}
+
+std::string ingress(const std::string& rules) {
+  return np("x", "{ingress: [" + rules + "]}");
+}
+constexpr const char* kIngress = "cali-pi-np/ns1/x";
+
+TEST(Chains, LeaveOutWhatOnlyIp6Has) {
+  EXPECT_EQ(lines(ingress("{action: Deny, ipVersion: 6}, {action: Deny, source: {nets: "
+                          "[\"fd00::/8\"]}}, {action: Allow, source: {nets: "
+                          "[10.0.0.0/8]}}, {action: Deny}"),
+                  kIngress),
+            (Lines{"--source 10.0.0.0/8 MARK --set-mark 0x10000/0x10000 # NetworkPolicy ns1/x "
+                   "ingress",
+                   "-m mark --mark 0x10000/0x10000 RETURN", "MARK --set-mark 0x40000/0x40000",
+                   "-m mark --mark 0x40000/0x40000 DROP"}));
+  EXPECT_EQ(lines(ingress("{action: Deny, ipVersion: 6}"), kIngress),
+            (Lines{" # NetworkPolicy ns1/x ingress"}));
+  // Keys count the rules as they are written.
+  const World world(ingress("{action: Deny, ipVersion: 6}, {action: Deny}"));
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
+    if (chain.name == kIngress) {
+      EXPECT_EQ(chain.lines.at(0).key, "DPI1|np/ns1/x");
+    }
+  }
+}
+
+// Semantics 3.8: what is ORed takes a line each and a mark.
+TEST(Chains, AlternativesTakeALineEach) {
+  const std::string web =
+      "-m set --match-set " +
+      ("cali40" + unique_id("n", Selector::all().id() + ",tcp,web")).substr(0, 31) + " dst,dst";
+  EXPECT_EQ(lines(ingress("{action: Deny, protocol: TCP, destination: {ports: [80, web]}}"),
+                  kIngress),
+            (Lines{"MARK --set-mark 0x0/0x180000 # NetworkPolicy ns1/x ingress",
+                   "-p tcp -m multiport --destination-ports 80 MARK --set-mark 0x80000/0x80000",
+                   web + " MARK --set-mark 0x80000/0x80000",
+                   "-p tcp -m mark --mark 0x80000/0x80000 MARK --set-mark 0x40000/0x40000",
+                   "-m mark --mark 0x40000/0x40000 DROP"}));
+  EXPECT_EQ(lines(ingress("{action: Deny, protocol: TCP, source: {nets: [10.0.0.0/8, "
+                          "192.0.2.0/24], notNets: [10.1.0.0/16]}, destination: {ports: [1, 2, "
+                          "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, \"15:16\", 17]}}"),
+                  kIngress),
+            (Lines{"MARK --set-mark 0x0/0x180000 # NetworkPolicy ns1/x ingress",
+                   "-p tcp -m multiport --destination-ports 1,2,3,4,5,6,7,8,9,10,11,12,13,14 "
+                   "MARK --set-mark 0x80000/0x80000",
+                   "-p tcp -m multiport --destination-ports 15:16,17 MARK --set-mark "
+                   "0x80000/0x80000",
+                   "--source 10.0.0.0/8 MARK --set-mark 0x100000/0x100000",
+                   "--source 192.0.2.0/24 MARK --set-mark 0x100000/0x100000",
+                   "-m mark --mark 0/0x100000 MARK --set-mark 0/0x80000",
+                   "-p tcp ! --source 10.1.0.0/16 -m mark --mark 0x80000/0x80000 MARK "
+                   "--set-mark 0x40000/0x40000",
+                   "-m mark --mark 0x40000/0x40000 DROP"}));
+  EXPECT_EQ(lines(ingress("{action: Deny, source: {nets: [10.0.0.0/8], notNets: "
+                          "[10.1.0.0/16]}}"),
+                  kIngress),
+            (Lines{"MARK --set-mark 0x80000/0x180000 # NetworkPolicy ns1/x ingress",
+                   "--source 10.1.0.0/16 MARK --set-mark 0/0x80000",
+                   "--source 10.0.0.0/8 -m mark --mark 0x80000/0x80000 MARK --set-mark "
+                   "0x40000/0x40000",
+                   "-m mark --mark 0x40000/0x40000 DROP"}));
+}
+
+TEST(Chains, SetsAreNamedByWhatTheyHoldNotByHowMany) {
+  const std::string policy =
+      gnp("x", "{ingress: [{action: Deny, source: {selector: all()}}], order: 1}");
+  const Lines found = lines(policy, "cali-pi-gnp/x");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0],
+            "-m set --match-set cali40s:5y5I3VdRZfDU01O--xXAPx2 src MARK --set-mark "
+            "0x40000/0x40000 # GlobalNetworkPolicy x ingress");
+  EXPECT_EQ(found,
+            lines(gnp("w",
+                      "{ingress: [{action: Deny, source: {selector: has(app)}}], "
+                      "order: 0}") +
+                      policy +
+                      "\n---\n{apiVersion: v1, kind: Pod, metadata: {name: t, namespace: "
+                      "ns1}, spec: {nodeName: n2}, status: {podIP: 10.0.1.33}}\n",
+                  "cali-pi-gnp/x"));
+}
+
+TEST(Chains, EachDropBeforePolicyHasItsLineAndCount) {
+  ChainCounters counters;
+  counters.drops = {
+      {"tun_src", 1}, {"tun_dst", 2}, {"tun_nested", 4}, {"tun_from_workload", 8}};
+  const World world("");
+  std::map<std::string, uint64_t> packets;
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), counters)) {
+    for (const ChainLine& l : chain.lines) {
+      if (l.packets != 0) {
+        packets[chain.name + " " + l.comments.at(0)] = l.packets;
+      }
+    }
+  }
+  EXPECT_EQ(packets,
+            (std::map<std::string, uint64_t>{
+                {"cali-INPUT Drop IPIP packets from non-Calico hosts", 1},
+                {"cali-INPUT IPIP for others than our workloads, or in IPIP", 6},
+                {"cali-FORWARD Encapped packets originating in workloads, of all endpoints", 8},
+            }));
+}
+
+TEST(Chains, FollowWhatFelixIsTold) {
+  const World world("");
+  const std::string from = chain_name("cali-fw-", world.endpoint("p").interface_name);
+  const Lines both = {
+      "-p 17 -m multiport --destination-ports 4789 DROP # Drop VXLAN encapped packets "
+      "originating in workloads",
+      "-p 4 DROP # Drop IPinIP encapped packets originating in workloads"};
+  const auto tunnels = [&](const Felix& felix) {
+    Lines out = lines("", from, felix);
+    std::erase_if(out, [](const std::string& l) { return l.find("encapped") == l.npos; });
+    return out;
+  };
+  Felix felix;
+  EXPECT_EQ(tunnels(felix), both);
+  felix.allow_ipip = true;
+  EXPECT_EQ(tunnels(felix), Lines{both[0]});
+  felix.allow_vxlan = true;
+  EXPECT_EQ(tunnels(felix), Lines{});
+  felix.interface_prefixes = {"eni", "azv"};
+  const Lines forward = lines("", "cali-FORWARD", felix);
+  const Lines dispatch(forward.begin() + 2, forward.begin() + 6);
+  EXPECT_EQ(dispatch, (Lines{"--in-interface eni+ cali-from-wl-dispatch",
+                             "--out-interface eni+ cali-to-wl-dispatch",
+                             "--in-interface azv+ cali-from-wl-dispatch",
+                             "--out-interface azv+ cali-to-wl-dispatch"}));
+}
+
+TEST(Chains, DispatchGoesToTheEndpointsChain) {
+  const World world("");
+  const std::string name = world.endpoint("p").interface_name;
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
+    if (chain.name != "cali-from-wl-dispatch") {
+      continue;
+    }
+    Lines texts;
+    Lines shown;
+    for (const ChainLine& l : chain.lines) {
+      texts.push_back(l.go_to ? l.match + " --goto " + l.target
+                              : "-m comment --comment \"Unknown interface\" --jump DROP");
+      shown.push_back(l.hash);
+    }
+    ASSERT_EQ(texts.size(), 4u);
+    EXPECT_EQ(shown, rule_hashes(chain.name, texts));
+  }
+}
+
 }  // namespace
-}  // namespace sluice::control
+}  // namespace sluice::control::testing

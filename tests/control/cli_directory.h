@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the built sluicectl, as users do, in a directory of the test's own; SLUICECTL is its
-// path.
+// path.  A test may serve on the socket "sock" there what a daemon would answer.
 #ifndef SLUICE_TESTS_CONTROL_CLI_DIRECTORY_H_
 #define SLUICE_TESTS_CONTROL_CLI_DIRECTORY_H_
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/wait.h>
+
+#include "control/api.h"
 
 namespace sluice::control {
 
@@ -41,7 +47,32 @@ class CliDirectory : public testing::Test {
     ASSERT_NE(mkdtemp(name), nullptr);
     directory_ = name;
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void TearDown() override {
+    stopping_ = true;
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+    server_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  // Once a test.
+  void serve(Handlers handlers) {
+    auto server = ApiServer::listen(directory_ + "/sock", std::move(handlers));
+    ASSERT_TRUE(server) << server.error().what;
+    server_.emplace(std::move(*server));
+    thread_ = std::thread([this] {
+      while (!stopping_) {
+        std::vector<pollfd> polled;
+        server_->add_to(polled);
+        poll(polled.data(), polled.size(), 10);
+        server_->handle(polled);
+      }
+    });
+  }
+  static Handler says(nlohmann::json value) {
+    return [value](const nlohmann::json&) -> Result<nlohmann::json> { return value; };
+  }
 
   void write(const std::string& name, std::string_view text) {
     const std::filesystem::path path = directory_ + "/" + name;
@@ -63,6 +94,11 @@ class CliDirectory : public testing::Test {
   }
 
   std::string directory_;
+
+ private:
+  std::optional<ApiServer> server_;
+  std::thread thread_;
+  std::atomic<bool> stopping_ = false;
 };
 
 }  // namespace sluice::control

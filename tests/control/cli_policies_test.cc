@@ -280,6 +280,53 @@ TEST_F(CliPolicies, DiffSpeaksJsonAndNamesEndpointsOfOneSideOnly) {
   EXPECT_EQ(json::parse(run("diff -f old -f new -n lab -o json").out)["changes"].size(), 0u);
 }
 
+// As the daemon lists it.
+json connection(const char* src, const char* dst, const char* proto, unsigned dport,
+                const char* egress_rule, const char* ingress_rule) {
+  return {{"worker", 0},
+          {"proto", proto},
+          {"src", src},
+          {"sport", 40000},
+          {"dst", dst},
+          {"dport", dport},
+          {"state", "established"},
+          {"egress_rule", egress_rule},
+          {"ingress_rule", ingress_rule}};
+}
+
+TEST_F(CliPolicies, DiffCountsTheLiveConnectionsThatWouldBeCut) {
+  write("dump.yaml", dump());
+  write("old.yaml", kPolicy);
+  write("new.yaml", rules("{action: Allow, protocol: TCP, source: {selector: app == 'web'}, "
+                          "destination: {ports: [80]}}"));
+  const char* by = "default/NetworkPolicy:shop/db#0";
+  const char* open = "__PROFILE__/Profile:kns.shop#0";
+  json rows = {
+      connection("10.1.0.2", "10.1.0.3", "tcp", 5432, open, by),  // the one
+      connection("10.1.0.2", "10.1.0.3", "tcp", 80, open, by),
+      connection("10.1.0.3", "10.1.0.2", "udp", 5432, open, open),
+      connection("10.1.0.3", "10.1.0.2", "icmp", 77, open, open),
+      connection("192.0.2.1", "10.1.0.3", "tcp", 5432, "", ""),   // by the node: exempt
+      connection("10.1.0.2", "10.1.0.3", "tcp", 5432, open, ""),  // received by another worker
+  };
+  serve({{"connections", Handler([&](const json&) -> Result<json> { return rows; })},
+         {"status", says({{"workers", {{{"connections", 20000}}, {{"connections", 345}}}}})}});
+  const std::string diff = "-s sock diff -f old.yaml -f new.yaml --with dump.yaml --live";
+  EXPECT_TRUE(run(diff).out.ends_with(
+      "1 of 6 live connections would be cut (onPolicyChange: recheck), none with keep\n"))
+      << read("out") << read("err");
+  const json live = json::parse(run(diff + " -o json").out)["live"];
+  EXPECT_EQ(live, json({{"connections", 6}, {"listed", 6}, {"cut", 1}}));
+  // A full list is but a part of them.
+  while (rows.size() < kMaxListed) {
+    rows.push_back(rows[1]);
+  }
+  EXPECT_TRUE(
+      run(diff).out.ends_with("1 of the first 10000 of 20345 live connections would be cut "
+                              "(onPolicyChange: recheck), none with keep\n"))
+      << read("out") << read("err");
+}
+
 TEST_F(CliPolicies, DiffRefusesWhatItCannotCompare) {
   write("dump.yaml", dump());
   write("broken.yaml", "kind: [\n");
@@ -292,6 +339,8 @@ TEST_F(CliPolicies, DiffRefusesWhatItCannotCompare) {
       {"diff -f p -f p", 2},  // no endpoints
       {"diff -f p -f broken.yaml --with dump.yaml", 2},
       {"diff -f p -f p --with dump.yaml", 0},
+      {"diff -f p -f p --with dump.yaml -n shop", 0},
+      {"diff -f p -f p --with dump.yaml -n shep", 2},
       {"diff -f p -f p --with dump.yaml --live -s none", 3},
       {"diff --help", 0},
   };

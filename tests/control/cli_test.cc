@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the built sluicectl, as users do; SLUICECTL is its path.
-#include <atomic>
-#include <optional>
-#include <thread>
-
-#include <poll.h>
-
-#include "control/api.h"
 #include "tests/control/cli_directory.h"
 
 namespace sluice::control {
@@ -64,20 +57,9 @@ class CliTest : public CliDirectory {
     write("policy.d/endpoints.yaml", kEndpoints);
     write("sluice.yaml", kSettings);
   }
-  void TearDown() override {
-    stopping_ = true;
-    if (thread_.joinable()) {
-      thread_.join();
-    }
-    server_.reset();
-    CliDirectory::TearDown();
-  }
 
   // A daemon with little to say, on the socket "sock".
   void start_daemon() {
-    const auto says = [](json value) {
-      return Handler([value](const json&) -> Result<json> { return value; });
-    };
     const json endpoints = {{{"namespace", "shop"},
                              {"name", "web"},
                              {"interface", "caliweb"},
@@ -117,30 +99,15 @@ class CliTest : public CliDirectory {
                            {"connections", 30},
                            {"packets", 30},
                            {"bytes", 1200}}}}};
-    Handlers handlers = {
+    serve({
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
         {"stats", says(stats)},
         {"reload", Handler([](const json&) -> Result<json> {
            return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
          })},
-    };
-    auto server = ApiServer::listen(directory_ + "/sock", std::move(handlers));
-    ASSERT_TRUE(server) << server.error().what;
-    server_.emplace(std::move(*server));
-    thread_ = std::thread([this] {
-      while (!stopping_) {
-        std::vector<pollfd> polled;
-        server_->add_to(polled);
-        poll(polled.data(), polled.size(), 10);
-        server_->handle(polled);
-      }
     });
   }
-
-  std::optional<ApiServer> server_;
-  std::thread thread_;
-  std::atomic<bool> stopping_ = false;
 };
 
 TEST_F(CliTest, EndsWithTheExitCodeThatItsHelpStates) {
@@ -211,6 +178,15 @@ TEST_F(CliTest, PlacesErrorsAtFileLineAndColumn) {
   const Outcome outcome = run("check -f selector.yaml");
   EXPECT_TRUE(outcome.err.starts_with("sluicectl: selector.yaml:5:")) << outcome.err;
   EXPECT_EQ(outcome.out, "");
+}
+
+TEST_F(CliTest, CountsPoliciesOfEveryKind) {
+  write("policy.d/cluster.yaml",
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n"
+        "metadata: {name: c}\nspec: {tier: Admin, priority: 1, subject: {namespaces: {}}, "
+        "ingress: [{action: Deny, from: [{namespaces: {}}]}]}\n");
+  const Outcome outcome = run("check --config sluice.yaml");
+  EXPECT_EQ(outcome.out, "fine: 4 files, 2 policies, 2 local endpoints\n") << outcome.err;
 }
 
 TEST_F(CliTest, WarnsOfAllThatSurprisesAtOnce) {
@@ -354,6 +330,49 @@ TEST_F(CliTest, ListsPoliciesAsChainsWithTheDaemonsCounters) {
   EXPECT_EQ(run("chains --config missing.yaml").exit, 2);
   EXPECT_EQ(run("chains --config sluice.yaml --live -s none").exit, 3);
   EXPECT_EQ(run("chains --help").exit, 0);
+}
+
+// The columns and words of iptables -xvnL.
+TEST_F(CliTest, ChainsLookAsOperatorsKnowThem) {
+  write("policy.d/policy.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n"
+        "metadata: {name: db, namespace: shop}\n"
+        "spec: {selector: app == 'db', ingress: [{action: Log}, {action: Deny, protocol: ICMP, "
+        "icmp: {type: 8, code: 0}, source: {notNets: [10.0.0.0/8]}}, {action: Allow, protocol: "
+        "TCP, source: {nets: [10.0.0.0/8]}, destination: {notPorts: [80, \"90:95\"]}}]}\n");
+  const std::string head =
+      "    pkts      bytes target     prot opt in     out     source               "
+      "destination\n";
+  // Without hashes, which chains_test looks at.
+  const auto listed = [&](const std::string& name) {
+    std::string out = run("chains " + name + " --config sluice.yaml").out;
+    for (size_t at = 0; (at = out.find("cali:", at)) != std::string::npos;) {
+      out.erase(at += 5, 16);
+    }
+    return out;
+  };
+  EXPECT_EQ(
+      listed("cali-pi-np/shop/db"),
+      "Chain cali-pi-np/shop/db (1 references)\n" + head +
+          "       0          0 LOG        all  --  *      *       0.0.0.0/0            "
+          "0.0.0.0/0            /* cali: */ /* NetworkPolicy shop/db ingress */ LOG flags 0 "
+          "level 5 prefix \"calico-packet: \"\n"
+          "       0          0 MARK       icmp --  *      *       !10.0.0.0/8          "
+          "0.0.0.0/0            /* cali: */ icmptype 8 code 0 MARK or 0x40000\n"
+          "       0          0 DROP       all  --  *      *       0.0.0.0/0            "
+          "0.0.0.0/0            /* cali: */ mark match 0x40000/0x40000\n"
+          "       0          0 MARK       tcp  --  *      *       10.0.0.0/8           "
+          "0.0.0.0/0            /* cali: */ multiport dports !80,90:95 MARK or 0x10000\n");
+  const std::string forward = listed("cali-FORWARD");
+  for (const char* line :
+       {"MARK       all  --  *      *       0.0.0.0/0            0.0.0.0/0            "
+        "/* cali: */ MARK and 0xffe5ffff\n",
+        "cali-from-hep-forward all  --  *      *       0.0.0.0/0            0.0.0.0/0         "
+        "   /* cali: */ mark match 0x0/0x10000\n",
+        "cali-from-wl-dispatch all  --  cali+  *       0.0.0.0/0 "}) {
+    EXPECT_NE(forward.find(line), std::string::npos) << line << forward;
+  }
+  EXPECT_NE(listed("cali-from-wl-dispatch").find("/* cali: */ [goto]\n"), std::string::npos);
 }
 
 TEST_F(CliTest, ListsTheMostFrequentDropFirst) {

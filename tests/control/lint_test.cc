@@ -91,6 +91,25 @@ TEST(Lint, WarnsOfWhatSurprises) {
            "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {a: b}}}], ports: "
            "[{port: 1}, {port: 2, protocol: UDP}]}]}"),
        "source matches nothing"},
+      {"ClusterNetworkPolicy",
+       document("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "c", "",
+                "{tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {taem: red}}}, "
+                "ingress: [{action: Deny, from: [{namespaces: {}}]}]}"),
+       "\"c\" selects no endpoint that these files know | no endpoint or network set has the "
+       "label \"pcns.taem\"; did you mean \"pcns.team\"?"},
+      {"AdminNetworkPolicy",
+       document("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", "c", "",
+                "{priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, from: "
+                "[{namespaces: {}}]}, {action: Pass, from: [{namespaces: {}}]}]}"),
+       "can never match: the one in line"},
+      {"a service without addresses",
+       ingress("{action: Allow, source: {services: {name: api, namespace: ns1}}}") +
+           "\n---\n{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, "
+           "metadata: {name: api-1, namespace: ns1, labels: {kubernetes.io/service-name: "
+           "api}}, "
+           "endpoints: null, ports: null}\n",
+       "source matches nothing that these files know: the rule never matches | the service's "
+       "EndpointSlices list no address"},
       {"profiles have rules, too",
        document("projectcalico.org/v3", "Profile", "p", "",
                 "{ingress: [{action: Allow}, {action: Deny}]}"),

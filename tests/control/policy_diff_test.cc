@@ -2,6 +2,7 @@
 // diff against the plain question: every flow between every two ends, before and after.
 #include "control/policy_diff.h"
 
+#include <array>
 #include <random>
 #include <sstream>
 
@@ -15,8 +16,19 @@ namespace {
 
 constexpr const char* kLabels[] = {"app == 'web'", "app == 'db'", "has(app)", "all()",
                                    "!has(app)"};
-constexpr const char* kNets[] = {"10.0.0.0/8", "10.0.0.0/30", "198.51.100.0/24",
-                                 "198.51.100.4/30", "0.0.0.0/0"};
+constexpr const char* kNets[] = {"10.0.0.0/8",  "10.0.0.0/30",     "198.51.100.0/24",
+                                 "10.0.2.0/24", "198.51.100.4/30", "0.0.0.0/0"};
+
+// A pod at the first address of a prefix, and a service whose one address is no pod's.
+const std::string kMore = R"(
+---
+{apiVersion: v1, kind: Pod, metadata: {name: t, namespace: ns1}, spec: {nodeName: n1},
+ status: {podIP: 10.0.2.0}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {name: api-1, namespace: ns1, labels: {kubernetes.io/service-name: api}},
+ endpoints: [{addresses: [192.168.0.10]}], ports: [{port: 6}]}
+)";
 
 class Maker {
  public:
@@ -29,31 +41,34 @@ class Maker {
     for (size_t i = 0, n = below(4); i < n; ++i) {
       const std::string name = "p" + std::to_string(i);
       std::string spec = "{selector: \"" + std::string(kLabels[below(5)]) +
-                         "\", types: [Ingress, Egress], ingress: [" + rules() + "], egress: [" +
-                         rules() + "]}";
+                         "\", types: [Ingress, Egress], ingress: [" + rules(true) +
+                         "], egress: [" + rules(false) + "]}";
       out += below(2) == 0 ? np(name, spec) : gnp(name, spec);
     }
     return out;
   }
 
  private:
-  std::string rules() {
+  std::string rules(bool ingress) {
     std::string out;
     for (size_t i = 0, n = below(4); i < n; ++i) {
-      out += (i == 0 ? "" : ", ") + rule();
+      out += (i == 0 ? "" : ", ") + rule(ingress);
     }
     return out;
   }
 
-  std::string side(bool ported) {
+  std::string side(bool ported, bool remote) {
     std::string out = "{";
+    if (remote && below(6) == 0) {
+      return "{services: {name: api, namespace: ns1}}";
+    }
     if (below(3) == 0) {
       out += "selector: \"" + std::string(kLabels[below(5)]) + "\", ";
     } else if (below(2) == 0) {
-      out += "nets: [\"" + std::string(kNets[below(5)]) + "\"], ";
+      out += "nets: [\"" + std::string(kNets[below(6)]) + "\"], ";
     }
     if (below(4) == 0) {
-      out += "notNets: [\"" + std::string(kNets[below(4)]) + "\"], ";
+      out += "notNets: [\"" + std::string(kNets[below(5)]) + "\"], ";
     }
     if (ported && below(2) == 0) {
       out += below(3) == 0 ? "ports: [web, 3], " : "ports: [\"2:5\", 8], ";
@@ -64,15 +79,15 @@ class Maker {
     return out + "}";
   }
 
-  std::string rule() {
+  std::string rule(bool ingress) {
     constexpr const char* kActions[] = {"Allow", "Allow", "Deny", "Pass", "Log"};
     constexpr const char* kProtocols[] = {"protocol: TCP", "protocol: UDP",
                                           "protocol: ICMP, icmp: {type: 8}", "notProtocol: 47",
                                           "ipVersion: 4"};
     const size_t protocol = below(5);
     return "{action: " + std::string(kActions[below(5)]) + ", " + kProtocols[protocol] +
-           ", source: " + side(protocol < 2 && below(4) == 0) +
-           ", destination: " + side(protocol < 2) + "}";
+           ", source: " + side(protocol < 2 && below(4) == 0, ingress) +
+           ", destination: " + side(protocol < 2, !ingress) + "}";
   }
 
   std::mt19937 random_;
@@ -118,13 +133,48 @@ bool names(const std::string& text, uint8_t protocol, unsigned port, bool is_oth
   return false;
 }
 
+// What diff should call an address that is no pod's: by itself where a service has it, else by
+// the smallest CIDR around it that a rule names.
+std::string part_of_world(const std::string& text, std::array<const Cluster*, 2> sides) {
+  const Address address = *parse_address(text);
+  std::optional<Prefix> best;
+  for (const Cluster* side : sides) {
+    const RuleSet& rules = *side->policy().rules;
+    for (const AddressSet& set : rules.address_sets) {
+      if (set.contains(address)) {
+        return text;
+      }
+    }
+    for (const PortSet& set : rules.port_sets) {
+      if (set.contains({address, proto::kTcp, 6})) {
+        return text;
+      }
+    }
+    for (const RuleList& list : rules.lists) {
+      for (const Rule& rule : list.rules) {
+        for (const RuleSide* end : {&rule.source, &rule.destination}) {
+          for (const auto* nets : {&end->nets, &end->not_nets}) {
+            for (const Prefix& net : *nets) {
+              const bool smaller = !best || net.length > best->length;
+              if (net.written_length() > 0 && net.contains(address) && smaller) {
+                best = net;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  return best ? to_string(*best) : "world";
+}
+
 TEST(PolicyDiff, AgreesWithAskingEachFlow) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
   Maker maker(seed);
   for (int round = 0; round < 60; ++round) {
-    config::Loaded one = config::load_text(kCluster + maker.policies(), "f");
-    config::Loaded two = config::load_text(kCluster + maker.policies(), "f");
+    config::Loaded one = config::load_text(kCluster + kMore + maker.policies(), "f");
+    config::Loaded two = config::load_text(kCluster + kMore + maker.policies(), "f");
     ASSERT_TRUE(one.ok() && two.ok())
         << one.findings.format(one.model.files) << two.findings.format(two.model.files);
     const Cluster before(one.model, one.findings);
@@ -137,14 +187,20 @@ TEST(PolicyDiff, AgreesWithAskingEachFlow) {
     const bool by_source = std::any_of(
         found->changes.begin(), found->changes.end(),
         [](const FlowChange& c) { return c.flow.find("from port") != std::string::npos; });
-    const std::vector<std::pair<std::string, std::string>> ends = {
-        {"ns1/p", "ns1/p"}, {"ns1/q", "ns1/q"},   {"ns2/r", "ns2/r"},
-        {"ns1/s", "ns1/s"}, {"198.51.100.5", ""}, {"198.51.100.9", ""},
-        {"10.0.0.0", ""},   {"10.9.9.9", ""},     {"203.0.113.200", ""},
+    std::vector<std::pair<std::string, std::string>> ends = {
+        {"ns1/p", "ns1/p"}, {"ns1/q", "ns1/q"}, {"ns2/r", "ns2/r"},
+        {"ns1/s", "ns1/s"}, {"ns1/t", "ns1/t"},
     };
-    for (const auto& [from, from_name] : ends) {
-      for (const auto& [to, to_name] : ends) {
-        if (from == to || (from_name.empty() && to_name.empty())) {
+    const size_t pods = ends.size();
+    for (const char* address : {"198.51.100.5", "198.51.100.9", "10.0.0.0", "10.9.9.9",
+                                "10.0.2.77", "192.168.0.10", "192.168.0.11", "203.0.113.200"}) {
+      ends.emplace_back(address, part_of_world(address, {&before, &after}));
+    }
+    for (size_t f = 0; f < ends.size(); ++f) {
+      const auto& [from, from_name] = ends[f];
+      for (size_t t = 0; t < ends.size(); ++t) {
+        const auto& [to, to_name] = ends[t];
+        if (f == t || (f >= pods && t >= pods)) {
           continue;
         }
         for (const auto& [protocol, ports] : {std::pair<uint8_t, unsigned>{proto::kTcp, 10},
@@ -176,15 +232,12 @@ TEST(PolicyDiff, AgreesWithAskingEachFlow) {
               const auto has = [](const std::vector<std::string>& names, const std::string& n) {
                 return std::find(names.begin(), names.end(), n) != names.end();
               };
-              // Which part of the world an address is in has no name here: any may be it.
-              const bool ends_fit = (from_name.empty() || has(change.from, from_name)) &&
-                                    (to_name.empty() || has(change.to, to_name));
+              const bool ends_fit = has(change.from, from_name) && has(change.to, to_name);
               said = said || (ends_fit && change.was_allowed == allowed[0] &&
                               names(change.flow, protocol, port, is_other));
             }
             const bool differs = allowed[0] != allowed[1];
-            const bool exact = !from_name.empty() && !to_name.empty() && !by_source;
-            EXPECT_TRUE(exact ? said == differs : said || !differs)
+            EXPECT_TRUE(by_source ? said || !differs : said == differs)
                 << from << " -> " << to << " " << int{protocol} << "/" << port;
           }
         }
@@ -196,7 +249,7 @@ TEST(PolicyDiff, AgreesWithAskingEachFlow) {
 TEST(PolicyDiff, SaysNothingOfASetAgainstItself) {
   Maker maker(1);
   for (int round = 0; round < 30; ++round) {
-    config::Loaded loaded = config::load_text(kCluster + maker.policies(), "f");
+    config::Loaded loaded = config::load_text(kCluster + kMore + maker.policies(), "f");
     const Cluster one(loaded.model, loaded.findings);
     const Cluster two(loaded.model, loaded.findings);
     EXPECT_TRUE(diff(one, two, {})->same());
@@ -208,8 +261,8 @@ TEST(PolicyDiff, EveryChangeItNamesIsOne) {
   Maker maker(7);
   size_t seen = 0;
   for (int round = 0; round < 60; ++round) {
-    config::Loaded one = config::load_text(kCluster + maker.policies(), "f");
-    config::Loaded two = config::load_text(kCluster + maker.policies(), "f");
+    config::Loaded one = config::load_text(kCluster + kMore + maker.policies(), "f");
+    config::Loaded two = config::load_text(kCluster + kMore + maker.policies(), "f");
     const Cluster before(one.model, one.findings);
     const Cluster after(two.model, two.findings);
     const Result<PolicyDiff> found = diff(before, after, {});
@@ -234,6 +287,114 @@ TEST(PolicyDiff, EveryChangeItNamesIsOne) {
     }
   }
   EXPECT_GT(seen, 50u);
+}
+
+// Every line of a diff: "FROM -> TO FLOW by BY".
+std::vector<std::string> lines(const std::string& old_more, const std::string& new_more,
+                               const std::string& cluster = kCluster,
+                               const DiffOptions& options = {}) {
+  config::Loaded one = config::load_text(cluster + old_more, "f");
+  config::Loaded two = config::load_text(cluster + new_more, "f");
+  EXPECT_TRUE(one.ok() && two.ok())
+      << one.findings.format(one.model.files) << two.findings.format(two.model.files);
+  const Cluster before(one.model, one.findings);
+  const Cluster after(two.model, two.findings);
+  const Result<PolicyDiff> found = diff(before, after, options);
+  std::vector<std::string> out;
+  if (!found) {
+    return {found.error().what + " | " + found.error().hint};
+  }
+  const auto joined = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) {
+      text += (text.empty() ? "" : ",") + name;
+    }
+    return text;
+  };
+  for (const auto& [sign, names] : {std::pair('-', &found->removed), {'+', &found->added}}) {
+    for (const std::string& name : *names) {
+      out.push_back(sign + name);
+    }
+  }
+  for (const FlowChange& c : found->changes) {
+    out.push_back(joined(c.from) + " -> " + joined(c.to) + " " + c.flow + " by " + c.by);
+  }
+  return out;
+}
+
+using Lines = std::vector<std::string>;
+
+constexpr const char* kApiServers = R"(
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}},
+ endpoints: [{addresses: [192.168.0.10]}, {addresses: [192.168.0.11]}, {addresses: [10.0.0.2]}],
+ ports: [{port: 6443}]}
+)";
+
+TEST(PolicyDiff, JudgesTheAddressesOfServicesThatAreNoPods) {
+  const std::string slices = kApiServers;
+  const std::string egress =
+      "{selector: \"app == 'web'\", types: [Egress], egress: [{action: Allow, destination: "
+      "{services: {name: kubernetes, namespace: default}}}]}";
+  const std::string none = "{selector: \"app == 'web'\", types: [Egress]}";
+  const std::string end = "egress, the end of tier default: NetworkPolicy ns1/x";
+  EXPECT_EQ(lines(slices + np("x", egress), slices + np("x", none)),
+            (Lines{"ns1/p -> 192.168.0.10,192.168.0.11,ns1/q tcp/6443 by " + end}));
+  const std::string ingress =
+      "{selector: \"app == 'web'\", types: [Ingress], ingress: [{action: Allow, source: "
+      "{services: {name: kubernetes, namespace: default}}}]}";
+  EXPECT_EQ(lines(slices + np("x", ingress),
+                  slices + np("x", "{selector: \"app == 'web'\", types: [Ingress]}")),
+            (Lines{"192.168.0.10-192.168.0.11,ns1/q -> ns1/p everything by ingress, the end of "
+                   "tier default: NetworkPolicy ns1/x"}));
+}
+
+TEST(PolicyDiff, JudgesTheRestOfAPartThatBeginsWithAPod) {
+  const std::string of_net =
+      "{selector: \"app == 'web'\", ingress: [{action: Allow, source: {nets: [10.0.2.0/24]}}]}";
+  EXPECT_EQ(lines(kMore + np("x", of_net), kMore + np("x", "{selector: \"app == 'web'\"}")),
+            (Lines{"10.0.2.0/24,ns1/t -> ns1/p everything by ingress, the end of tier default: "
+                   "NetworkPolicy ns1/x"}));
+  // The part in front of the first address that any rule names.
+  const std::string upper =
+      "{selector: \"app == 'web'\", ingress: [{action: Allow, source: {notNets: "
+      "[128.0.0.0/1]}}]}";
+  const Lines found = lines(np("x", upper), np("x", "{selector: \"app == 'web'\"}"));
+  ASSERT_EQ(found.size(), 1u) << ::testing::PrintToString(found);
+  EXPECT_TRUE(found[0].ends_with(
+      "world -> ns1/p everything by ingress, the end of tier default: NetworkPolicy ns1/x"))
+      << found[0];
+}
+
+TEST(PolicyDiff, OfOneNamespaceNamesOnlyItsEndpoints) {
+  const std::string more =
+      kMore +
+      "---\n{apiVersion: v1, kind: Pod, metadata: {name: u, namespace: ns2}, spec: {nodeName: "
+      "n1}, status: {podIP: 10.0.2.9}}\n";
+  DiffOptions options;
+  options.namespace_name = "ns2";
+  EXPECT_EQ(lines("", more, kCluster, options), Lines{"+ns2/u"});
+  EXPECT_EQ(lines(more, "", kCluster, options), Lines{"-ns2/u"});
+  options.namespace_name = "ns1";
+  EXPECT_EQ(lines("", more, kCluster, options), Lines{"+ns1/t"});
+  options.namespace_name = "sn2";
+  EXPECT_EQ(
+      lines("", more, kCluster, options),
+      Lines{"no endpoint of these files is in namespace \"sn2\" | did you mean \"ns2\"?"});
+}
+
+TEST(PolicyDiff, NamesWhoNowAllowsWhatTheOtherEndDenied) {
+  const std::string db = np("db",
+                            "{selector: \"app == 'db'\", types: [Ingress], ingress: "
+                            "[{action: Allow, source: {selector: \"app == 'web'\"}}]}");
+  const std::string closed = np("web", "{selector: \"app == 'web'\", types: [Egress]}");
+  const std::string opened =
+      np("web",
+         "{selector: \"app == 'web'\", types: [Egress], egress: [{action: Allow, "
+         "destination: {selector: \"app == 'db'\"}}]}");
+  EXPECT_EQ(lines(db + closed, db + opened),
+            (Lines{"ns1/p -> ns1/q,ns1/s everything by egress, NetworkPolicy ns1/web rule 0"}));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies decide who reaches whom, and are changed by SIGHUP under way."""
+import json
+import shutil
 import socket
 
 import pytest
@@ -122,6 +124,24 @@ def test_an_established_connection_outlives_a_denying_policy_by_default(
             node.reload()
             assert carries(near, there) and carries(there, near)
             denied(node, lambda: server.reaches(pod1, 81))
+
+
+def test_diff_counts_the_live_connections_that_a_policy_would_cut(node, pod1, nginx1):
+    node.start()
+    old = node.directory / "policy.d"
+    new = node.directory / "new.d"
+    shutil.copytree(old, new)
+    (new / "kubernetes.yaml").write_text(DENY_ALL)
+    with nginx1.listen(80) as listener, pod1.connect(nginx1, 80) as near:
+        there, _ = listener.accept()
+        with there:
+            assert carries(near, there)
+            done = node.ctl("-o", "json", "diff", "-f", str(old), "-f", str(new), "--live")
+            assert done.returncode == 1, done.stderr
+            live = json.loads(done.stdout)["live"]
+            assert live["cut"] == 1 and live["listed"] == live["connections"]
+            done = node.ctl("-o", "json", "diff", "-f", str(old), "-f", str(old), "--live")
+            assert done.returncode == 0 and json.loads(done.stdout)["live"]["cut"] == 0
 
 
 @pytest.mark.parametrize("policy", [
