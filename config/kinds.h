@@ -50,6 +50,7 @@ void check_label(const Value& v, const std::string& key, const std::string& valu
 void read_kubernetes_policy(const Value& object, Meta meta, Model& model);
 // workloads.cc
 void read_workload_endpoint(const Value& object, Meta meta, Model& model);
+void read_host_endpoint(const Value& object, Meta meta, Model& model);
 void read_pod(const Value& object, Meta meta, Model& model);
 void read_namespace(const Value& object, Meta meta, Model& model);
 void read_service_account(const Value& object, Meta meta, Model& model);

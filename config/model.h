@@ -234,6 +234,15 @@ struct WorkloadEndpoint {
   std::vector<Prefix> allowed_source_prefixes;
 };
 
+struct HostEndpoint {  // an interface of a node itself
+  Meta meta;
+  std::string node;
+  std::string interface_name;  // "*": all that have none of their own; "": by expected_ips
+  std::vector<Address> expected_ips;
+  std::vector<std::string> profiles;
+  std::vector<NamedPort> ports;
+};
+
 struct Pod {
   Meta meta;
   std::string node;
@@ -390,6 +399,7 @@ struct Model {
   std::vector<Profile> profiles;
   std::vector<NetworkSet> network_sets;
   std::vector<WorkloadEndpoint> workload_endpoints;
+  std::vector<HostEndpoint> host_endpoints;
   std::vector<Pod> pods;
   std::vector<Namespace> namespaces;
   std::vector<ServiceAccount> service_accounts;

@@ -29,6 +29,7 @@ constexpr Kind kKinds[] = {
     {kCalico, "FelixConfiguration", false, read_felix_configuration},
     {kCalico, "GlobalNetworkPolicy", false, read_policy},
     {kCalico, "GlobalNetworkSet", false, read_network_set},
+    {kCalico, "HostEndpoint", false, read_host_endpoint},
     {kCalico, "IPAMBlock", false, read_block},
     {kCalico, "IPPool", false, read_pool},
     {kCalico, "NetworkPolicy", true, read_policy},
@@ -53,12 +54,8 @@ constexpr Kind kKinds[] = {
 
 // Kinds that decide verdicts and are not applied by this version: worth more than a note.
 constexpr std::string_view kDeciding[] = {
-    "GlobalNetworkPolicy",
-    "HostEndpoint",
-    "NetworkPolicy",
-    "StagedGlobalNetworkPolicy",
-    "StagedKubernetesNetworkPolicy",
-    "StagedNetworkPolicy",
+    "GlobalNetworkPolicy",           "NetworkPolicy",       "StagedGlobalNetworkPolicy",
+    "StagedKubernetesNetworkPolicy", "StagedNetworkPolicy",
 };
 
 const std::set<std::string_view> kServerFields = {

@@ -113,6 +113,44 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
   model.workload_endpoints.push_back(std::move(w));
 }
 
+void read_host_endpoint(const Value& object, Meta meta, Model& model) {
+  constexpr size_t kMaxInterfaceName = 15;
+  HostEndpoint h;
+  read_spec(object, {
+                        {"node", [&](const Value& x) { h.node = x.text(); }},
+                        {"interfaceName",
+                         [&](const Value& x) {
+                           h.interface_name = x.text();
+                           if (h.interface_name.size() > kMaxInterfaceName) {
+                             x.error("an interface name has at most 15 bytes");
+                           }
+                         }},
+                        {"expectedIPs",
+                         [&](const Value& x) {
+                           for (const Value& item : x.list()) {
+                             if (const auto address = read_address(item)) {
+                               h.expected_ips.push_back(*address);
+                             }
+                           }
+                         }},
+                        {"profiles", [&](const Value& x) { h.profiles = x.texts(); }},
+                        {"ports",
+                         [&](const Value& x) {
+                           for (const Value& item : x.list()) {
+                             h.ports.push_back(read_named_port(item, "port"));
+                           }
+                         }},
+                    });
+  if (h.node.empty()) {
+    object.error("spec.node is missing");
+  }
+  if (h.interface_name.empty() && h.expected_ips.empty()) {
+    object.error("a HostEndpoint needs interfaceName or expectedIPs");
+  }
+  h.meta = std::move(meta);
+  model.host_endpoints.push_back(std::move(h));
+}
+
 void read_pod(const Value& object, Meta meta, Model& model) {
   Pod p;
   if (const auto metadata = object.get("metadata")) {

@@ -140,9 +140,16 @@ const Row kSaid[] = {
     {object("v1", "ConfigMap", "a", "data: {a: b}") + object("v1", "ConfigMap", "b"),
      {"t.yaml:1:1: note: ConfigMap (v1): 2 objects not read"}},
     {object("v1", "Node", "a"), {"t.yaml:1:1: note: Node (v1): 1 object not read"}},
-    {object(kCalico, "HostEndpoint", "a"),
-     {"t.yaml:1:1: warning: HostEndpoint (projectcalico.org/v3): 1 object "
-      "not applied: not supported by this version"}},
+    {object(kCalico, "HostEndpoint", "a", "spec: {node: n, interfaceName: eth0}"), {}},
+    {object(kCalico, "HostEndpoint", "a", "spec: {}"),
+     {"t.yaml:1:1: error: HostEndpoint: spec.node is missing",
+      "t.yaml:1:1: error: HostEndpoint: a HostEndpoint needs interfaceName or expectedIPs"}},
+    {object(kCalico, "HostEndpoint", "a", "spec: {node: n, expectedIPs: [10.0.0]}"),
+     {"t.yaml:1:1: error: HostEndpoint: a HostEndpoint needs interfaceName or expectedIPs",
+      "t.yaml:4:31: error: HostEndpoint.spec.expectedIPs[0]: \"10.0.0\" is no IP address"}},
+    {object(kCalico, "HostEndpoint", "a", "spec: {node: n, interfaceName: sixteen-bytes-xx}"),
+     {"t.yaml:4:32: error: HostEndpoint.spec.interfaceName: an interface name has at most 15 "
+      "bytes"}},
     {object("crd.antrea.io/v1beta1", "NetworkPolicy", "a"),
      {"t.yaml:1:1: warning: NetworkPolicy (crd.antrea.io/v1beta1): 1 object not applied: not "
       "supported by this version"}},
