@@ -124,6 +124,17 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   built.endpoint_to_host_said_by = felix.endpoint_to_host_said_by;
   generation->options = path_options(model.settings, felix);
   generation->matcher = std::make_shared<const Linear>(built.policy.rules);
+  generation->uplink = built.policy.uplink.policy;
+  generation->tunnel = built.policy.tunnel.policy;
+  generation->pods = built.policy.pods.policy;
+  const auto judges = [](const HostStage& stage) { return stage.program != kNoProgram; };
+  for (const HostPolicy* p : {&generation->uplink, &generation->tunnel}) {
+    generation->untracked =
+        generation->untracked || judges(p->untracked_in) || judges(p->untracked_out);
+  }
+  generation->host_endpoints = !built.policy.uplink.name.empty() ||
+                               !built.policy.tunnel.name.empty() ||
+                               !built.policy.pods.name.empty();
   add_endpoints(model.settings, felix, registries.endpoints, built, *generation, findings);
 
   built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints, findings);

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "control/endpoints.h"
+#include "control/host_endpoints.h"
 #include "control/kubernetes.h"
 #include "control/rules.h"
 
@@ -17,6 +18,10 @@ namespace {
 constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
 constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
 constexpr const char* kProfileTier = "__PROFILE__";
+constexpr const char* kFailsafeTier = "__FAILSAFE__";
+
+// Into which a host endpoint's policies part (semantics 2.2); workloads have the last only.
+enum class Part : uint8_t { untracked, pre_dnat, forward, normal };
 
 // A tier in the order of section 2.1; one that no resource defines comes last and denies.
 struct TierRank {
@@ -46,7 +51,7 @@ TierRanks rank_tiers(const config::Model& model) {
   return out;
 }
 
-// A policy that may reach workloads, and which label sets it selects.
+// A policy that may reach endpoints, and which label sets it selects.
 struct Candidate {
   config::Policy policy;
   TierRank tier;
@@ -62,8 +67,21 @@ struct Candidate {
     return policy.meta.name + "/" + policy.meta.namespace_name + "/" + policy.meta.kind;
   }
   bool staged() const { return policy.staging != config::Staging::enforced; }
-  bool judges(Direction direction) const {
-    return direction == Direction::ingress ? ingress : egress;
+  bool is_of(Part part) const {
+    switch (part) {
+      case Part::untracked:
+        return policy.do_not_track;
+      case Part::pre_dnat:
+        return policy.pre_dnat;
+      case Part::forward:
+        return policy.apply_on_forward && !policy.do_not_track && !policy.pre_dnat;
+      case Part::normal:
+        break;
+    }
+    return !policy.do_not_track && !policy.pre_dnat;
+  }
+  bool judges(Direction direction, Part part) const {
+    return is_of(part) && (direction == Direction::ingress ? ingress : egress);
   }
 };
 
@@ -120,6 +138,7 @@ class Compiler {
         counters_(counters),
         findings_(findings),
         tiers_(rank_tiers(model)),
+        felix_(felix_of(model)),
         profiles_(all_profiles(model)),
         inventory_(take_inventory(model, profiles_, findings)),
         rules_(inventory_, set_, findings) {}
@@ -129,8 +148,8 @@ class Compiler {
     for (Workload& w : inventory_.workloads) {
       if (whose == Whose::of_all_nodes || w.node == model_.settings.node) {
         w.endpoint.node = w.node;
-        w.endpoint.ingress = program(w, Direction::ingress, false);
-        w.endpoint.egress = program(w, Direction::egress, false);
+        w.endpoint.ingress = program(w, Direction::ingress, Part::normal, false);
+        w.endpoint.egress = program(w, Direction::egress, Part::normal, false);
         w.endpoint.pending_ingress = pending_program(w, Direction::ingress);
         w.endpoint.pending_egress = pending_program(w, Direction::egress);
         out_.endpoints.push_back(w.endpoint);
@@ -140,6 +159,7 @@ class Compiler {
               [](const LocalEndpoint& a, const LocalEndpoint& b) {
                 return a.interface_name < b.interface_name;
               });
+    protect_interfaces();
     check_the_rest();
     out_.policies = used_.size();
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
@@ -188,9 +208,7 @@ class Compiler {
                         tier_hint(p.tier));
     }
     const Selector selector = policy_selector(p, findings_);
-    // Those for host endpoints never reach a workload (semantics 2.2).
-    const bool reaches =
-        !p.do_not_track && !p.pre_dnat && p.staging != config::Staging::removed;
+    const bool reaches = p.staging != config::Staging::removed;
     c.policy = std::move(p);
     c.ingress = applies(c.policy, Direction::ingress);
     c.egress = applies(c.policy, Direction::egress);
@@ -291,18 +309,18 @@ class Compiler {
   ProgramId pending_program(const Workload& w, Direction direction) {
     const auto& candidates = selecting_[w.labels];
     const bool any = std::any_of(candidates.begin(), candidates.end(), [&](const Candidate* c) {
-      return c->staged() && c->judges(direction);
+      return c->staged() && c->judges(direction, Part::normal);
     });
-    return any ? program(w, direction, true) : kNoProgram;
+    return any ? program(w, direction, Part::normal, true) : kNoProgram;
   }
 
   // `pending`: as if staged policies were enforced.
-  ProgramId program(const Workload& w, Direction direction, bool pending) {
+  ProgramId program(const Workload& w, Direction direction, Part part, bool pending) {
     Program made;
     std::vector<std::string> names;
     for (const Candidate* candidate : selecting_[w.labels]) {
       const Candidate& c = *candidate;
-      if (!c.judges(direction) || (c.staged() && !pending)) {
+      if (!c.judges(direction, part) || (c.staged() && !pending)) {
         continue;
       }
       if (!pending) {
@@ -312,13 +330,22 @@ class Compiler {
       if (names.empty() || names.back() != c.tier.name) {
         names.push_back(c.tier.name);
         Tier tier;
-        tier.end = c.tier.end;
+        const bool may_deny = part == Part::forward || part == Part::normal;
+        tier.end = may_deny ? c.tier.end : TierEnd::pass;
         tier.counter = tier.end == TierEnd::deny ? default_counter(out_.lists[list], direction)
                                                  : kNoCounter;
         made.tiers.push_back(std::move(tier));
       }
       made.tiers.back().lists.push_back(list);
     }
+    if (part == Part::normal) {
+      add_profiles(w, direction, made, names);
+    }
+    return made.tiers.empty() ? kNoProgram : share(std::move(made), std::move(names));
+  }
+
+  void add_profiles(const Workload& w, Direction direction, Program& made,
+                    std::vector<std::string>& names) {
     Tier last;
     last.profiles = true;
     for (const std::string& name : w.endpoint.profiles) {
@@ -329,7 +356,79 @@ class Compiler {
         default_counter(last.lists.empty() ? nobody : out_.lists[last.lists[0]], direction);
     names.emplace_back(kProfileTier);
     made.tiers.push_back(std::move(last));
-    return share(std::move(made), std::move(names));
+  }
+
+  // Failsafes in front of a stage; `replies` besides where no connection tells them.
+  ProgramId failsafe_program(Direction direction, bool replies) {
+    Tier tier;
+    tier.end = TierEnd::pass;
+    tier.lists.push_back(failsafe_list(direction, false));
+    if (replies) {
+      tier.lists.push_back(failsafe_list(direction, true));
+    }
+    Program made;
+    made.tiers.push_back(std::move(tier));
+    return share(std::move(made), {kFailsafeTier});
+  }
+
+  ListId failsafe_list(Direction direction, bool replies) {
+    const auto [it, fresh] = failsafe_lists_.emplace(std::pair(direction, replies), ListId{0});
+    if (fresh) {
+      it->second = add_list(
+          failsafe_rules(felix_, direction, replies), "",
+          {"Failsafe", "", replies ? "replies" : "ports", kFailsafeTier, direction, {}});
+    }
+    return it->second;
+  }
+
+  HostStage stage(const Workload& host, Direction direction, Part part) {
+    HostStage out;
+    out.program = program(host, direction, part, false);
+    if (out.program != kNoProgram && part != Part::forward) {
+      out.failsafe = failsafe_program(direction, part == Part::untracked);
+    }
+    return out;
+  }
+
+  // `of_pods`: what counts of a `*` endpoint on a pod's port.
+  ProtectedInterface protect(const Workload* host, bool of_pods) {
+    ProtectedInterface out;
+    if (host == nullptr) {
+      return out;
+    }
+    out.name = host->endpoint.name;
+    HostPolicy& p = out.policy;
+    p.pre_dnat = stage(*host, Direction::ingress, Part::pre_dnat);
+    p.forward_in = stage(*host, Direction::ingress, Part::forward);
+    p.forward_out = stage(*host, Direction::egress, Part::forward);
+    if (of_pods) {
+      return out;
+    }
+    p.normal_in = stage(*host, Direction::ingress, Part::normal);
+    p.normal_out = stage(*host, Direction::egress, Part::normal);
+    // Calico has no untracked policy for `*`.
+    if (host->endpoint.interface_name != kEveryInterface) {
+      p.untracked_in = stage(*host, Direction::ingress, Part::untracked);
+      p.untracked_out = stage(*host, Direction::egress, Part::untracked);
+    }
+    return out;
+  }
+
+  void protect_interfaces() {
+    const ProtectedInterfaces hosts = resolve_host_endpoints(model_, inventory_, findings_);
+    out_.uplink = protect(hosts.uplink, false);
+    out_.tunnel = protect(hosts.tunnel, false);
+    out_.pods = protect(hosts.pods, true);
+    for (const Candidate& c : policies_) {
+      if (hosts.pods != nullptr && c.policy.do_not_track &&
+          (c.judges(hosts.pods->labels, Direction::ingress, Part::untracked) ||
+           c.judges(hosts.pods->labels, Direction::egress, Part::untracked))) {
+        findings_.warning(c.policy.meta.where,
+                          "policy \"" + c.policy.meta.name +
+                              "\": doNotTrack is not applied to HostEndpoint \"" +
+                              hosts.pods->endpoint.name + "\", whose interfaceName is \"*\"");
+      }
+    }
   }
 
   // The program's id; endpoints with the same tiers, policies and profiles share one.
@@ -337,6 +436,7 @@ class Compiler {
     std::vector<uint32_t> key;
     for (const Tier& tier : made.tiers) {
       key.push_back(UINT32_MAX);
+      key.push_back(tier.end == TierEnd::deny ? 1 : 0);
       key.push_back(tier.counter);
       key.insert(key.end(), tier.lists.begin(), tier.lists.end());
     }
@@ -355,6 +455,7 @@ class Compiler {
   CompiledPolicy out_;
   RuleSet set_;
   TierRanks tiers_;
+  Felix felix_;
   Profiles profiles_;
   Inventory inventory_;
   RuleCompiler rules_;
@@ -363,6 +464,7 @@ class Compiler {
   std::map<std::pair<const Candidate*, Direction>, ListId> policy_lists_;
   std::map<std::pair<std::string, Direction>, ListId> profile_lists_;
   std::map<std::vector<uint32_t>, ProgramId> programs_;
+  std::map<std::pair<Direction, bool>, ListId> failsafe_lists_;  // by direction, of replies
   std::set<const Candidate*> used_;
 };
 

@@ -20,6 +20,7 @@
 #include "config/model.h"
 #include "control/rule_names.h"
 #include "control/selector.h"
+#include "fastpath/tables.h"
 
 namespace sluice::control {
 
@@ -65,13 +66,20 @@ struct SetNames {
   std::vector<std::string> ports;
 };
 
+// What protects one place of the node; `name` is "" where no HostEndpoint does.
+struct ProtectedInterface {
+  std::string name;
+  HostPolicy policy;
+};
+
 struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
   SetNames sets;
   std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
   std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name
-  size_t policies = 0;                   // policies that select a local endpoint
+  ProtectedInterface uplink, tunnel, pods;
+  size_t policies = 0;  // policies that select a local endpoint
 };
 
 // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.

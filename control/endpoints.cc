@@ -60,6 +60,20 @@ Workload from_endpoint(const config::WorkloadEndpoint& w) {
   return out;
 }
 
+Workload from_host(const config::HostEndpoint& h) {
+  Workload out;
+  LocalEndpoint& e = out.endpoint;
+  e.name = h.meta.name;
+  e.interface_name = h.interface_name;
+  e.addresses = h.expected_ips;
+  e.labels = h.meta.labels;
+  e.profiles = h.profiles;
+  e.where = h.meta.where;
+  out.node = h.node;
+  out.ports = h.ports;
+  return out;
+}
+
 // The addresses in a comma-separated annotation; a prefix length is cut off.
 std::vector<Address> noted_addresses(const std::string& text) {
   std::vector<Address> out;
@@ -259,6 +273,12 @@ Inventory take_inventory(const config::Model& model, const Profiles& profiles,
     if (eligible && !known.contains({pod.meta.namespace_name, pod.meta.name})) {
       add(from_pod(pod, felix, findings), "Pod");
     }
+  }
+  for (const config::HostEndpoint& host : model.host_endpoints) {
+    Workload w = from_host(host);
+    inherit(w.endpoint.labels, w.endpoint.profiles, profiles);
+    w.labels = out.index.add(w.endpoint.labels);
+    out.hosts.push_back(std::move(w));
   }
   for (const config::NetworkSet& set : model.network_sets) {
     config::Labels labels = set.meta.labels;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that selectors can match: the cluster's workloads and network sets, with their
-// effective labels.
+// Everything that selectors can match: the cluster's workloads, host endpoints and network
+// sets, with their effective labels.
 //
 // Built once per compilation from the model; immutable afterwards.  A WorkloadEndpoint wins
 // over the Pod it stands for.  Source: Calico semantics, sections 1.7 and 3.5.
@@ -51,6 +51,7 @@ using ServiceName = std::pair<std::string, std::string>;  // namespace, name
 struct Inventory {
   LabelIndex index;
   std::vector<Workload> workloads;  // of all nodes
+  std::vector<Workload> hosts;  // HostEndpoints of all nodes; their addresses are expectedIPs
   std::vector<LabelledSet> sets;
   std::map<ServiceName, ServiceMembers> services;  // that have an EndpointSlice
 };

@@ -304,9 +304,108 @@ json answer(const Built& built, const Judged& judged) {
   return out;
 }
 
-// Asks both ends; with `pending`, as if staged policies were enforced.
-Judged judge_by_policy(const Built& built, const FlowKey& key, const Way& way, bool pending) {
+// The host endpoints' side of one packet's judgement, stage by stage.
+class HostJudge {
+ public:
+  HostJudge(const Built& built, const Packet& p, const Way& way, Trail& trail)
+      : g_(*built.generation), p_(p), way_(way), trail_(trail) {
+    stages_ = host_stages(g_, p.origin, way, p.key);
+  }
+
+  // Before the workloads' policies.
+  DropReason in() {
+    const Direction in = Direction::ingress;
+    if (p_.origin.outer_source.value != 0 && !outer_passes_in()) {
+      return DropReason::policy_deny_ingress;
+    }
+    for (const auto& [stage, name] : {std::pair(&stages_.untracked_in, "untracked"),
+                                      std::pair(&stages_.pre_dnat, "preDNAT")}) {
+      const Verdict::Kind said = ask_stage(*stage, name, in, p_.key);
+      if (said == Verdict::Kind::deny) {
+        return DropReason::policy_deny_ingress;
+      }
+      if (said == Verdict::Kind::allow) {
+        accepted_ = true;
+        return DropReason::none;
+      }
+    }
+    // An untracked policy for what the node sends decides before the normal one.
+    const Verdict::Kind out =
+        ask_stage(stages_.untracked_out, "untracked", Direction::egress, p_.key);
+    accepted_ = out == Verdict::Kind::allow;
+    if (out == Verdict::Kind::deny) {
+      return DropReason::policy_deny_egress;
+    }
+    const bool to_node = g_.routes->routes[way_.route].kind == RouteKind::local;
+    const bool denied = ask_stage(stages_.in, to_node ? "normal" : "forward", in, p_.key) ==
+                        Verdict::Kind::deny;
+    return denied ? DropReason::policy_deny_ingress : DropReason::none;
+  }
+
+  // After them.
+  DropReason out() {
+    const bool own =
+        p_.origin.port == kHostPort && g_.routes->own.contains(p_.key.src.v4().value);
+    bool denied = !accepted_ && ask_stage(stages_.out, own ? "normal" : "forward",
+                                          Direction::egress, p_.key) == Verdict::Kind::deny;
+    if (const Route& route = g_.routes->routes[way_.route];
+        !denied && route.kind == RouteKind::tunnel) {
+      denied =
+          ask_stage(g_.uplink.untracked_out, "untracked", Direction::egress,
+                    outer_key(g_.routes->outer_source, route.next_hop)) == Verdict::Kind::deny;
+    }
+    return denied ? DropReason::policy_deny_egress : DropReason::none;
+  }
+
+ private:
+  static FlowKey outer_key(Ip4 src, Ip4 dst) {
+    return {Address::of(src), Address::of(dst), 0, 0, proto::kIpip};
+  }
+
+  // The uplink sees what is outside, in its first two stages.
+  bool outer_passes_in() {
+    const FlowKey outer = outer_key(p_.origin.outer_source, g_.routes->outer_source);
+    const Verdict::Kind said =
+        ask_stage(g_.uplink.untracked_in, "untracked", Direction::ingress, outer);
+    return said == Verdict::Kind::allow ||
+           (said == Verdict::Kind::none &&
+            ask_stage(g_.uplink.pre_dnat, "preDNAT", Direction::ingress, outer) !=
+                Verdict::Kind::deny);
+  }
+
+  // none: go on.
+  Verdict::Kind ask_stage(const HostStage& stage, const char* name, Direction direction,
+                          const FlowKey& key) {
+    const auto run = [&](ProgramId program, bool keep) {
+      Trail steps;
+      const Verdict verdict = g_.matcher->walk(key, program, [&](const Step& step) {
+        steps.push_back({direction, program, step, name});
+      });
+      if (keep || verdict.kind == Verdict::Kind::allow) {
+        trail_.insert(trail_.end(), steps.begin(), steps.end());
+      }
+      return verdict.kind;
+    };
+    if (stage.failsafe != kNoProgram && run(stage.failsafe, false) == Verdict::Kind::allow) {
+      return Verdict::Kind::none;
+    }
+    return stage.program == kNoProgram ? Verdict::Kind::none : run(stage.program, true);
+  }
+
+  const Generation& g_;
+  const Packet& p_;
+  const Way& way_;
+  Trail& trail_;
+  HostStages stages_;
+  bool accepted_ = false;  // by an untracked or preDNAT policy: no further host stage
+};
+
+// Asks both ends and the host endpoints; with `pending`, as if staged policies were enforced.
+Judged judge_by_policy(const Built& built, const Packet& p, const Way& way, bool pending) {
+  const FlowKey& key = p.key;
   Judged out;
+  HostJudge host(built, p, way, out.trail);
+  out.reason = host.in();
   const auto ask_end = [&](EndpointId id, Direction direction) {
     if (out.reason != DropReason::none || id == kNoEndpoint) {
       return;
@@ -325,6 +424,9 @@ Judged judge_by_policy(const Built& built, const FlowKey& key, const Way& way, b
     out.by_host = out.reason != DropReason::none;
   }
   ask_end(way.destination, Direction::ingress);
+  if (out.reason == DropReason::none) {
+    out.reason = host.out();
+  }
   out.by_policy = out.reason != DropReason::policy_not_ready;
   return out;
 }
@@ -352,9 +454,9 @@ Answer judge(const Built& built, const Packet& p) {
     return out;
   }
   out.way = before.way;
-  out.now = judge_by_policy(built, p.key, before.way, false);
+  out.now = judge_by_policy(built, p, before.way, false);
   if (has_pending(built, before.way)) {
-    out.pending = judge_by_policy(built, p.key, before.way, true);
+    out.pending = judge_by_policy(built, p, before.way, true);
   }
   return out;
 }
@@ -379,18 +481,24 @@ std::string end_text(const Built& built, const Address& address) {
   return text;
 }
 
-// Tier by tier, for each end that was asked.
+// Tier by tier, for each end and each stage of a host endpoint that was asked.
 std::string trail_text(const Built& built, const Way& way, const Judged& judged,
                        const FlowKey& key, const std::vector<std::string>& files) {
   std::string text;
-  for (const Direction direction : {Direction::egress, Direction::ingress}) {
-    const std::string considered =
-        considered_text(built.policy, judged.trail, direction, key, files);
-    if (!considered.empty()) {
-      const EndpointId id = direction == Direction::egress ? way.source : way.destination;
-      text += "  " + std::string(word(direction)) + " of " + name_text(built.endpoint(id)) +
-              "\n" + considered;
+  const Trail& trail = judged.trail;
+  for (size_t begin = 0, end = 0; begin < trail.size(); begin = end) {
+    const TrailStep& first = trail[begin];
+    Trail here;
+    for (; end < trail.size() && trail[end].program == first.program &&
+           trail[end].direction == first.direction && trail[end].stage == first.stage;
+         ++end) {
+      here.push_back(trail[end]);
     }
+    const EndpointId id = first.direction == Direction::egress ? way.source : way.destination;
+    text += "  " + std::string(word(first.direction)) + " of " +
+            (first.stage == nullptr ? name_text(built.endpoint(id))
+                                    : "the host, " + std::string(first.stage)) +
+            "\n" + considered_text(built.policy, here, first.direction, key, files);
   }
   if (judged.by_host) {
     text += "  the host\n    FelixConfiguration " + built.endpoint_to_host_said_by +

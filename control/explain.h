@@ -24,7 +24,8 @@ namespace sluice::control {
 // port) and the ICMP fields (an echo request).  From the uplink, a source in a tunnelled block
 // came through IPIP from its node.
 // Returns {"verdict": allow|deny|unknown, "reason", "tier", "policy": {kind, namespace, name},
-// "rule", "direction", "trail": [{direction, tier, policy, rule, action}]}: on top the stage
+// "rule", "direction", "trail": [{direction, tier, policy, rule, action}]}; steps of a host
+// endpoint's list have "stage", too: untracked, preDNAT, forward or normal.  On top the stage
 // that denied, or the last one; null where no policy spoke.  `rule` is 0-based, -1 for a tier's
 // default.  "pending", only where a staged policy selects an end: the same as if staged
 // policies were enforced.  {"error": ...} for a packet that makes no sense.

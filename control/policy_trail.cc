@@ -146,7 +146,7 @@ std::string_view word(Direction direction) {
 bool ask(const Linear& matcher, ProgramId program, Direction direction, const FlowKey& key,
          Trail& trail) {
   const Verdict verdict = matcher.walk(key, program, [&](const Step& step) {
-    trail.push_back({direction, program, step});
+    trail.push_back({direction, program, step, nullptr});
   });
   return verdict.kind == Verdict::Kind::allow;
 }
@@ -169,11 +169,15 @@ json step_json(const CompiledPolicy& policy, const TrailStep& step) {
     named = {{"kind", name->kind}, {"namespace", name->namespace_name}, {"name", name->name}};
   }
   const bool rule = step.step.kind == Step::Kind::rule;
-  return {{"direction", word(step.direction)},
-          {"tier", tier_of(policy, step)},
-          {"policy", named},
-          {"rule", rule ? static_cast<int>(step.step.rule) : -1},
-          {"action", name(step.step.action)}};
+  json out = {{"direction", word(step.direction)},
+              {"tier", tier_of(policy, step)},
+              {"policy", named},
+              {"rule", rule ? static_cast<int>(step.step.rule) : -1},
+              {"action", name(step.step.action)}};
+  if (step.stage != nullptr) {
+    out["stage"] = step.stage;
+  }
+  return out;
 }
 
 std::string l4_text(const FlowKey& key) {

@@ -25,8 +25,11 @@ struct TrailStep {
   Direction direction = Direction::ingress;
   ProgramId program = kNoProgram;
   Step step;
+  // Of a host endpoint's list: untracked, preDNAT, forward or normal; else null.
+  const char* stage = nullptr;
 };
-// Egress first, then ingress; the last step of all decided.
+// The workloads' egress first, then their ingress, between the host endpoints' stages; the last
+// step of all decided.
 using Trail = std::vector<TrailStep>;
 
 std::string_view word(Direction direction);
@@ -40,7 +43,7 @@ bool ask(const Linear& matcher, ProgramId program, Direction direction, const Fl
 const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step);
 const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step);
 
-// {direction, tier, policy: {kind, namespace, name}, rule, action}
+// {direction, tier, policy: {kind, namespace, name}, rule, action}, and stage if it has one
 nlohmann::json step_json(const CompiledPolicy& policy, const TrailStep& step);
 
 // "tcp/80", "icmp/8/0", "protocol 47"

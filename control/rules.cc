@@ -173,10 +173,12 @@ SetId RuleCompiler::address_set(const Selector& selector) {
     return std::binary_search(ids.begin(), ids.end(), id);
   };
   std::vector<Prefix> members;
-  for (const Workload& w : inventory_.workloads) {
-    if (matches(w.labels)) {
-      for (const Address& address : w.endpoint.addresses) {
-        members.push_back(Prefix::of(address, 128));
+  for (const auto* ends : {&inventory_.workloads, &inventory_.hosts}) {
+    for (const Workload& w : *ends) {
+      if (matches(w.labels)) {
+        for (const Address& address : w.endpoint.addresses) {
+          members.push_back(Prefix::of(address, 128));
+        }
       }
     }
   }
@@ -204,10 +206,7 @@ SetId RuleCompiler::port_set(const std::string& name, const std::optional<Select
   names_.ports.push_back(unique_id("n", whose.id() + "," + text + "," + name));
   const std::vector<LabelsId> ids = inventory_.index.matching(whose);
   std::vector<PortSet::Member> members;
-  for (const Workload& w : inventory_.workloads) {
-    if (!std::binary_search(ids.begin(), ids.end(), w.labels)) {
-      continue;
-    }
+  const auto add = [&](const Workload& w) {
     for (const config::NamedPort& port : w.ports) {
       if (port.name != name || !proto::has_ports(port.protocol) ||
           (number >= 0 && port.protocol != number)) {
@@ -215,6 +214,13 @@ SetId RuleCompiler::port_set(const std::string& name, const std::optional<Select
       }
       for (const Address& address : w.endpoint.addresses) {
         members.push_back({address, port.protocol, port.port});
+      }
+    }
+  };
+  for (const auto* ends : {&inventory_.workloads, &inventory_.hosts}) {
+    for (const Workload& w : *ends) {
+      if (std::binary_search(ids.begin(), ids.end(), w.labels)) {
+        add(w);
       }
     }
   }

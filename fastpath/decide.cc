@@ -151,6 +151,45 @@ Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
   return way;
 }
 
+HostStages host_stages(const Generation& g, Origin origin, const Way& way, const FlowKey& key) {
+  HostStages out;
+  const RouteKind kind = g.routes->routes[way.route].kind;
+  const bool from_node = origin.port == kHostPort;
+  const bool from_pod = origin.port >= kFirstPodPort;
+  const bool to_node = kind == RouteKind::local;
+  const bool own_pod = (from_node && kind == RouteKind::endpoint) || (from_pod && to_node);
+  if (!g.host_endpoints || own_pod) {
+    return out;
+  }
+  if (!from_node) {
+    const HostPolicy& in = from_pod                         ? g.pods
+                           : origin.outer_source.value != 0 ? g.tunnel
+                                                            : g.uplink;
+    out.untracked_in = in.untracked_in;
+    out.pre_dnat = in.pre_dnat;
+    out.in = to_node ? in.normal_in : in.forward_in;
+  }
+  if (!to_node) {
+    const HostPolicy& to = kind == RouteKind::endpoint ? g.pods
+                           : kind == RouteKind::tunnel ? g.tunnel
+                                                       : g.uplink;
+    // What the node's kernel forwards has another's source.
+    const bool own = from_node && g.routes->own.contains(key.src.v4().value);
+    out.out = own ? to.normal_out : to.forward_out;
+    out.untracked_out = own ? to.untracked_out : HostStage{};
+    if (own && key.protocol == proto::kIpip && g.routes->peers.contains(key.dst.v4().value)) {
+      out.out = {};
+    }
+  }
+  return out;
+}
+
+Origin origin_towards(const Generation& g, Ip4 src) {
+  const Route* route = route_of(*g.routes, src);
+  const bool tunnel = route != nullptr && route->kind == RouteKind::tunnel;
+  return {port_towards(g, src), tunnel ? route->next_hop : Ip4{}};
+}
+
 PortId port_towards(const Generation& g, Ip4 dst) {
   const Route* route = route_of(*g.routes, dst);
   if (route == nullptr || route->kind == RouteKind::blackhole) {

@@ -38,6 +38,20 @@ struct Way {
 // REQUIRES: check_source() said none for `origin`.
 Way decide_way(const Generation& g, Origin origin, Ip4 dst);
 
+// The host endpoints' lists that judge a packet, in this order; around them the workloads':
+// source's egress and destination's ingress stand between `in` and `out`.
+struct HostStages {
+  HostStage untracked_in, pre_dnat, in, out, untracked_out;
+};
+// The lists that a packet from `origin` on `way` meets.  None between the node and its own
+// pods; `in` and `out` are the forward lists, but the normal ones at the node's own end.  The
+// node's own IPIP to its peers is exempt from `out`.
+// REQUIRES: way.reason == none.
+HostStages host_stages(const Generation& g, Origin origin, const Way& way, const FlowKey& key);
+
+// Where the packets come from that a reply to `src` goes to.
+Origin origin_towards(const Generation& g, Ip4 src);
+
 // The port behind which `dst` is; kNoPort: behind none.
 PortId port_towards(const Generation& g, Ip4 dst);
 

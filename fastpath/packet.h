@@ -95,7 +95,8 @@ struct Parsed {
 
 // Travels in the mbuf's private area.
 struct PacketMeta {
-  enum class Stage : uint8_t { received, judged_egress, ready };
+  // untracked: by a host endpoint; no connection is looked for.
+  enum class Stage : uint8_t { received, judged_egress, untracked, ready };
   Origin origin;              // where it came from
   PortId in_port = kNoPort;   // who counts its fate
   PortId out_port = kNoPort;  // for Stage::ready: the frame is complete, transmit it there

@@ -28,6 +28,8 @@ void Pipeline::begin(const View& view, Nanos now) noexcept {
   g_ = view.generation.get();
   now_ = now;
   started_ = started_ == 0 ? now : started_;
+  host_since_ = g_->host_endpoints && !had_host_ ? now : host_since_;
+  had_host_ = g_->host_endpoints;
   out_.begin(view, now);
 }
 
@@ -69,6 +71,9 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       out_.drop(frame, reason);
       continue;
     }
+    if (g_->untracked && untracked(frame, b.parsed[i], m.origin)) {
+      continue;
+    }
     b.frames[i] = frame;
     b.origins[i] = m.origin;
     b.count = i + 1;
@@ -100,6 +105,10 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
     }
     if (reason != DropReason::none) {
       out_.drop(frame, reason);
+      continue;
+    }
+    if (m.stage == PacketMeta::Stage::untracked) {
+      send_untracked(frame, p, m.origin);
       continue;
     }
     b.frames[b.count] = frame;
@@ -139,6 +148,10 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   }
   if (!may_tunnel_to_us(*g_->routes, outer.tuple.src)) {
     return DropReason::tun_src;
+  }
+  if (const DropReason denied = check_outer(outer.tuple, outer.total_length, true);
+      denied != DropReason::none) {
+    return denied;
   }
   origin.outer_source = outer.tuple.src;
   p = Parsed{};
@@ -241,6 +254,16 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
     out_.hand_over(frame, g_->endpoints[route.endpoint].worker);
     return;
   }
+  if (route.kind == RouteKind::tunnel) {
+    Tuple4 outer;
+    outer.src = g_->routes->outer_source;
+    outer.dst = route.next_hop;
+    const DropReason denied = check_outer(outer, uint32_t{p.total_length} + kIp4Bytes, false);
+    if (denied != DropReason::none) {
+      refuse(frame, p, origin, denied);
+      return;
+    }
+  }
   forward_.send(frame, p, route, origin.port == kHostPort);
 }
 
@@ -282,7 +305,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = DropReason::l4_checksum;
   }
   if (reason == DropReason::none) {
-    reason = judge_again(p, id, side);
+    reason = judge_again(frame, p, id, side);
   }
   if (reason == DropReason::none) {
     reason = connections_.update(id, side, p, now_);
@@ -296,7 +319,8 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
 
 // A SYN of the initiator's is judged again, and with onPolicyChange: recheck the first packet
 // of either side after a change, as what opened the connection was.
-DropReason Pipeline::judge_again(const Parsed& p, ConnId id, Side side) noexcept {
+DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
+                                 Side side) noexcept {
   Connection& c = connections_.at(id);
   const bool is_tcp = p.tuple.protocol == proto::kTcp;
   const bool syn =
@@ -310,7 +334,13 @@ DropReason Pipeline::judge_again(const Parsed& p, ConnId id, Side side) noexcept
   }
   Parsed first = p;
   first.tuple = c.tuple;
-  const Judged verdict = judge(first, c.source, c.destination);
+  Way way;
+  way.source = c.source;
+  way.destination = c.destination;
+  way.route = g_->routes->lpm.find(c.tuple.dst);
+  const Origin from = c.origin[kOriginal].port == kNoPort ? origin_towards(*g_, c.tuple.src)
+                                                          : c.origin[kOriginal];
+  const Judged verdict = judge(frame, first, from, way);
   if (verdict.reason == DropReason::none) {
     settle(c);
     c.egress_rule = verdict.egress;
@@ -395,8 +425,8 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
 // ---- the first packet of a flow ----------------------------------------------------------
 
 // What the packet alone says about whether it may open a connection.
-DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
-                                   Origin origin) noexcept {
+DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
+                                   const Way& way) noexcept {
   const EndpointId source = g_->endpoint_at(origin.port);
   if (source != kNoEndpoint &&
       !may_send(g_->endpoints[source], p.tuple.protocol, p.tuple.dst_port)) {
@@ -407,7 +437,13 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p,
   }
   if (p.tuple.protocol == proto::kTcp && !p.later_fragment) {
     const PathOptions& o = g_->options;
-    const bool loose = o.tcp_loose && (!o.tcp_grace || now_ < started_ + kLooseGrace);
+    // The node's own connections were not seen before a host endpoint had us see them; its
+    // kernel follows their states itself.
+    const bool of_node =
+        g_->host_endpoints &&
+        (origin.port == kHostPort || g_->routes->routes[way.route].kind == RouteKind::local);
+    const bool loose =
+        o.tcp_loose && (!o.tcp_grace || of_node || now_ < started_ + kLooseGrace);
     const DropReason reason = ConnTable::may_open(p, loose);
     if (reason != DropReason::none) {
       return reason;
@@ -433,11 +469,11 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
   }
   if (reason == DropReason::none) {
-    reason = check_opening(frame, p, origin);
+    reason = check_opening(frame, p, origin, way);
   }
   Judged verdict;
   if (reason == DropReason::none) {
-    verdict = judge(p, way.source, way.destination);
+    verdict = judge(frame, p, origin, way);
     reason = verdict.reason;
   }
   ConnTable::Created made;
@@ -477,44 +513,41 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
 
 // Runs the programs of the endpoints that are ours: egress of the source first, then ingress of
 // the destination; both must allow.
-Pipeline::Judged Pipeline::judge(const Parsed& p, EndpointId source,
-                                 EndpointId destination) noexcept {
-  Judged out;
-  const FlowKey key = p.flow_key();
+void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
+                               EndpointId destination, Judged& out) noexcept {
   if (owns(source)) {
     const Endpoint& e = g_->endpoints[source];
     if (!e.ready) {
       out.reason = DropReason::policy_not_ready;
-      return out;
+      return;
     }
-    if (!ask(e.egress, key, p.total_length, out.egress)) {
+    if (consult(e.egress, key, bytes, out.egress) != Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_egress;
-      return out;
+      return;
     }
-    out.reason = check_to_host(*g_, source, p.tuple.dst);
+    out.reason = check_to_host(*g_, source, key.dst.v4());
     if (out.reason != DropReason::none) {
-      return out;
+      return;
     }
   }
   if (owns(destination)) {
     const Endpoint& e = g_->endpoints[destination];
     if (!e.ready) {
       out.reason = DropReason::policy_not_ready;
-      return out;
+      return;
     }
-    if (!ask(e.ingress, key, p.total_length, out.ingress)) {
+    if (consult(e.ingress, key, bytes, out.ingress) != Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_ingress;
     }
   }
-  return out;
 }
 
-bool Pipeline::ask(ProgramId program, const FlowKey& key, uint32_t bytes,
-                   CounterSlot& rule) noexcept {
+// Runs one program and counts what it said.
+Verdict::Kind Pipeline::consult(ProgramId program, const FlowKey& key, uint32_t bytes,
+                                CounterSlot& rule) noexcept {
   Verdict verdict;
   g_->matcher->classify({&key, 1}, {&program, 1}, {&verdict, 1});
   Counters& counters = out_.counters();
-  const bool allow = verdict.kind == Verdict::Kind::allow;
   if (verdict.passed_or_logged) {
     g_->matcher->walk(key, program, [&](const Step& step) {
       if (step.counter != kNoCounter && step.counter != verdict.counter) {
@@ -526,12 +559,12 @@ bool Pipeline::ask(ProgramId program, const FlowKey& key, uint32_t bytes,
   if (rule != kNoCounter) {
     RuleCounters& c = counters.rule(rule);
     c.judged.add(1);
-    if (!allow) {
+    if (verdict.kind == Verdict::Kind::deny) {
       c.packets.add(1);
       c.bytes.add(bytes);
     }
   }
-  return allow;
+  return verdict.kind;
 }
 
 // ---- between bursts ----------------------------------------------------------------------

@@ -60,6 +60,8 @@ class Pipeline {
     DropReason reason = DropReason::none;
     CounterSlot egress = kNoCounter;
     CounterSlot ingress = kNoCounter;
+    CounterSlot host_in = kNoCounter;
+    bool accepted = false;  // by a preDNAT policy: no later host stage
   };
 
   DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
@@ -71,12 +73,25 @@ class Pipeline {
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
-  DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
-  DropReason judge_again(const Parsed& p, ConnId id, Side side) noexcept;
+  DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
+                           const Way& way) noexcept;
+  DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
-  Judged judge(const Parsed& p, EndpointId source, EndpointId destination) noexcept;
-  bool ask(ProgramId program, const FlowKey& key, uint32_t bytes, CounterSlot& rule) noexcept;
+  void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
+                       EndpointId destination, Judged& out) noexcept;
+  Verdict::Kind consult(ProgramId program, const FlowKey& key, uint32_t bytes,
+                        CounterSlot& rule) noexcept;
+  // pipeline_host.cc
+  Judged judge(rte_mbuf* frame, const Parsed& p, Origin origin, const Way& way) noexcept;
+  bool judge_host_in(const HostStages& stages, const FlowKey& key, uint32_t bytes,
+                     Origin origin, Judged& out) noexcept;
+  Verdict::Kind ask_stage(const HostStage& stage, const FlowKey& key, uint32_t bytes,
+                          CounterSlot& rule) noexcept;
+  DropReason check_outer(const Tuple4& outer, uint32_t bytes, bool inbound) noexcept;
+  bool untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
+  void send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
+  bool was_before(const Parsed& p, Origin origin, const Way& way) const noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;
@@ -93,6 +108,9 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
+  Nanos host_since_ = 0;  // when host endpoints came
+  bool had_host_ = false;
+  Verdict scratch_;
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
 };

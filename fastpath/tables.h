@@ -91,6 +91,20 @@ struct Origin {
   friend bool operator==(const Origin&, const Origin&) = default;
 };
 
+// One list of a host endpoint's policies, in one direction.  No verdict means: go on.
+struct HostStage {
+  ProgramId program = kNoProgram;   // none: there is nothing to ask
+  ProgramId failsafe = kNoProgram;  // what this allows, the stage does not judge
+};
+
+// What a host endpoint says of packets on its interface (Calico semantics 5.2).
+struct HostPolicy {
+  HostStage untracked_in, untracked_out;  // every packet; what it allows is not tracked
+  HostStage pre_dnat;                     // new flows; what it allows skips the next two
+  HostStage forward_in, forward_out;      // new flows that do not end, or begin, at the node
+  HostStage normal_in, normal_out;        // new flows that do
+};
+
 // What the packet path accepts; the `path:` section of sluice.yaml, in the path's own terms.
 struct PathOptions {
   bool ip_options = false;        // forward IPv4 packets with harmless options
@@ -108,6 +122,11 @@ struct Generation {
   PathOptions options;
   std::shared_ptr<const Linear> matcher;
   std::shared_ptr<const RouteTable> routes;
+  // Empty where no host endpoint is.  `tunnel` sees what is inside IPIP, `uplink` what is
+  // outside; `pods` is any pod's port, and has the stages preDNAT and forward only.
+  HostPolicy uplink, tunnel, pods;
+  bool host_endpoints = false;                          // any of the three is not empty
+  bool untracked = false;                               // one of them has an untracked stage
   std::vector<Endpoint> endpoints;                      // by EndpointId
   std::vector<EndpointId> endpoint_of_port;             // by PortId; kNoEndpoint for none
   std::unordered_map<uint32_t, EndpointId> by_address;  // local pod Ip4::value -> endpoint
