@@ -159,7 +159,11 @@ class Compiler {
               [](const LocalEndpoint& a, const LocalEndpoint& b) {
                 return a.interface_name < b.interface_name;
               });
-    protect_interfaces();
+    if (whose == Whose::of_all_nodes) {
+      protect_all_nodes();
+    } else {
+      protect_interfaces();
+    }
     check_the_rest();
     out_.policies = used_.size();
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
@@ -419,14 +423,26 @@ class Compiler {
     out_.uplink = protect(hosts.uplink, false);
     out_.tunnel = protect(hosts.tunnel, false);
     out_.pods = protect(hosts.pods, true);
-    for (const Candidate& c : policies_) {
-      if (hosts.pods != nullptr && c.policy.do_not_track &&
-          (c.judges(hosts.pods->labels, Direction::ingress, Part::untracked) ||
-           c.judges(hosts.pods->labels, Direction::egress, Part::untracked))) {
-        findings_.warning(c.policy.meta.where,
-                          "policy \"" + c.policy.meta.name +
+    if (hosts.pods == nullptr) {
+      return;
+    }
+    for (const Candidate* c : selecting_[hosts.pods->labels]) {
+      if (c->is_of(Part::untracked)) {
+        findings_.warning(c->policy.meta.where,
+                          "policy \"" + c->policy.meta.name +
                               "\": doNotTrack is not applied to HostEndpoint \"" +
                               hosts.pods->endpoint.name + "\", whose interfaceName is \"*\"");
+      }
+    }
+  }
+
+  void protect_all_nodes() {
+    for (const Workload& host : inventory_.hosts) {
+      const auto [node, fresh] = out_.nodes.emplace(host.node, ProtectedNode{});
+      if (fresh) {
+        const ProtectedInterfaces hosts = host_endpoints_of(model_, inventory_, host.node);
+        node->second = {protect(hosts.uplink, false), protect(hosts.tunnel, false),
+                        protect(hosts.pods, true)};
       }
     }
   }

@@ -11,6 +11,7 @@
 #ifndef SLUICE_CONTROL_COMPILE_H_
 #define SLUICE_CONTROL_COMPILE_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -72,13 +73,20 @@ struct ProtectedInterface {
   HostPolicy policy;
 };
 
+// What protects one node.
+struct ProtectedNode {
+  ProtectedInterface uplink, tunnel, pods;
+};
+
 struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
   SetNames sets;
   std::vector<ListName> lists;                       // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
-  std::vector<LocalEndpoint> endpoints;  // of settings.node, sorted by interface name
-  ProtectedInterface uplink, tunnel, pods;
+  std::vector<LocalEndpoint> endpoints;     // of settings.node, sorted by interface name
+  ProtectedInterface uplink, tunnel, pods;  // of settings.node
+  // With of_all_nodes instead: every node that a HostEndpoint protects, by name.
+  std::map<std::string, ProtectedNode> nodes;
   size_t policies = 0;  // policies that select a local endpoint
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/pins.h"
+#include "control/sockets.h"
 #include "fastpath/eal.h"
 
 namespace sluice::control {
@@ -67,6 +68,9 @@ void Daemon::block_signals() {
 }
 
 Daemon::~Daemon() {
+  if (host_port_) {
+    take_node(false);  // while workers still carry what is under way
+  }
   for (auto& worker : workers_) {
     worker->stop();
   }
@@ -149,7 +153,7 @@ Status Daemon::start_ports(const config::Settings& settings) {
     return host.error();
   }
   host_port_.emplace(std::move(*host));
-  if (Status s = ports_->open_host(host_port_->our_end()); !s) {
+  if (Status s = ports_->open_host(host_port_->our_end(), host_port_->kernel_end()); !s) {
     return s;
   }
   if (ports_->uplink_ifindex() == 0) {
@@ -252,6 +256,9 @@ void Daemon::publish() {
     }
   }
   view->host_mac = host_port_->kernel_end().mac;
+  view->node_flows = node_flows_;
+  view->node_mac =
+      ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
   published_->replace(std::move(view));
 }
 
@@ -285,10 +292,51 @@ void Daemon::fix_neighbours() {
 }
 
 void Daemon::apply() {
+  const bool protected_uplink = !built_->policy.uplink.name.empty();
+  // The node's own traffic never comes to workers that know no host endpoint.
+  if (!protected_uplink) {
+    take_node(false);
+  }
+  if (!built_->generation->host_endpoints) {
+    node_flows_.reset();
+  } else if (node_flows_ == nullptr) {
+    node_flows_ = std::make_shared<const NodeFlows>(tcp_connections());
+  }
   ports_->sync(pods());
   settle_ports();
+  if (protected_uplink) {
+    take_node(true);
+  }
   registries_.endpoints.release_absent(built_->policy.endpoints);
   sync_kernel();
+}
+
+void Daemon::take_node(bool on) {
+  if (Status s = ports_->take_node(on); !s) {
+    spdlog::error("the node's own traffic is not policed: {}{}{}", s.error().what,
+                  s.error().hint.empty() ? "" : "; hint: ", s.error().hint);
+    return;
+  }
+  if (on) {
+    warn_of_strange_addresses();
+  }
+}
+
+// Those that the kernel has on its uplink, and no resource or setting names.
+void Daemon::warn_of_strange_addresses() {
+  const auto local = netlink_->addresses();
+  if (!local) {
+    return;
+  }
+  for (const LocalAddress& one : *local) {
+    if (one.ifindex == ports_->uplink_ifindex() &&
+        !built_->generation->routes->own.contains(one.address.value)) {
+      spdlog::warn(
+          "what comes for {} by the uplink is dropped as rt_transit: add it to "
+          "uplink.addresses",
+          to_string(one.address));
+    }
+  }
 }
 
 // Which frames of the uplink are ours.

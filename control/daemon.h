@@ -74,6 +74,8 @@ class Daemon {
   void settle_ports();
   void fix_neighbours();
   std::vector<PortSet::Pod> pods() const;
+  void take_node(bool on);
+  void warn_of_strange_addresses();
   void tell_ours();
   void sync_kernel();
   void on_signal();
@@ -95,6 +97,8 @@ class Daemon {
   std::unique_ptr<Buffers> buffers_;
   Neighbours neighbours_;
   std::unique_ptr<Published> published_;
+  // While there is a host endpoint: what was there before it.
+  std::shared_ptr<const NodeFlows> node_flows_;
   std::optional<Netlink> netlink_;
   std::optional<NetlinkMonitor> monitor_;
   std::optional<HostPort> host_port_;

@@ -376,20 +376,7 @@ class HostJudge {
   // none: go on.
   Verdict::Kind ask_stage(const HostStage& stage, const char* name, Direction direction,
                           const FlowKey& key) {
-    const auto run = [&](ProgramId program, bool keep) {
-      Trail steps;
-      const Verdict verdict = g_.matcher->walk(key, program, [&](const Step& step) {
-        steps.push_back({direction, program, step, name});
-      });
-      if (keep || verdict.kind == Verdict::Kind::allow) {
-        trail_.insert(trail_.end(), steps.begin(), steps.end());
-      }
-      return verdict.kind;
-    };
-    if (stage.failsafe != kNoProgram && run(stage.failsafe, false) == Verdict::Kind::allow) {
-      return Verdict::Kind::none;
-    }
-    return stage.program == kNoProgram ? Verdict::Kind::none : run(stage.program, true);
+    return control::ask_stage(*g_.matcher, stage, name, direction, key, trail_);
   }
 
   const Generation& g_;
@@ -512,6 +499,9 @@ Result<std::string> address_of_word(const Built& built, std::string_view word) {
   if (word == "world") {
     return to_string(kWorld);
   }
+  if (word == "host") {
+    return to_string(built.routes.outer_source);
+  }
   if (parse_address(word)) {
     return std::string(word);
   }
@@ -525,7 +515,7 @@ Result<std::string> address_of_word(const Built& built, std::string_view word) {
     return to_string(e.addresses.front());
   }
   return Error{"\"" + std::string(word) + "\" is no address and no pod of this node",
-               "give an address, NAMESPACE/POD, an interface, or world"};
+               "give an address, NAMESPACE/POD, an interface, world or host"};
 }
 
 }  // namespace
@@ -576,14 +566,12 @@ Result<json> packet_of_words(const Built& built, std::string_view from, std::str
   json packet = json::object();
   if (from == "host") {
     packet["in"] = "host";
-    packet["src"] = to_string(built.routes.outer_source);
-  } else {
-    const auto src = address_of_word(built, from);
-    if (!src) {
-      return src.error();
-    }
-    packet["src"] = *src;
   }
+  const auto src = address_of_word(built, from);
+  if (!src) {
+    return src.error();
+  }
+  packet["src"] = *src;
   const auto dst = address_of_word(built, to);
   if (!dst) {
     return dst.error();

@@ -38,7 +38,7 @@ std::string explain_text(const Built& built, const nlohmann::json& packet,
                          const std::vector<std::string>& files);
 
 // A packet from words: `from` and `to` are an address, NAMESPACE/POD or interface of a local
-// endpoint, "world" (some address outside), or "host" (`from` only); `proto_port` is "tcp/80",
+// endpoint, "world" (some address outside), or "host" (this node); `proto_port` is "tcp/80",
 // "udp/53", "icmp", "icmp/8/0" or a protocol number.
 Result<nlohmann::json> packet_of_words(const Built& built, std::string_view from,
                                        std::string_view to, std::string_view proto_port);

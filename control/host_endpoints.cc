@@ -74,11 +74,11 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
   out.tunnel = choose(local, kTunnelInterface, tunnel_addresses(model));
   out.uplink = out.uplink == nullptr ? out.pods : out.uplink;
   out.tunnel = out.tunnel == nullptr ? out.pods : out.tunnel;
-  if (out.uplink != nullptr && !uplink.interface.empty()) {
+  if (out.uplink != nullptr && !uplink.gateway) {
     findings.warning(out.uplink->endpoint.where,
                      "HostEndpoint \"" + out.uplink->endpoint.name +
-                         "\": traffic between the node itself and the uplink stays with the "
-                         "kernel and is not policed by this version; forwarded traffic is");
+                         "\": without uplink.gateway the node itself reaches no further than "
+                         "the uplink's subnets");
   }
   for (const Workload* host : local) {
     if (host != out.pods && host != out.uplink && host != out.tunnel) {
@@ -86,6 +86,45 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
                        "HostEndpoint \"" + host->endpoint.name +
                            "\" is not applied: it stands for no interface that sluice has, or "
                            "another of the same interface has the smaller name");
+    }
+  }
+  return out;
+}
+
+ProtectedInterfaces host_endpoints_of(const config::Model& model, const Inventory& inventory,
+                                      const std::string& node) {
+  std::vector<const Workload*> local, others;
+  for (const Workload& host : inventory.hosts) {
+    const std::string& interface = host.endpoint.interface_name;
+    if (host.node == node) {
+      local.push_back(&host);
+      if (interface != kEveryInterface && interface != kTunnelInterface) {
+        others.push_back(&host);
+      }
+    }
+  }
+  std::vector<Address> addresses;
+  for (const config::Node& n : model.nodes) {
+    if (n.meta.name == node && n.address_host) {
+      addresses.push_back(Address::of(*n.address_host));
+    }
+  }
+  ProtectedInterfaces out;
+  out.pods = choose(local, kEveryInterface, {});
+  out.tunnel = choose(local, kTunnelInterface, {});
+  out.tunnel = out.tunnel == nullptr ? out.pods : out.tunnel;
+  out.uplink = out.pods;
+  bool by_address = false;
+  for (const Workload* host : others) {
+    const auto& expected = host->endpoint.addresses;
+    const bool has = std::any_of(expected.begin(), expected.end(), [&](const Address& a) {
+      return std::find(addresses.begin(), addresses.end(), a) != addresses.end();
+    });
+    const bool first = out.uplink == out.pods;
+    if (first || (has && !by_address) ||
+        (has == by_address && host->endpoint.name < out.uplink->endpoint.name)) {
+      out.uplink = host;
+      by_address = has;
     }
   }
   return out;

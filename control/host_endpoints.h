@@ -30,6 +30,11 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
                                            const Inventory& inventory,
                                            config::Findings& findings);
 
+// Those of any node, of which no settings tell the interfaces: the uplink is what holds the
+// node's address, else the interface that is no other.
+ProtectedInterfaces host_endpoints_of(const config::Model& model, const Inventory& inventory,
+                                      const std::string& node);
+
 // Traffic of the node itself that is always let through, as rules.  `replies`: what answers
 // it, which only a stage without connections needs to know.
 std::vector<config::Rule> failsafe_rules(const Felix& felix, Direction direction, bool replies);

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/tc_hook.h"
+
 namespace sluice::control {
 namespace {
 
@@ -109,6 +111,7 @@ Status HostPort::remove_leftovers(const std::string& name) {
 }
 
 Status HostPort::clear(const std::string& name) {
+  TcHook::remove_leftovers();
   auto netlink = Netlink::open();
   if (!netlink) {
     return netlink.error();

@@ -151,6 +151,24 @@ bool ask(const Linear& matcher, ProgramId program, Direction direction, const Fl
   return verdict.kind == Verdict::Kind::allow;
 }
 
+Verdict::Kind ask_stage(const Linear& matcher, const HostStage& stage, const char* name,
+                        Direction direction, const FlowKey& key, Trail& trail) {
+  const auto run = [&](ProgramId program, bool keep) {
+    Trail steps;
+    const Verdict verdict = matcher.walk(key, program, [&](const Step& step) {
+      steps.push_back({direction, program, step, name});
+    });
+    if (keep || verdict.kind == Verdict::Kind::allow) {
+      trail.insert(trail.end(), steps.begin(), steps.end());
+    }
+    return verdict.kind;
+  };
+  if (stage.failsafe != kNoProgram && run(stage.failsafe, false) == Verdict::Kind::allow) {
+    return Verdict::Kind::none;
+  }
+  return stage.program == kNoProgram ? Verdict::Kind::none : run(stage.program, true);
+}
+
 const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step) {
   if (step.step.kind == Step::Kind::rule) {
     return &policy.lists[step.step.list];

@@ -38,6 +38,11 @@ std::string_view word(Direction direction);
 bool ask(const Linear& matcher, ProgramId program, Direction direction, const FlowKey& key,
          Trail& trail);
 
+// One list of a host endpoint, called `name`.  none: go on; so it is for failsafe ports, whose
+// steps, unlike those of failsafes that do not match, stand in the trail.
+Verdict::Kind ask_stage(const Linear& matcher, const HostStage& stage, const char* name,
+                        Direction direction, const FlowKey& key, Trail& trail);
+
 // The policy or profile of a step; for a tier's default the tier's first policy, which made the
 // tier apply.  nullptr for the end of no profiles at all.
 const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step);

@@ -54,6 +54,8 @@ PortSet::Room PortSet::room_for(uint32_t pods) {
 PortSet::~PortSet() {
   const auto host = open_.find(kHostPort);
   const int host_ifindex = host == open_.end() ? 0 : host->second.ifindex;
+  to_worker_.reset();
+  from_worker_.reset();
   // Sockets go before the program that feeds them.
   open_.clear();
   if (xdp_ != nullptr) {
@@ -99,6 +101,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   info.mtu = static_cast<uint16_t>(l.mtu);
   info.unfinished_checksums = true;
   info.own_neighbours = pod;
+  info.kernel_routes = id == kHostPort && uplink_ifindex() != 0;
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
@@ -134,8 +137,41 @@ Status PortSet::open_uplink(const config::Uplink& uplink) {
   return Ok{};
 }
 
-Status PortSet::open_host(const Link& our_end) {
+Status PortSet::open_host(const Link& our_end, const Link& kernel_end) {
+  kernel_end_ = kernel_end.ifindex;
   return open_xsk(kHostPort, our_end.name, XdpRole::pod, true);
+}
+
+Status PortSet::take_node(bool on) {
+  if (uplink_ifindex() == 0) {
+    return Ok{};  // a device has no other way
+  }
+  if (!on) {
+    const Status s = xdp_->set_take_all(false);
+    to_worker_.reset();
+    return s;
+  }
+  if (to_worker_) {
+    return Ok{};
+  }
+  Status s = xdp_->set_node_way({uplink_ifindex(), kernel_end_, open_.at(kHostPort).ifindex});
+  // The one at the host port stays when the other goes: what is under way may still arrive.
+  if (s && !from_worker_) {
+    auto hook = TcHook::attach(xdp_->from_worker(), kernel_end_, TcHook::Side::ingress);
+    s = hook ? Status{Ok{}} : Status{hook.error()};
+    if (hook) {
+      from_worker_.emplace(std::move(*hook));
+    }
+  }
+  if (!s) {
+    return s;
+  }
+  auto hook = TcHook::attach(xdp_->to_worker(), uplink_ifindex(), TcHook::Side::egress);
+  if (!hook) {
+    return hook.error();
+  }
+  to_worker_.emplace(std::move(*hook));
+  return xdp_->set_take_all(true);
 }
 
 bool PortSet::sync(const std::vector<Pod>& pods) {
@@ -241,7 +277,8 @@ const Port* PortSet::uplink() const {
 }
 
 int PortSet::uplink_ifindex() const {
-  return open_.at(kUplinkPort).ifindex;
+  const auto uplink = open_.find(kUplinkPort);
+  return uplink == open_.end() ? 0 : uplink->second.ifindex;
 }
 
 }  // namespace sluice::control

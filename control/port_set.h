@@ -10,12 +10,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/model.h"
 #include "control/netlink.h"
 #include "control/report.h"
+#include "control/tc_hook.h"
 #include "fastpath/buffers.h"
 #include "fastpath/port.h"
 #include "fastpath/tables.h"
@@ -49,7 +51,11 @@ class PortSet {
   Status keep(bool on) { return xdp_->keep(on); }
 
   Status open_uplink(const config::Uplink& uplink);
-  Status open_host(const Link& our_end);
+  Status open_host(const Link& our_end, const Link& kernel_end);
+
+  // Whether what the node itself receives and sends by an uplink of the kernel's goes through
+  // the workers.  REQUIRES: uplink and host port are open; to begin, the workers run.
+  Status take_node(bool on);
 
   struct Pod {
     PortId id = kNoPort;
@@ -88,6 +94,8 @@ class PortSet {
   Buffers& buffers_;
   Netlink& netlink_;
   std::unique_ptr<Xdp> xdp_;
+  int kernel_end_ = 0;  // of the host port, by index
+  std::optional<TcHook> from_worker_, to_worker_;
   std::map<PortId, Open> open_;
   std::map<std::string, std::string> complaints_;  // interface -> what was logged last
 };

@@ -126,6 +126,7 @@ View view_of(const Built& built, const Captures& captures) {
     view.ports[id] = port.get();
   }
   view.host_mac = kKernelMac;
+  view.node_mac = kKernelMac;
   return view;
 }
 

@@ -49,7 +49,10 @@ DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& ro
 
 void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_host) noexcept {
   if (route.kind == RouteKind::local) {
-    out_.send(frame, kHostPort, p.tuple.dst, out_.view().host_mac, Fate::punted);
+    const Origin& from = meta(frame).origin;
+    const bool plain = from.port == kUplinkPort && from.outer_source.value == 0;
+    out_.send(frame, kHostPort, p.tuple.dst,
+              plain ? out_.view().node_mac : out_.view().host_mac, Fate::punted);
     return;
   }
   if (!from_host) {
@@ -60,6 +63,16 @@ void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_hos
     return;
   }
   emit(frame, p, route, Fate::forwarded);
+}
+
+// The neighbour that the node's kernel was sending this frame to; zero: it left that to us.
+MacAddress Forward::chosen_by_kernel(rte_mbuf* frame) const noexcept {
+  const Port* host = out_.view().ports[kHostPort];
+  if (meta(frame).origin.port != kHostPort || host == nullptr || !host->info().kernel_routes) {
+    return {};
+  }
+  const MacAddress to = ether_destination(frame);
+  return to == host->info().mac ? MacAddress{} : to;
 }
 
 void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) noexcept {
@@ -82,10 +95,10 @@ void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) no
       out_.send(frame, kUplinkPort, route.neighbour, {}, fate);
       return;
     case RouteKind::gateway:
-      out_.send(frame, kUplinkPort, route.next_hop, {}, fate);
+      out_.send(frame, kUplinkPort, route.next_hop, chosen_by_kernel(frame), fate);
       return;
     case RouteKind::connected:
-      out_.send(frame, kUplinkPort, p.tuple.dst, {}, fate);
+      out_.send(frame, kUplinkPort, p.tuple.dst, chosen_by_kernel(frame), fate);
       return;
     case RouteKind::local:
     case RouteKind::blackhole:

@@ -33,6 +33,7 @@ class Forward {
   uint16_t mtu(const Route& route) const noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
   void send_fragments(rte_mbuf* frame, const Parsed& p, const Route& route) noexcept;
+  MacAddress chosen_by_kernel(rte_mbuf* frame) const noexcept;
   void emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) noexcept;
 
   Output& out_;

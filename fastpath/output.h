@@ -16,6 +16,7 @@
 #include "fastpath/conntrack.h"
 #include "fastpath/counters.h"
 #include "fastpath/neighbours.h"
+#include "fastpath/node_flow.h"
 #include "fastpath/packet.h"
 #include "fastpath/port.h"
 
@@ -39,6 +40,10 @@ struct View {
   std::array<uint8_t, kMaxPorts>
       owner{};          // by PortId: the worker that polls it and sends on it
   MacAddress host_mac;  // the kernel's end of the host port
+  // Whose address punted frames bear that came by the uplink in plain: on an uplink of the
+  // kernel's its own, so that the kernel takes them as come by the uplink.
+  MacAddress node_mac;
+  std::shared_ptr<const NodeFlows> node_flows;  // null: none
 };
 
 struct FateRecord {

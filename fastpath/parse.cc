@@ -365,6 +365,10 @@ L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
   }
 }
 
+MacAddress ether_destination(const rte_mbuf* frame) noexcept {
+  return read<EtherHeader>(frame, 0).dst;
+}
+
 DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept {
   if (frame->data_len < kEtherBytes + sizeof(ArpWire)) {
     return DropReason::arp_invalid;

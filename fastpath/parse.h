@@ -35,6 +35,9 @@ struct L2 {
 // everything below, and ipip and rewrite, take frames of one segment.
 L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept;
 
+// REQUIRES: parse_l2() took the frame, and nothing was put in front since.
+MacAddress ether_destination(const rte_mbuf* frame) noexcept;
+
 // A whole ARP packet after the Ethernet header; arp_invalid unless all of section 2 holds.
 DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept;
 

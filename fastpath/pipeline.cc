@@ -28,8 +28,6 @@ void Pipeline::begin(const View& view, Nanos now) noexcept {
   g_ = view.generation.get();
   now_ = now;
   started_ = started_ == 0 ? now : started_;
-  host_since_ = g_->host_endpoints && !had_host_ ? now : host_since_;
-  had_host_ = g_->host_endpoints;
   out_.begin(view, now);
 }
 
@@ -41,7 +39,8 @@ bool Pipeline::owns(EndpointId id) const noexcept {
 
 void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   const Port& from = *out_.view().ports[port];
-  const L2Options l2{from.info().mac, from.info().mtu, options_.any_unicast};
+  const L2Options l2{from.info().mac, from.info().mtu,
+                     options_.any_unicast || from.info().kernel_routes};
   Burst& b = burst_;
   b.count = 0;
   uint64_t bytes = 0;
@@ -443,7 +442,8 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origi
         g_->host_endpoints &&
         (origin.port == kHostPort || g_->routes->routes[way.route].kind == RouteKind::local);
     const bool loose =
-        o.tcp_loose && (!o.tcp_grace || of_node || now_ < started_ + kLooseGrace);
+        was_before(p) ||
+        (o.tcp_loose && (!o.tcp_grace || of_node || now_ < started_ + kLooseGrace));
     const DropReason reason = ConnTable::may_open(p, loose);
     if (reason != DropReason::none) {
       return reason;

@@ -91,7 +91,7 @@ class Pipeline {
   DropReason check_outer(const Tuple4& outer, uint32_t bytes, bool inbound) noexcept;
   bool untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   void send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
-  bool was_before(const Parsed& p, Origin origin, const Way& way) const noexcept;
+  bool was_before(const Parsed& p) const noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;
@@ -108,8 +108,6 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
-  Nanos host_since_ = 0;  // when host endpoints came
-  bool had_host_ = false;
   Verdict scratch_;
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;

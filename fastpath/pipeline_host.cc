@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host endpoints' part of the pipeline: stages before connections, and around workloads'.
+#include <algorithm>
+
 #include <rte_mbuf.h>
 
 #include "fastpath/pipeline.h"
@@ -10,10 +12,6 @@ namespace {
 FlowKey outer_key(Ip4 src, Ip4 dst) {
   return {Address::of(src), Address::of(dst), 0, 0, proto::kIpip};
 }
-
-// For how long after a host endpoint came, or the start, what the node's connections carried
-// before is taken up again.
-constexpr Nanos kTakeUpFor = 120u * Nanos{1000000000};
 
 }  // namespace
 
@@ -101,11 +99,16 @@ void Pipeline::send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcep
 
 // A connection of the node's own that was there before the host endpoint, or before us: it is
 // taken up unjudged, as what is established is.
-bool Pipeline::was_before(const Parsed& p, Origin origin, const Way& way) const noexcept {
-  const bool of_node =
-      origin.port == kHostPort || g_->routes->routes[way.route].kind == RouteKind::local;
-  const bool midflow = p.tuple.protocol == proto::kTcp && (p.tcp_flags & tcp::kSyn) == 0;
-  return of_node && midflow && g_->options.tcp_loose && now_ < host_since_ + kTakeUpFor;
+bool Pipeline::was_before(const Parsed& p) const noexcept {
+  const NodeFlows* flows = out_.view().node_flows.get();
+  if (flows == nullptr || p.tuple.protocol != proto::kTcp || (p.tcp_flags & tcp::kSyn) != 0) {
+    return false;
+  }
+  const Tuple4& t = p.tuple;
+  const NodeFlow sent{t.src, t.dst, t.src_port, t.dst_port};
+  const NodeFlow received{t.dst, t.src, t.dst_port, t.src_port};
+  return std::binary_search(flows->begin(), flows->end(), sent) ||
+         std::binary_search(flows->begin(), flows->end(), received);
 }
 
 // The stages before the workloads' policies, of a new flow.
@@ -150,7 +153,7 @@ Pipeline::Judged Pipeline::judge(rte_mbuf* frame, const Parsed& p, Origin origin
   Judged out;
   const FlowKey key = p.flow_key();
   const bool routed = way.route != Lpm4::kNone;
-  const bool policed = g_->host_endpoints && routed && !was_before(p, origin, way);
+  const bool policed = g_->host_endpoints && routed && !was_before(p);
   const HostStages stages = policed ? host_stages(*g_, origin, way, key) : HostStages{};
   const bool first = meta(frame).stage != PacketMeta::Stage::judged_egress;
   if (policed && first && !judge_host_in(stages, key, p.total_length, origin, out)) {

@@ -32,6 +32,9 @@ class Port {
     bool unfinished_checksums = false;
     // Nobody else speaks ARP on this port: the pipeline resolves and answers.
     bool own_neighbours = false;
+    // The host port beside an uplink of the kernel's: a frame to another MAC than ours is one
+    // that the kernel was sending to that neighbour by the uplink.
+    bool kernel_routes = false;
   };
 
   explicit Port(Info info) : info_(std::move(info)) {}

@@ -1,15 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel does with a frame before sluice: hand it to the AF_XDP socket of its
 // (interface, queue), or leave it with the kernel.  Loaded and fed by xdp.cc, which repeats the
-// map layouts.  `sluice_pod` takes everything from a pod; `sluice_uplink` only what is ours.
+// map layouts.  `sluice_pod` takes everything from a pod; `sluice_uplink` what is ours, and
+// with kTakeAll what is the node's own, too.
+//
+// The node's own traffic on an uplink that stays with the kernel, while kTakeAll is set:
+//   in:  uplink's XDP -> worker -> sluice0p -> sluice0 (sluice_from_worker) -> uplink's ingress
+//   out: uplink's egress (sluice_to_worker) -> sluice0 -> sluice0p's XDP -> worker -> uplink
+// so that the kernel sees all of it on the uplink, as ever.  What workers send goes by AF_XDP
+// and meets no tc program.  No socket (nobody lives): the kernel goes on by itself.
+// Left with the kernel: all but IPv4; IPv4 multicast and limited broadcast (DHCP, VRRP, OSPF).
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/ip.h>
+#include <linux/pkt_cls.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-enum { kFallback, kTakeAll, kSettings };  // index into `settings`
+// Index into `settings`; the last three are interfaces' indices.
+enum { kFallback, kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kSettings };
 
 struct queue_key {
   __u32 ifindex;
@@ -60,22 +71,62 @@ struct {
   __type(value, __u32);
 } settings SEC(".maps");
 
+// The source that frames from a worker bear on their way into a generic-mode uplink, whose XDP
+// program sees them once more: random, and never on a wire.
+struct passport {
+  __u8 mac[ETH_ALEN];
+  __u8 used;
+  __u8 unused;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct passport);
+} passports SEC(".maps");
+
 static __always_inline __u32 setting(__u32 which) {
   const __u32 *value = bpf_map_lookup_elem(&settings, &which);
   return value ? *value : 0;
 }
 
-// With no socket there the answer is the fallback: XDP_DROP (closed) or XDP_PASS (open).
-static __always_inline int hand_over(struct xdp_md *frame) {
+static __always_inline const struct passport *passport(void) {
+  const __u32 zero = 0;
+  return bpf_map_lookup_elem(&passports, &zero);
+}
+
+// What becomes of a frame of ours without a socket: XDP_DROP (closed) or XDP_PASS (open).
+static __always_inline __u32 fallback(void) {
+  return setting(kFallback) == XDP_PASS ? XDP_PASS : XDP_DROP;
+}
+
+static __always_inline int hand_over(struct xdp_md *frame, __u32 without_socket) {
   const struct queue_key key = {frame->ingress_ifindex, frame->rx_queue_index};
-  const __u32 fallback = setting(kFallback) == XDP_PASS ? XDP_PASS : XDP_DROP;
   const __u32 *slot = bpf_map_lookup_elem(&slots, &key);
-  return slot ? bpf_redirect_map(&sockets, *slot, fallback) : fallback;
+  return slot ? bpf_redirect_map(&sockets, *slot, without_socket) : without_socket;
+}
+
+static __always_inline int is_group(__be32 destination) {
+  return (destination & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
+         destination == 0xffffffff;
+}
+
+static __always_inline int has_passport(const struct ethhdr *ether) {
+  const struct passport *p = passport();
+  if (!p || !p->used) {
+    return 0;
+  }
+  __u8 differs = 0;
+  for (int i = 0; i < ETH_ALEN; ++i) {
+    differs |= ether->h_source[i] ^ p->mac[i];
+  }
+  return !differs;
 }
 
 SEC("xdp")
 int sluice_pod(struct xdp_md *frame) {
-  return hand_over(frame);
+  return hand_over(frame, fallback());
 }
 
 SEC("xdp")
@@ -83,18 +134,50 @@ int sluice_uplink(struct xdp_md *frame) {
   void *end = (void *)(long)frame->data_end;
   const struct ethhdr *ether = (void *)(long)frame->data;
   const struct iphdr *ip = (const void *)(ether + 1);
-  if (setting(kTakeAll)) {
-    return hand_over(frame);
-  }
   if ((void *)(ip + 1) > end || ether->h_proto != bpf_htons(ETH_P_IP)) {
     return XDP_PASS;
   }
   const __be32 destination = ip->daddr;
   if (ip->protocol == 4 && bpf_map_lookup_elem(&nodes, &destination)) {
-    return hand_over(frame);
+    return hand_over(frame, fallback());
   }
   const struct prefix_key key = {32, destination};
-  return bpf_map_lookup_elem(&ours, &key) ? hand_over(frame) : XDP_PASS;
+  if (bpf_map_lookup_elem(&ours, &key)) {
+    return hand_over(frame, fallback());
+  }
+  if (!setting(kTakeAll) || is_group(destination) || has_passport(ether)) {
+    return XDP_PASS;
+  }
+  return hand_over(frame, XDP_PASS);
+}
+
+// At the kernel's end of the host port.  What came by the uplink bears the uplink's MAC.
+SEC("tc")
+int sluice_from_worker(struct __sk_buff *frame) {
+  const struct passport *p = passport();
+  if (frame->pkt_type != PACKET_OTHERHOST) {
+    return TC_ACT_UNSPEC;
+  }
+  if (p && p->used) {
+    bpf_skb_store_bytes(frame, ETH_ALEN, p->mac, ETH_ALEN, 0);
+  }
+  return bpf_redirect(setting(kUplink), BPF_F_INGRESS);
+}
+
+// At the uplink's egress.  The kernel has resolved the next hop: the frame keeps its MAC.
+SEC("tc")
+int sluice_to_worker(struct __sk_buff *frame) {
+  const struct queue_key key = {setting(kWorkerEnd), 0};
+  struct iphdr ip;
+  if (!setting(kTakeAll) || frame->protocol != bpf_htons(ETH_P_IP) || frame->vlan_present ||
+      bpf_skb_load_bytes(frame, ETH_HLEN, &ip, sizeof(ip)) || is_group(ip.daddr)) {
+    return TC_ACT_UNSPEC;
+  }
+  const __u32 *slot = bpf_map_lookup_elem(&slots, &key);
+  if (!slot || !bpf_map_lookup_elem(&sockets, slot)) {
+    return TC_ACT_UNSPEC;
+  }
+  return bpf_redirect(setting(kKernelEnd), 0);
 }
 
 char kLicense[] SEC("license") = "Apache-2.0";

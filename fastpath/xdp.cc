@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,13 +23,20 @@ alignas(8) constexpr unsigned char kObject[] = {
 };
 
 // As in sluice_xdp.bpf.c.
-constexpr uint32_t kFallbackSetting = 0, kTakeAllSetting = 1;
+constexpr uint32_t kFallbackSetting = 0, kTakeAllSetting = 1, kUplinkSetting = 2,
+                   kKernelEndSetting = 3, kWorkerEndSetting = 4;
 constexpr uint32_t kMaxQueues = 1024;
 struct PrefixKey {
   uint32_t length;
   Be32 address;
 };
 static_assert(sizeof(PrefixKey) == 8);
+struct Passport {
+  MacAddress mac;
+  uint8_t used = 0;
+  uint8_t unused = 0;
+};
+static_assert(sizeof(Passport) == 8);
 
 std::string name_of(int ifindex) {
   char name[IF_NAMESIZE] = {};
@@ -132,12 +140,15 @@ int Xdp::map_fd(const char* name) const {
   return bpf_object__find_map_fd_by_name(object_, name);
 }
 
+int Xdp::program_fd(const char* name) const {
+  return bpf_program__fd(bpf_object__find_program_by_name(object_, name));
+}
+
 Status Xdp::attach(int ifindex, XdpRole role) {
   if (attached_.contains(ifindex)) {
     return Ok{};
   }
-  const int fd = bpf_program__fd(bpf_object__find_program_by_name(
-      object_, role == XdpRole::pod ? "sluice_pod" : "sluice_uplink"));
+  const int fd = program_fd(role == XdpRole::pod ? "sluice_pod" : "sluice_uplink");
   uint32_t program = 0;
   if (bpf_xdp_query_id(ifindex, 0, &program) == 0 && program != 0) {
     const int link = take_over(ifindex, program, fd);
@@ -286,6 +297,36 @@ Status Xdp::set(uint32_t setting, uint32_t value) {
 
 Status Xdp::set_fallback(Fallback fallback) {
   return set(kFallbackSetting, fallback == Fallback::pass ? XDP_PASS : XDP_DROP);
+}
+
+Status Xdp::set_node_way(const NodeWay& way) {
+  Passport passport;
+  passport.used = generic(way.uplink) ? 1 : 0;
+  if (getrandom(&passport.mac, sizeof(passport.mac), 0) != sizeof(passport.mac)) {
+    return failed("no random address for the uplink");
+  }
+  passport.mac.bytes[0] = static_cast<uint8_t>((passport.mac.bytes[0] & 0xfe) | 0x02);
+  const uint32_t zero = 0;
+  if (bpf_map_update_elem(map_fd("passports"), &zero, &passport, BPF_ANY) != 0) {
+    return failed("XDP settings cannot be told to the kernel");
+  }
+  const std::pair<uint32_t, int> interfaces[] = {{kUplinkSetting, way.uplink},
+                                                 {kKernelEndSetting, way.kernel_end},
+                                                 {kWorkerEndSetting, way.worker_end}};
+  for (const auto& [which, ifindex] : interfaces) {
+    if (Status s = set(which, static_cast<uint32_t>(ifindex)); !s) {
+      return s;
+    }
+  }
+  return Ok{};
+}
+
+int Xdp::from_worker() const {
+  return program_fd("sluice_from_worker");
+}
+
+int Xdp::to_worker() const {
+  return program_fd("sluice_to_worker");
 }
 
 Status Xdp::set_take_all(bool all) {

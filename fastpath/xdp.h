@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The XDP programs that feed the AF_XDP sockets, and the maps that steer them.
+// The XDP programs that feed the AF_XDP sockets, and the maps that steer them; and two programs
+// for tc, which lead the node's own traffic past the workers (control attaches those).
 //
 // One object per daemon, owned and used by control's thread only; the kernel reads the maps per
 // packet.  Programs are attached through BPF links held by descriptors: when the process ends,
@@ -28,7 +29,7 @@ namespace sluice {
 
 enum class XdpRole : uint8_t {
   pod,     // every frame is ours
-  uplink,  // IPIP to a node address and packets to `local` are ours
+  uplink,  // IPIP to a node address and packets to `local` are ours; see set_take_all
 };
 
 class Xdp {
@@ -63,7 +64,20 @@ class Xdp {
   Status set_local(const std::vector<Prefix>& prefixes);  // IPv6 ones are left out
 
   Status set_fallback(Fallback fallback);  // drop until told otherwise
-  Status set_take_all(bool all);           // the uplink hands over every frame; off at first
+
+  // By index; see sluice_xdp.bpf.c for the ways between them.
+  struct NodeWay {
+    int uplink = 0;
+    int kernel_end = 0;  // of the host port
+    int worker_end = 0;
+  };
+  Status set_node_way(const NodeWay& way);
+  // The uplink and the tc programs hand over all unicast IPv4; off at first.  With no socket it
+  // passes, whatever the fallback.
+  Status set_take_all(bool all);
+  // Descriptors of the tc programs; ours to close.
+  int from_worker() const;  // for the kernel end's ingress
+  int to_worker() const;    // for the uplink's egress
 
  private:
   struct Attached {
@@ -78,6 +92,7 @@ class Xdp {
 
   Xdp() = default;
   int map_fd(const char* name) const;
+  int program_fd(const char* name) const;
   std::string pin_of(int ifindex) const;
   int take_over(int ifindex, uint32_t attached, int program) const;
   Status pin(int ifindex) const;

@@ -326,7 +326,13 @@ TEST_F(PortXskTest, UplinkTakesOnlyWhatIsOurs) {
   EXPECT_FALSE(taken(make_frame(100, 17, "10.1.1.9"))) << "a pod that has left";
   EXPECT_TRUE(taken(make_frame(100, 17, "10.2.200.3")));
   ASSERT_TRUE(xdp_->set_take_all(true));
-  EXPECT_TRUE(taken(make_frame(100, 6, "192.168.100.1")));
+  EXPECT_TRUE(taken(make_frame(100, 6, "192.168.100.1"))) << "SSH to the node";
+  EXPECT_TRUE(taken(make_frame(100, 4, "192.168.100.2"))) << "IPIP to another node";
+  EXPECT_FALSE(taken(make_frame(100, 112, "224.0.0.18"))) << "VRRP";
+  EXPECT_FALSE(taken(make_frame(100, 17, "255.255.255.255"))) << "DHCP";
+  EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x0806))) << "ARP";
+  EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x8100))) << "VLAN";
+  EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x86dd))) << "IPv6";
 }
 
 }  // namespace

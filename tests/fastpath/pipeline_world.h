@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of the pipeline stand on: all of it on memory ports, in a node with two pods,
+// one remote node, a plain host.
+#ifndef SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
+#define SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
+
+#include <deque>
+
+#include <gtest/gtest.h>
+#include <rte_ring.h>
+
+#include "fastpath/pipeline.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice::test {
+
+inline constexpr PortId kPodA = kFirstPodPort, kPodB = kFirstPodPort + 1;
+inline constexpr MacAddress kCalico{{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}};
+inline constexpr MacAddress kUplinkMac{{2, 0, 0, 0, 0, 0x11}},
+    kRemoteMac{{2, 0, 0, 0, 0, 0x12}};
+inline constexpr MacAddress kPodAMac{{2, 0, 0, 0, 1, 1}}, kPodBMac{{2, 0, 0, 0, 1, 2}};
+inline constexpr MacAddress kHostMac{{2, 0, 0, 0, 9, 1}}, kKernelMac{{2, 0, 0, 0, 9, 2}};
+inline constexpr std::string_view kA = "10.244.1.2", kB = "10.244.1.3",
+                                  kRemotePod = "10.244.2.5";
+inline constexpr std::string_view kNode = "192.168.100.111", kPeer = "192.168.100.112";
+inline constexpr ProgramId kAllowAll = 0, kDenyAll = 1, kAllow80 = 2, kSilent = 3;
+inline constexpr uint8_t kSyn = tcp::kSyn, kAck = tcp::kAck;
+
+class MemoryPort : public Port {
+ public:
+  explicit MemoryPort(Info info) : Port(std::move(info)) {}
+  unsigned receive(std::span<rte_mbuf*>) noexcept override { return 0; }
+  unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
+    for (rte_mbuf* frame : frames) {
+      sent.push_back(Buffer(frame).bytes());
+    }
+    return static_cast<unsigned>(frames.size());
+  }
+  std::deque<Bytes> sent;
+};
+
+inline std::shared_ptr<const RuleSet> rules() {
+  auto set = std::make_shared<RuleSet>();
+  Rule allow;
+  allow.action = Action::allow;
+  allow.counter = 0;
+  Rule allow80 = allow;
+  allow80.protocol = proto::kTcp;
+  allow80.destination.ports = {{80, 80}};
+  allow80.counter = 1;
+  set->lists = {{{allow}}, {}, {{allow80}}};
+  for (const ListId list : {0u, 1u, 2u}) {
+    set->programs.push_back({{{{list}, TierEnd::deny, false, 2 + list}}});
+  }
+  set->programs.push_back({{{{1}, TierEnd::pass}}});
+  return set;
+}
+
+inline std::shared_ptr<RouteTable> routes() {
+  auto t = std::make_shared<RouteTable>();
+  t->version = 1;
+  t->routes = {
+      {RouteKind::endpoint, 0, {}, {}},
+      {RouteKind::endpoint, 1, {}, {}},
+      {RouteKind::tunnel, kNoEndpoint, ip(kPeer), ip(kPeer)},
+      {RouteKind::local, kNoEndpoint, {}, {}},
+      {RouteKind::connected, kNoEndpoint, {}, {}},
+      {RouteKind::blackhole, kNoEndpoint, {}, {}},
+  };
+  const auto entry = [](std::string_view prefix, uint32_t value) {
+    return Lpm4::Entry{parse_prefix(prefix).value(), value};
+  };
+  const Lpm4::Entry entries[] = {entry("10.244.1.2/32", 0),    entry("10.244.1.3/32", 1),
+                                 entry("10.244.2.0/24", 2),    entry("192.168.100.111/32", 3),
+                                 entry("192.168.100.0/24", 4), entry("10.244.1.0/24", 5)};
+  t->lpm = Lpm4(entries);
+  t->peers = {ip(kPeer).value};
+  t->own = {ip(kNode).value};
+  t->broadcasts = {ip("192.168.100.255").value};
+  t->outer_source = ip(kNode);
+  return t;
+}
+
+// One worker's half of the world; all workers share the tables and the ports.
+struct Lane {
+  Lane(uint8_t id, uint8_t count, Neighbours& neighbours)
+      : counters(64),
+        connections({1024, Timeouts::linux_preset(), {1, 2}}),
+        output(id, counters, neighbours, test::pool()),
+        pipeline({id, count, 1, false}, connections, output) {}
+  Counters counters;
+  ConnTable connections;
+  Output output;
+  Pipeline pipeline;
+  rte_ring* inbox = nullptr;
+};
+
+class World {
+ public:
+  explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
+                 uint16_t uplink_mtu = kEtherMtu) {
+    test::pool();
+    auto g = std::make_shared<Generation>();
+    g->number = 1;
+    g->matcher = std::make_shared<const Linear>(rules());
+    g->routes = routes();
+    for (const PortId port : {kPodA, kPodB}) {
+      const bool a = port == kPodA;
+      Endpoint e;
+      e.port = port;
+      e.worker = static_cast<uint8_t>(a ? 0 : workers - 1);
+      e.ready = true;
+      e.ingress = a ? kAllowAll : ingress_of_b;
+      e.egress = kAllowAll;
+      e.addresses = {ip(a ? kA : kB)};
+      e.mac = a ? kPodAMac : kPodBMac;
+      g->by_address[e.addresses[0].value] = static_cast<EndpointId>(g->endpoints.size());
+      g->endpoints.push_back(e);
+    }
+    g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
+    const auto add = [this](const char* name, MacAddress mac, uint16_t mtu = kEtherMtu) {
+      ports_.push_back(std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true}));
+      view_.ports[ports_.size() - 1] = ports_.back().get();
+    };
+    add("uplink", kUplinkMac, uplink_mtu);
+    add("host", kHostMac);
+    add("calia", kCalico);
+    add("calib", kCalico);
+    view_.serial = 1;
+    view_.generation = g;
+    view_.owner = {0, 0, 0, static_cast<uint8_t>(workers - 1)};
+    view_.host_mac = kKernelMac;
+    view_.node_mac = kKernelMac;
+    neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
+    for (uint8_t w = 0; w < workers; ++w) {
+      lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_));
+    }
+    if (workers == 2) {
+      for (int to : {0, 1}) {
+        lanes_[static_cast<size_t>(to)]->inbox =
+            rte_ring_create(to == 0 ? "w0" : "w1", 64, SOCKET_ID_ANY, 0);
+        lanes_[static_cast<size_t>(1 - to)]->output.connect(
+            static_cast<uint8_t>(to), lanes_[static_cast<size_t>(to)]->inbox);
+      }
+    }
+  }
+  ~World() {
+    for (auto& lane : lanes_) {
+      lane->output.free_held();
+      rte_ring_free(lane->inbox);
+    }
+  }
+
+  // Receives the frame on its port and lets it go wherever it goes.
+  void in(PortId port, const Bytes& bytes) { burst(port, {bytes}); }
+  void burst(PortId port, std::initializer_list<Bytes> packets) {
+    std::vector<rte_mbuf*> frames;
+    for (const Bytes& bytes : packets) {
+      rte_mbuf* frame = frames.emplace_back(rte_pktmbuf_alloc(test::pool()));
+      void* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(bytes.size()));
+      std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(to));
+      meta(frame) = PacketMeta{};
+    }
+    now += 1000;
+    Pipeline& first = lanes_[view_.owner[port]]->pipeline;
+    first.begin(view_, now);
+    first.receive(frames, port);
+    for (int round = 0; round < 4; ++round) {
+      for (auto& lane : lanes_) {
+        rte_mbuf* next = nullptr;
+        while (lane->inbox != nullptr &&
+               rte_ring_dequeue(lane->inbox, reinterpret_cast<void**>(&next)) == 0) {
+          lane->pipeline.begin(view_, now);
+          lane->pipeline.resume({&next, 1});
+        }
+      }
+    }
+  }
+  // The next generation: pod B's ingress is another program.
+  void change(ProgramId ingress_of_b, bool recheck) {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    ++next->number;
+    next->options.recheck = recheck;
+    next->endpoints[1].ingress = ingress_of_b;
+    view_.generation = next;
+  }
+  void recheck(ProgramId ingress_of_b) { change(ingress_of_b, true); }
+  // The next generation: B has gone, and its address is A's now, who lets nothing in.
+  void give_b_to_a() {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    auto table = std::make_shared<RouteTable>(*next->routes);
+    ++next->number;
+    ++table->version;
+    table->routes[1].endpoint = 0;
+    next->routes = table;
+    next->endpoints[0].addresses.push_back(ip(kB));
+    next->endpoints[0].ingress = kDenyAll;
+    next->endpoints[1].addresses.clear();
+    next->by_address[ip(kB).value] = 0;
+    view_.generation = next;
+  }
+  // The next generation has these host endpoints.
+  void protect(const HostPolicy& uplink, const HostPolicy& tunnel = {},
+               const HostPolicy& pods = {}) {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    ++next->number;
+    next->uplink = uplink;
+    next->tunnel = tunnel;
+    next->pods = pods;
+    next->host_endpoints = true;
+    next->untracked =
+        uplink.untracked_in.program != kNoProgram || uplink.untracked_out.program != kNoProgram;
+    view_.generation = next;
+  }
+  // The node had these before its host endpoint; sorted.
+  void knew(NodeFlows flows) {
+    view_.node_flows = std::make_shared<const NodeFlows>(std::move(flows));
+  }
+  void tick() {
+    for (auto& lane : lanes_) {
+      lane->pipeline.begin(view_, now);
+      lane->pipeline.tick();
+    }
+  }
+  // The frame that went out there, or an empty one.
+  Bytes out(PortId port) {
+    auto& sent = ports_[port]->sent;
+    if (sent.empty()) {
+      return {};
+    }
+    Bytes first = sent.front();
+    sent.pop_front();
+    return first;
+  }
+  uint64_t drops(DropReason reason) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.drops[static_cast<size_t>(reason)].get();
+    }
+    return n;
+  }
+  uint64_t judged(CounterSlot slot) const {
+    return lanes_[0]->counters.rule(slot).judged.get();
+  }
+  uint64_t carried(CounterSlot slot) const {
+    return lanes_[0]->counters.rule(slot).packets.get();
+  }
+  ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
+  // The port is taken out of the view, as when its interface has gone.
+  void close(PortId port) { view_.ports[port] = nullptr; }
+  // rx = forwarded + punted + consumed + held + dropped, on every port.
+  void expect_sums() const {
+    for (PortId port = 0; port < ports_.size(); ++port) {
+      uint64_t rx = 0;
+      uint64_t fates = 0;
+      for (const auto& lane : lanes_) {
+        const PortCounters& c = lane->counters.port(port);
+        rx += c.rx_packets.get();
+        for (const Counter& fate : c.fates) {
+          fates += fate.get();
+        }
+      }
+      EXPECT_EQ(rx, fates) << ports_[port]->info().name;
+    }
+  }
+  Nanos now = 1000000000;
+
+ private:
+  Neighbours neighbours_;
+  std::vector<std::unique_ptr<MemoryPort>> ports_;
+  View view_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
+inline Frame from_pod(MacAddress pod) {
+  return Frame().ether(kCalico, pod);
+}
+inline Frame from_peer() {
+  return Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode);
+}
+
+}  // namespace sluice::test
+
+#endif  // SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
