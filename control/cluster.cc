@@ -42,7 +42,13 @@ Result<Cluster::End> Cluster::end_of(const std::string& word) const {
     const auto owner = by_address_.find(*address);
     end.endpoint = owner == by_address_.end() ? nullptr : owner->second;
     end.address = *address;
+    for (const auto& [name, known] : nodes_) {
+      end.node = known == *address ? name : end.node;
+    }
     return end;
+  }
+  if (const auto node = node_end(word)) {
+    return *node;
   }
   const auto named = by_name_.find(word);
   if (named != by_name_.end()) {
@@ -56,7 +62,7 @@ Result<Cluster::End> Cluster::end_of(const std::string& word) const {
   }
   const std::string near = config::nearest(word, known);
   return Error{"\"" + word + "\" is no address and no endpoint of these files",
-               near.empty() ? "give an address, NAMESPACE/POD, world or host"
+               near.empty() ? "give an address, NAMESPACE/POD, a node, world or host"
                             : "did you mean \"" + near + "\"?"};
 }
 
@@ -86,21 +92,142 @@ std::optional<std::pair<Address, Address>> Cluster::addresses(const End& from,
   return std::nullopt;
 }
 
-Cluster::Answer Cluster::judge(const End& from, const End& to, const FlowKey& key) const {
+std::optional<Cluster::End> Cluster::node_end(const std::string& name) const {
+  const auto node = nodes_.find(name);
+  if (node == nodes_.end()) {
+    return std::nullopt;
+  }
+  return End{nullptr, node->second, false, name};
+}
+
+const ProtectedNode* Cluster::protection(const std::string& node) const {
+  const auto it = policy_.nodes.find(node);
+  return it == policy_.nodes.end() ? nullptr : &it->second;
+}
+
+std::string Cluster::node_of(const End& end, const End& other) const {
+  const End& at = end.host ? other : end;
+  return at.endpoint != nullptr ? at.endpoint->node : at.node;
+}
+
+namespace {
+
+// One packet's way past the lists of workloads and host endpoints; each call false: refused.
+class Walk {
+ public:
+  Walk(const Linear& matcher, const FlowKey& key, Trail& trail)
+      : matcher_(matcher), key_(key), trail_(trail) {}
+
+  bool workload(ProgramId program, Direction direction) {
+    return ask(matcher_, program, direction, key_, trail_);
+  }
+
+  // In by an interface; to the node itself, or through it.
+  bool enter(const HostPolicy& p, bool to_node) {
+    accepted_ = false;
+    for (const auto& [stage, name] :
+         {std::pair(&p.untracked_in, "untracked"), std::pair(&p.pre_dnat, "preDNAT")}) {
+      const Verdict::Kind said = pass(*stage, name, Direction::ingress, key_);
+      if (said != Verdict::Kind::none) {
+        accepted_ = said == Verdict::Kind::allow;
+        return accepted_;
+      }
+    }
+    return pass(to_node ? p.normal_in : p.forward_in, to_node ? "normal" : "forward",
+                Direction::ingress, key_) != Verdict::Kind::deny;
+  }
+
+  // Out by an interface; from the node itself, or through it.
+  bool leave(const HostPolicy& p, bool from_node) {
+    if (from_node) {
+      const Verdict::Kind said = pass(p.untracked_out, "untracked", Direction::egress, key_);
+      if (said != Verdict::Kind::none) {
+        return said == Verdict::Kind::allow;
+      }
+    }
+    return accepted_ ||
+           pass(from_node ? p.normal_out : p.forward_out, from_node ? "normal" : "forward",
+                Direction::egress, key_) != Verdict::Kind::deny;
+  }
+
+  // The tunnel's packet by the uplink, in or out.
+  bool outer(const HostPolicy& uplink, const Address& src, const Address& dst,
+             Direction direction) {
+    const FlowKey key{src, dst, 0, 0, proto::kIpip};
+    const bool in = direction == Direction::ingress;
+    Verdict::Kind said =
+        pass(in ? uplink.untracked_in : uplink.untracked_out, "untracked", direction, key);
+    if (in && said == Verdict::Kind::none) {
+      said = pass(uplink.pre_dnat, "preDNAT", direction, key);
+    }
+    return said != Verdict::Kind::deny;
+  }
+
+ private:
+  Verdict::Kind pass(const HostStage& stage, const char* name, Direction direction,
+                     const FlowKey& key) {
+    return ask_stage(matcher_, stage, name, direction, key, trail_);
+  }
+
+  const Linear& matcher_;
+  const FlowKey& key_;
+  Trail& trail_;
+  bool accepted_ = false;  // by the last enter(): no later list of that node
+};
+
+}  // namespace
+
+Cluster::Answer Cluster::judge(const End& from, const End& to, const FlowKey& key,
+                               bool apart) const {
   Answer out;
-  if (from.host) {
+  const std::string a = node_of(from, to);
+  const std::string b = node_of(to, from);
+  const bool from_node = from.host || !from.node.empty();
+  const bool to_node = to.host || !to.node.empty();
+  const bool same = !apart && !a.empty() && a == b;
+  if (from.host || (same && from_node)) {
     return out;
   }
-  if (from.endpoint != nullptr) {
-    out.allow = ask(*matcher_, from.endpoint->egress, Direction::egress, key, out.trail);
-  }
-  if (out.allow && to.endpoint != nullptr) {
-    out.allow = ask(*matcher_, to.endpoint->ingress, Direction::ingress, key, out.trail);
-  }
+  const ProtectedNode* here = protection(a);
+  const ProtectedNode* there = protection(b);
+  const bool tunnel = !same && !a.empty() && to.endpoint != nullptr;
+  const auto outer = [&](const ProtectedNode& node, Walk& walk, Direction direction) {
+    const auto src = nodes_.find(a);
+    const auto dst = nodes_.find(b);
+    return !tunnel || src == nodes_.end() || dst == nodes_.end() ||
+           walk.outer(node.uplink.policy, src->second, dst->second, direction);
+  };
+  Walk walk(*matcher_, key, out.trail);
+  const auto passes = [&] {
+    if (here != nullptr && from.endpoint != nullptr && !(same && to_node) &&
+        !walk.enter(here->pods.policy, false)) {
+      return false;
+    }
+    if (from.endpoint != nullptr && !walk.workload(from.endpoint->egress, Direction::egress)) {
+      return false;
+    }
+    if (here != nullptr && !same &&
+        (!walk.leave((tunnel ? here->tunnel : here->uplink).policy, from_node) ||
+         !outer(*here, walk, Direction::egress))) {
+      return false;
+    }
+    if (there != nullptr && !same &&
+        (!outer(*there, walk, Direction::ingress) ||
+         !walk.enter((tunnel ? there->tunnel : there->uplink).policy, to_node))) {
+      return false;
+    }
+    return to.endpoint == nullptr ||
+           (walk.workload(to.endpoint->ingress, Direction::ingress) &&
+            (there == nullptr || walk.leave(there->pods.policy, false)));
+  };
+  out.allow = passes();
   return out;
 }
 
-bool Cluster::allows(const End& from, const End& to, const FlowKey& key) const {
+bool Cluster::allows(const End& from, const End& to, const FlowKey& key, bool apart) const {
+  if (!policy_.nodes.empty()) {
+    return judge(from, to, key, apart).allow;
+  }
   const auto one = [&](ProgramId program) {
     Verdict verdict;
     matcher_->classify({&key, 1}, {&program, 1}, {&verdict, 1});

@@ -3,7 +3,8 @@
 //
 // Built once from a model; immutable; any thread.  It judges by policy alone, with the compiled
 // programs and the matcher of the packet path: both ends, egress first, as if each end's node
-// had passed the packet on.  Routes, tunnels and sources are explain's business.
+// had passed the packet on, with the host endpoints of both nodes; what goes to another node's
+// pod goes through a tunnel.  Routes and sources are explain's business.
 #ifndef SLUICE_CONTROL_CLUSTER_H_
 #define SLUICE_CONTROL_CLUSTER_H_
 
@@ -26,13 +27,14 @@ class Cluster {
   // Findings of compile(); with errors the cluster must not be asked.
   Cluster(const config::Model& model, config::Findings& findings);
 
-  // One end of a flow: an endpoint's address, or one outside of all.
+  // One end of a flow: an endpoint's address, a node's, or one outside of all.
   struct End {
     const LocalEndpoint* endpoint = nullptr;
     Address address;
     bool host = false;  // the node of the other end
+    std::string node;   // that has the address itself; "" for all others
   };
-  // `word`: an address, NAMESPACE/NAME, "world" or "host".
+  // `word`: an address, NAMESPACE/NAME, a node's name, "world" or "host".
   Result<End> end_of(const std::string& word) const;
 
   struct Answer {
@@ -41,20 +43,28 @@ class Cluster {
   };
   // The answer of both ends.  What a node sends to its own endpoints is exempt from policy.
   // `key` has the ends' addresses already.
-  Answer judge(const End& from, const End& to, const FlowKey& key) const;
+  // `apart`: as if they were on two nodes, whatever they are on.
+  Answer judge(const End& from, const End& to, const FlowKey& key, bool apart = false) const;
 
-  // judge().allow, without a trail and much faster.
-  bool allows(const End& from, const End& to, const FlowKey& key) const;
+  // judge().allow, without a trail and much faster where no HostEndpoint is.
+  bool allows(const End& from, const End& to, const FlowKey& key, bool apart = false) const;
 
   // The addresses for a flow, of one family; "host" becomes the address of the other's node,
   // or 192.0.2.1 (RFC 5737) where no Node resource tells it.  nullopt: no common family.
   std::optional<std::pair<Address, Address>> addresses(const End& from, const End& to) const;
 
+  // Does a HostEndpoint protect the node that this end is?
+  bool protects(const End& end) const { return policy_.nodes.contains(end.node); }
+  // A node whose address is known, by name.
+  std::optional<End> node_end(const std::string& name) const;
+
   const CompiledPolicy& policy() const { return policy_; }
   const Linear& matcher() const { return *matcher_; }
 
  private:
+  const ProtectedNode* protection(const std::string& node) const;
   Address host_address(const End& other) const;
+  std::string node_of(const End& end, const End& other) const;
 
   RuleNames counters_;
   CompiledPolicy policy_;

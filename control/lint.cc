@@ -33,6 +33,10 @@ class Linter {
       learn(w.endpoint.labels);
       of_workloads_.insert(w.labels);
     }
+    for (const Workload& host : inventory_.hosts) {
+      learn(host.endpoint.labels);
+      of_hosts_.insert(host.labels);
+    }
     for (const config::NetworkSet& set : model.network_sets) {
       learn(set.meta.labels);
     }
@@ -104,14 +108,15 @@ class Linter {
   }
 
   void check_selector(const config::Policy& p) {
-    // Those for host endpoints select no workload, and need not.
+    // These never reach a workload, and files of workloads alone say nothing of hosts.
     const bool for_hosts = p.do_not_track || p.pre_dnat || p.apply_on_forward;
-    if (inventory_.workloads.empty() || for_hosts) {
+    const bool for_workloads = !p.do_not_track && !p.pre_dnat;
+    if (for_hosts ? of_hosts_.empty() : of_workloads_.empty() && of_hosts_.empty()) {
       return;
     }
     const Selector selector = policy_selector(p, ignored_);
     for (const LabelsId id : inventory_.index.matching(selector)) {
-      if (of_workloads_.contains(id)) {
+      if (of_hosts_.contains(id) || (for_workloads && of_workloads_.contains(id))) {
         return;
       }
     }
@@ -283,6 +288,7 @@ class Linter {
   RuleCompiler compiler_;
   std::map<std::string, std::set<std::string>> labels_;  // values by key
   std::set<LabelsId> of_workloads_;
+  std::set<LabelsId> of_hosts_;
   std::set<std::string> missing_;
   std::set<std::tuple<uint32_t, int, int, std::string>> said_;
 };

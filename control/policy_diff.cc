@@ -18,6 +18,7 @@ constexpr uint64_t kProgressEvery = 100'000;
 struct Kind {
   std::vector<std::string> names;
   std::set<std::string> namespaces;
+  std::set<std::string> nodes;      // of endpoints, and nodes themselves
   std::array<Cluster::End, 2> end;  // one of them, before and after
 };
 
@@ -43,6 +44,7 @@ class Comparison {
       const RuleSet* rules[] = {before.policy().rules.get(), after.policy().rules.get()};
       family.flows = flow_parts(rules, v4);
       collect_endpoints(family, v4);
+      collect_nodes(family, v4);
       if (!family.kinds.empty()) {
         collect_world(family, v4);
       }
@@ -111,6 +113,20 @@ class Comparison {
     }
   }
 
+  // The lists of the host endpoints of an end's node.
+  static void add_protection(const Cluster& side, const std::string& node,
+                             std::vector<uint32_t>& out) {
+    static const ProtectedNode none;
+    const auto it = side.policy().nodes.find(node);
+    const ProtectedNode& n = it == side.policy().nodes.end() ? none : it->second;
+    for (const HostPolicy& p : {n.uplink.policy, n.tunnel.policy, n.pods.policy}) {
+      for (const HostStage& stage : {p.untracked_in, p.untracked_out, p.pre_dnat, p.forward_in,
+                                     p.forward_out, p.normal_in, p.normal_out}) {
+        out.push_back(stage.program);
+      }
+    }
+  }
+
   // All that rules can ask of an end.
   std::vector<uint32_t> signature(const std::array<Cluster::End, 2>& ends) const {
     std::vector<uint32_t> out;
@@ -118,6 +134,8 @@ class Comparison {
       const LocalEndpoint* e = ends[i].endpoint;
       out.push_back(e == nullptr ? kNoProgram : e->ingress);
       out.push_back(e == nullptr ? kNoProgram : e->egress);
+      add_protection(*sides_[i], e == nullptr ? ends[i].node : e->node, out);
+      out.push_back(ends[i].node.empty() ? 0 : 1);
       const RuleSet& rules = *sides_[i]->policy().rules;
       for (const AddressSet& set : rules.address_sets) {
         out.push_back(set.contains(ends[i].address));
@@ -166,6 +184,11 @@ class Comparison {
     if (ends[0].endpoint != nullptr) {
       kind.namespaces.insert(ends[0].endpoint->namespace_name);
     }
+    for (const Cluster::End& end : ends) {
+      if (end.endpoint != nullptr || !end.node.empty()) {
+        kind.nodes.insert(end.endpoint != nullptr ? end.endpoint->node : end.node);
+      }
+    }
   }
 
   void collect_endpoints(Family& family, bool v4) {
@@ -192,11 +215,29 @@ class Comparison {
                                     [v4](const Address& x) { return x.is_v4() == v4; });
         has = has && a != addresses.end();
         if (has) {
-          ends[i] = {both[i], *a, false};
+          ends[i] = {both[i], *a, false, {}};
         }
       }
       if (has) {
         add(family, ends, name);
+      }
+    }
+  }
+
+  // Nodes that a HostEndpoint protects on either side.
+  void collect_nodes(Family& family, bool v4) {
+    std::set<std::string> names;
+    for (const Cluster* side : sides_) {
+      for (const auto& [name, node] : side->policy().nodes) {
+        names.insert(name);
+      }
+    }
+    for (const std::string& name : names) {
+      const auto before = sides_[0]->node_end(name);
+      const auto after = sides_[1]->node_end(name);
+      if (before && after && before->address.is_v4() == v4 && after->address.is_v4() == v4) {
+        taken_.insert({before->address, after->address});
+        add(family, {*before, *after}, "node " + name);
       }
     }
   }
@@ -223,7 +264,7 @@ class Comparison {
         first = next(first);
       }
       if (first != end && first.is_v4() == v4) {
-        const Cluster::End one{nullptr, first, false};
+        const Cluster::End one{nullptr, first, false, {}};
         add(family, {one, one}, world_name(first, previous(end)));
       }
     }
@@ -250,10 +291,16 @@ class Comparison {
   }
 
   bool wanted(const Kind& from, const Kind& to) const {
-    const bool outside = from.end[0].endpoint == nullptr && to.end[0].endpoint == nullptr;
+    const auto inside = [](const Kind& kind) {
+      return kind.end[0].endpoint != nullptr || !kind.end[0].node.empty();
+    };
+    const bool outside = !inside(from) && !inside(to);
     const bool itself = &from == &to && from.names.size() == 1;
+    // What passes between a node and its own pods alone its host endpoint does not judge.
+    const bool has_node = !from.end[0].node.empty() || !to.end[0].node.empty();
+    const bool within = has_node && from.nodes.size() == 1 && from.nodes == to.nodes;
     const std::string& ns = options_.namespace_name;
-    return !outside && !itself &&
+    return !outside && !itself && !within &&
            (ns.empty() || from.namespaces.contains(ns) || to.namespaces.contains(ns));
   }
 
@@ -310,7 +357,7 @@ class Comparison {
       for (size_t s = 0; s < 2; ++s) {
         keys[s] = {from.end[s].address, to.end[s].address, flow.source.high,
                    flow.destination.low, flow.protocol};
-        allowed[s] = sides_[s]->allows(from.end[s], to.end[s], keys[s]);
+        allowed[s] = sides_[s]->allows(from.end[s], to.end[s], keys[s], true);
       }
       if (allowed[0] != allowed[1]) {
         by_decider[{allowed[0], decider(from, to, keys)}].push_back(i);
@@ -330,13 +377,16 @@ class Comparison {
   // answers last for that end.
   std::string decider(const Kind& from, const Kind& to, const std::array<FlowKey, 2>& keys) {
     const CompiledPolicy& policy = sides_[1]->policy();
-    const Trail now = sides_[1]->judge(from.end[1], to.end[1], keys[1]).trail;
-    const Cluster::Answer was = sides_[0]->judge(from.end[0], to.end[0], keys[0]);
+    const Trail now = sides_[1]->judge(from.end[1], to.end[1], keys[1], true).trail;
+    const Cluster::Answer was = sides_[0]->judge(from.end[0], to.end[0], keys[0], true);
     const Direction end = (was.allow ? now : was.trail).back().direction;
-    const TrailStep& last = *std::find_if(
-        now.rbegin(), now.rend(), [end](const TrailStep& s) { return s.direction == end; });
-    std::string text = std::string(word(end)) + ", " + decider_text(policy, last);
-    places_.emplace(text, decider_place(policy, last));
+    const auto last = std::find_if(now.rbegin(), now.rend(),
+                                   [end](const TrailStep& s) { return s.direction == end; });
+    if (last == now.rend()) {  // the host endpoint has gone
+      return "no policy";
+    }
+    std::string text = std::string(word(end)) + ", " + decider_text(policy, *last);
+    places_.emplace(text, decider_place(policy, *last));
     return text;
   }
 

@@ -4,8 +4,11 @@
 //
 // Ends are the endpoints that both sides know, and one address of each part of the rest of the
 // world that some rule tells apart.  Flows are the parts of protocols and ports that some rule
-// tells apart.  Ends that no rule tells apart are judged once, so the answer is exact and the
-// work bounded: (kinds of ends)^2 * flows, refused above kMaxJudged.  Pure; one thread.
+// tells apart.  Nodes that a HostEndpoint protects are ends, too; any two ends are taken to be
+// on two nodes, but for a node and its own pods where nothing else is like them (between those
+// its host endpoint does not judge).  Ends that no rule tells apart are judged once, so the
+// answer is exact and the work bounded: (kinds of ends)^2 * flows, refused above kMaxJudged.
+// Pure; one thread.
 #ifndef SLUICE_CONTROL_POLICY_DIFF_H_
 #define SLUICE_CONTROL_POLICY_DIFF_H_
 

@@ -32,6 +32,10 @@ std::string ingress(const std::string& rules) {
   return np("x", "{ingress: [" + rules + "]}");
 }
 
+const std::string kHost =
+    "\n---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h, labels: "
+    "{host: a}}, spec: {node: n1, interfaceName: eth0}}\n";
+
 TEST(Lint, WarnsOfWhatSurprises) {
   const struct {
     const char* why;
@@ -44,6 +48,15 @@ TEST(Lint, WarnsOfWhatSurprises) {
        "\"ap\"; did you mean \"app\"?"},
       {"no such value", np("x", "{selector: \"app == 'wep'\"}"),
        "nothing has app == \"wep\"; did you mean \"web\"?"},
+      {"no such host",
+       gnp("x",
+           "{selector: has(hots), preDNAT: true, applyOnForward: true, "
+           "types: [Ingress]}") +
+           kHost,
+       "label \"hots\"; did you mean \"host\"?"},
+      {"an untracked policy needs a host",
+       gnp("x", "{selector: has(app), doNotTrack: true, applyOnForward: true}") + kHost,
+       "selects no endpoint"},
       {"a network set is no endpoint",
        np("x", "{selector: has(bad)}") + network_set("s", "ns1", "bad: yes1", "192.0.2.0/24"),
        "selects no endpoint"},
@@ -137,6 +150,8 @@ TEST(Lint, IsSilentAboutWhatIsFine) {
       ingress("{action: Allow, source: {selector: \"app == 'web'\"}}, {action: Deny, source: "
               "{selector: \"app == 'db'\"}}"),
       gnp("host", "{selector: has(host), applyOnForward: true, ingress: [{action: Allow}]}"),
+      gnp("host", "{selector: has(host), ingress: [{action: Allow}]}") + kHost,
+      gnp("host", "{selector: has(host), doNotTrack: true, applyOnForward: true}") + kHost,
   };
   for (const std::string& row : rows) {
     const std::vector<std::string> all = said(row);

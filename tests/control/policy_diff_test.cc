@@ -322,6 +322,29 @@ std::vector<std::string> lines(const std::string& old_more, const std::string& n
   return out;
 }
 
+// What changes between the cluster with `before` and with `after`, a line each.
+std::vector<std::string> changes(const std::string& before, const std::string& after) {
+  const std::string nodes = document("projectcalico.org/v3", "Node", "n1", "",
+                                     "{bgp: {ipv4Address: 192.168.0.1/24}}");
+  config::Loaded one = config::load_text(kCluster + nodes + before, "f");
+  config::Loaded two = config::load_text(kCluster + nodes + after, "f");
+  EXPECT_TRUE(one.ok() && two.ok()) << two.findings.format(two.model.files);
+  const Result<PolicyDiff> found =
+      diff(Cluster(one.model, one.findings), Cluster(two.model, two.findings), {});
+  std::vector<std::string> out;
+  for (const FlowChange& c : found->changes) {
+    std::string line = c.was_allowed ? "cuts" : "opens";
+    for (const auto* names : {&c.from, &c.to}) {
+      for (const std::string& name : *names) {
+        line += " " + name;
+      }
+      line += names == &c.from ? " ->" : ": ";
+    }
+    out.push_back(line + c.flow);
+  }
+  return out;
+}
+
 using Lines = std::vector<std::string>;
 
 constexpr const char* kApiServers = R"(
@@ -395,6 +418,37 @@ TEST(PolicyDiff, NamesWhoNowAllowsWhatTheOtherEndDenied) {
          "destination: {selector: \"app == 'db'\"}}]}");
   EXPECT_EQ(lines(db + closed, db + opened),
             (Lines{"ns1/p -> ns1/q,ns1/s everything by egress, NetworkPolicy ns1/web rule 0"}));
+}
+
+TEST(PolicyDiff, SpeaksOfHostEndpoints) {
+  const std::string host = document("projectcalico.org/v3", "HostEndpoint", "u", "",
+                                    "{node: n1, interfaceName: eth0}");
+  const auto bare = changes("", host);
+  ASSERT_EQ(bare.size(), 2U) << ::testing::PrintToString(bare);
+  EXPECT_TRUE(bare[0].starts_with("cuts node n1 ->") || bare[1].starts_with("cuts node n1 ->"));
+  EXPECT_EQ(bare, changes("", host)) << "the same each time";
+  for (const std::string& line : bare) {
+    EXPECT_EQ(line.find("22,"), std::string::npos) << "a failsafe port: " << line;
+    EXPECT_NE(line.find("icmp"), std::string::npos) << line;
+  }
+  EXPECT_EQ(changes(host, host), std::vector<std::string>{});
+  const std::string labelled =
+      "\n---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: u, "
+      "labels: "
+      "{host: a}}, spec: {node: n1, interfaceName: eth0, profiles: "
+      "[projectcalico-default-allow]}}\n";
+  const auto forward =
+      changes(labelled, labelled + gnp("x",
+                                       "{selector: has(host), applyOnForward: true, types: "
+                                       "[Ingress], ingress: [{action: Allow, protocol: "
+                                       "TCP}]}"));
+  ASSERT_FALSE(forward.empty());
+  for (const std::string& line : forward) {
+    EXPECT_TRUE(line.starts_with("cuts ")) << line;
+    EXPECT_NE(line.find("world ->"), std::string::npos) << line;
+    const bool to_node = line.find("-> node n1:") != std::string::npos;
+    EXPECT_FALSE(to_node && line.find("ns1/p") != std::string::npos) << "its own pod: " << line;
+  }
 }
 
 }  // namespace

@@ -112,6 +112,7 @@ TEST(ApiGroups, BothOfCalicosAreRead) {
       {"FelixConfiguration", "{defaultEndpointToHostAction: Accept}"},
       {"GlobalNetworkPolicy", "{}"},
       {"GlobalNetworkSet", "{nets: []}"},
+      {"HostEndpoint", "{node: n1, interfaceName: eth0}"},
       {"IPAMBlock", "{cidr: 10.0.0.0/26}"},
       {"IPPool", "{cidr: 10.0.0.0/16}"},
       {"NetworkPolicy", "{}"},
