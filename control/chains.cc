@@ -339,8 +339,7 @@ class Writer {
     while (!lines.empty() && lines.back().target == "RETURN") {
       lines.pop_back();
     }
-    auto& comments = (lines.empty() ? line("", "") : lines.front()).comments;
-    comments.insert(comments.begin(), title);
+    (lines.empty() ? line("", "") : lines.front()).comments.push_back(title);
   }
 
   // A rule's annotations are comments on each of its lines, from `first` on.

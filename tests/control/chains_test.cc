@@ -186,7 +186,7 @@ TEST(Chains, NameAClusterPolicysRules) {
       "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{name: why, action: "
       "Deny, from: [{namespaces: {}}]}]}"));
   const std::string text = listing(world, "cali-pi-kcnp/c");
-  EXPECT_NE(text.find("/* KubernetesClusterNetworkPolicy c ingress */ /* name=why */\n"),
+  EXPECT_NE(text.find("/* name=why */ /* KubernetesClusterNetworkPolicy c ingress */\n"),
             std::string::npos)
       << text;
 }

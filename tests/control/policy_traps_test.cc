@@ -225,7 +225,7 @@ TEST(Trap, T24NatOutgoingIsOfDisabledPoolsTooAndWarnedOf) {
 
 TEST(Trap, T25FromAWorkloadIsItsEgressAndAnUnknownInterfaceIsDropped) {
   const World world(np("x", "{types: [Ingress, Egress]}"));
-  const auto chains = make_chains(world.built().policy, world.names(), {});
+  const auto chains = make_chains(world.built().policy, {}, world.names(), {});
   const auto jumps = [&](const std::string& name) {
     std::string out;
     for (const Chain& chain : chains) {
