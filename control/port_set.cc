@@ -147,7 +147,7 @@ Status PortSet::take_node(bool on) {
     return Ok{};  // a device has no other way
   }
   if (!on) {
-    const Status s = xdp_->set_take_all(false);
+    Status s = xdp_->set_take_all(false);
     to_worker_.reset();
     return s;
   }

@@ -175,10 +175,11 @@ SetId RuleCompiler::address_set(const Selector& selector) {
   std::vector<Prefix> members;
   for (const auto* ends : {&inventory_.workloads, &inventory_.hosts}) {
     for (const Workload& w : *ends) {
-      if (matches(w.labels)) {
-        for (const Address& address : w.endpoint.addresses) {
-          members.push_back(Prefix::of(address, 128));
-        }
+      if (!matches(w.labels)) {
+        continue;
+      }
+      for (const Address& address : w.endpoint.addresses) {
+        members.push_back(Prefix::of(address, 128));
       }
     }
   }

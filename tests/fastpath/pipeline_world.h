@@ -250,11 +250,11 @@ class World {
   void close(PortId port) { view_.ports[port] = nullptr; }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
   void expect_sums() const {
-    for (PortId port = 0; port < ports_.size(); ++port) {
+    for (size_t port = 0; port < ports_.size(); ++port) {
       uint64_t rx = 0;
       uint64_t fates = 0;
       for (const auto& lane : lanes_) {
-        const PortCounters& c = lane->counters.port(port);
+        const PortCounters& c = lane->counters.port(static_cast<PortId>(port));
         rx += c.rx_packets.get();
         for (const Counter& fate : c.fates) {
           fates += fate.get();
