@@ -175,5 +175,61 @@ TEST(HostEndpointTrail, NamesTheStage) {
   EXPECT_FALSE(out["trail"][1].contains("stage"));
 }
 
+// The traps of semantics 10 that are of host endpoints, each by its number.
+
+std::string asked(const std::string& resources, const char* from, const char* to,
+                  const char* what = "tcp/80") {
+  return World(resources).verdict(from, to, what);
+}
+
+TEST(Trap, T14AHostEndpointsAddressesAreTheExpectedOnesOnly) {
+  const std::string policy =
+      np("x", "{}") + gnp("y",
+                          "{selector: has(app), ingress: [{action: Allow, source: {selector: "
+                          "has(host)}}]}");
+  const std::string bare = hep("far", "eth0", "", "n2");
+  const std::string expected = hep("far", "eth0", "expectedIPs: [192.168.0.2]", "n2");
+  EXPECT_EQ(asked(bare + policy, kPeer, "ns1/p"), "deny default x -1");
+  EXPECT_EQ(asked(expected + policy, kPeer, "ns1/p"), "allow default y 0");
+}
+
+TEST(Trap, T20TheUplinksHostEndpointDoesNotSeeWhatComesOutOfATunnel) {
+  const std::string policy = host_policy("x", kAof + "types: [Ingress]");
+  EXPECT_EQ(asked(kUplink + policy, kInternet, "ns1/p"), "deny default x -1");
+  EXPECT_EQ(asked(kUplink + policy, "10.0.1.9", "ns1/p"), "allow __PROFILE__ kns.ns1 0");
+}
+
+TEST(Trap, T21ForwardPolicyOfEveryInterfaceHitsPodsNormalPolicyNever) {
+  const std::string forward = host_policy("x", kAof + "types: [Ingress]");
+  const std::string normal = host_policy("x", "types: [Ingress]");
+  EXPECT_EQ(asked(kEvery + forward, "ns1/p", "ns1/q"), "deny default x -1");
+  EXPECT_EQ(asked(kEvery + normal, "ns1/p", "ns1/q"), "allow __PROFILE__ kns.ns1 0");
+  EXPECT_EQ(asked(kEvery + normal, kInternet, kNode), "deny default x -1");
+  // A named one replaces it fully: what selects the general one alone says nothing there.
+  std::string general = kEvery;
+  general.replace(general.find("host: a"), 7, "every: a");
+  const std::string of_general = gnp("x", "{selector: has(every), types: [Ingress]}");
+  EXPECT_EQ(asked(general + of_general, kInternet, kNode), "deny default x -1");
+  EXPECT_EQ(asked(general + kUplink + of_general, kInternet, kNode),
+            "allow __PROFILE__ projectcalico-default-allow 0");
+}
+
+TEST(Trap, T22ForwardedTrafficWithPolicyOfOneDirectionIsFreeInTheOther) {
+  const std::string policy = host_policy("x", kAof + "types: [Egress]");
+  EXPECT_EQ(asked(kUplink + policy, kInternet, "ns1/p"), "allow __PROFILE__ kns.ns1 0");
+  EXPECT_EQ(asked(kUplink + policy, "ns1/p", kInternet), "deny default x -1");
+  const std::string into = host_policy("x", kAof + "types: [Ingress]");
+  EXPECT_EQ(asked(kBare + into, kInternet, "ns1/p", "tcp/22"), "deny default x -1")
+      << "failsafes do not protect what is forwarded";
+  EXPECT_EQ(asked(kBare + into, kInternet, kNode, "tcp/22"), "allow __FAILSAFE__ ports 0");
+}
+
+TEST(Trap, T25FromAHostEndpointIsItsIngress) {
+  const std::string in = host_policy("x", "types: [Ingress]");
+  EXPECT_EQ(asked(kUplink + in, kInternet, kNode), "deny default x -1");
+  EXPECT_EQ(asked(kUplink + in, "host", kInternet),
+            "allow __PROFILE__ projectcalico-default-allow 0");
+}
+
 }  // namespace
 }  // namespace sluice::control::testing

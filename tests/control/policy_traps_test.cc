@@ -2,7 +2,7 @@
 // The traps of semantics 10, each by its number.  Elsewhere:
 //   18, established flows outlive a deny: tests/fastpath/pipeline_test.cc, Trap18; over real
 //       sockets tests/system/test_policy.py.
-//   14, 20, 21, 22 and the host's half of 25 are of host endpoints.
+//   14, 20, 21, 22 and the host's half of 25, of host endpoints: host_endpoint_test.cc.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
