@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include <pthread.h>
+#include <rte_atomic.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_pause.h>
@@ -192,7 +193,7 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
   uint64_t wakes = output_.take_wakes();
   if (wakes != 0) {
     // What the peer's ring got must be seen before we believe that it does not sleep.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    rte_smp_mb();
   }
   for (; wakes != 0; wakes &= wakes - 1) {
     Worker* peer = peers_[static_cast<size_t>(__builtin_ctzll(wakes))];
