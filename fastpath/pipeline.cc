@@ -148,9 +148,11 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   if (!may_tunnel_to_us(*g_->routes, outer.tuple.src)) {
     return DropReason::tun_src;
   }
-  if (const DropReason denied = check_outer(outer.tuple, outer.total_length, true);
-      denied != DropReason::none) {
-    return denied;
+  if (g_->untracked) {
+    const DropReason denied = check_outer(outer.tuple, outer.total_length, true);
+    if (denied != DropReason::none) {
+      return denied;
+    }
   }
   origin.outer_source = outer.tuple.src;
   p = Parsed{};
@@ -253,7 +255,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
     out_.hand_over(frame, g_->endpoints[route.endpoint].worker);
     return;
   }
-  if (route.kind == RouteKind::tunnel) {
+  if (g_->untracked && route.kind == RouteKind::tunnel) {
     Tuple4 outer;
     outer.src = g_->routes->outer_source;
     outer.dst = route.next_hop;

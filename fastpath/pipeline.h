@@ -108,7 +108,6 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
-  Verdict scratch_;
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
 };

@@ -121,8 +121,9 @@ bool Pipeline::judge_host_in(const HostStages& stages, const FlowKey& key, uint3
     CounterSlot unused = kNoCounter;
     Verdict::Kind said = Verdict::Kind::none;
     if (g_->uplink.untracked_in.program != kNoProgram) {
-      g_->matcher->classify({&outer, 1}, {&g_->uplink.untracked_in.program, 1}, {&scratch_, 1});
-      said = scratch_.kind;  // was counted when the packet came in
+      Verdict before;  // it was counted when the packet came in
+      g_->matcher->classify({&outer, 1}, {&g_->uplink.untracked_in.program, 1}, {&before, 1});
+      said = before.kind;
     }
     if (said != Verdict::Kind::allow &&
         ask_stage(g_->uplink.pre_dnat, outer, bytes, unused) == Verdict::Kind::deny) {
