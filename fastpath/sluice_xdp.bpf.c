@@ -20,7 +20,7 @@
 #include <bpf/bpf_helpers.h>
 
 // Index into `settings`; the last three are interfaces' indices.
-enum { kFallback, kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kSettings };
+enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kSettings };
 
 struct queue_key {
   __u32 ifindex;
@@ -96,11 +96,6 @@ static __always_inline const struct passport *passport(void) {
   return bpf_map_lookup_elem(&passports, &zero);
 }
 
-// What becomes of a frame of ours without a socket: XDP_DROP (closed) or XDP_PASS (open).
-static __always_inline __u32 fallback(void) {
-  return setting(kFallback) == XDP_PASS ? XDP_PASS : XDP_DROP;
-}
-
 static __always_inline int hand_over(struct xdp_md *frame, __u32 without_socket) {
   const struct queue_key key = {frame->ingress_ifindex, frame->rx_queue_index};
   const __u32 *slot = bpf_map_lookup_elem(&slots, &key);
@@ -126,7 +121,7 @@ static __always_inline int has_passport(const struct ethhdr *ether) {
 
 SEC("xdp")
 int sluice_pod(struct xdp_md *frame) {
-  return hand_over(frame, fallback());
+  return hand_over(frame, XDP_DROP);
 }
 
 SEC("xdp")
@@ -139,11 +134,11 @@ int sluice_uplink(struct xdp_md *frame) {
   }
   const __be32 destination = ip->daddr;
   if (ip->protocol == 4 && bpf_map_lookup_elem(&nodes, &destination)) {
-    return hand_over(frame, fallback());
+    return hand_over(frame, XDP_DROP);
   }
   const struct prefix_key key = {32, destination};
   if (bpf_map_lookup_elem(&ours, &key)) {
-    return hand_over(frame, fallback());
+    return hand_over(frame, XDP_DROP);
   }
   if (!setting(kTakeAll) || is_group(destination) || has_passport(ether)) {
     return XDP_PASS;

@@ -23,8 +23,8 @@ alignas(8) constexpr unsigned char kObject[] = {
 };
 
 // As in sluice_xdp.bpf.c.
-constexpr uint32_t kFallbackSetting = 0, kTakeAllSetting = 1, kUplinkSetting = 2,
-                   kKernelEndSetting = 3, kWorkerEndSetting = 4;
+constexpr uint32_t kTakeAllSetting = 0, kUplinkSetting = 1, kKernelEndSetting = 2,
+                   kWorkerEndSetting = 3;
 constexpr uint32_t kMaxQueues = 1024;
 struct PrefixKey {
   uint32_t length;
@@ -122,9 +122,6 @@ Result<std::unique_ptr<Xdp>> Xdp::load() {
     Error error = failed("XDP programs are refused by the kernel");
     error.hint = "run as root (CAP_BPF and CAP_NET_ADMIN); the kernel must be 5.10 or newer";
     return error;
-  }
-  if (Status s = self->set_fallback(Fallback::drop); !s) {
-    return s.error();
   }
   return self;
 }
@@ -293,10 +290,6 @@ Status Xdp::set(uint32_t setting, uint32_t value) {
     return failed("XDP settings cannot be told to the kernel");
   }
   return Ok{};
-}
-
-Status Xdp::set_fallback(Fallback fallback) {
-  return set(kFallbackSetting, fallback == Fallback::pass ? XDP_PASS : XDP_DROP);
 }
 
 Status Xdp::set_node_way(const NodeWay& way) {

@@ -34,9 +34,6 @@ enum class XdpRole : uint8_t {
 
 class Xdp {
  public:
-  // What becomes of a frame of ours whose queue has no socket.
-  enum class Fallback : uint8_t { drop, pass };
-
   // Loads the programs into the kernel.  Needs CAP_BPF and CAP_NET_ADMIN.
   static Result<std::unique_ptr<Xdp>> load();
   ~Xdp();  // detaches all
@@ -63,8 +60,6 @@ class Xdp {
   Status set_node_addresses(const std::vector<Ip4>& addresses);
   Status set_local(const std::vector<Prefix>& prefixes);  // IPv6 ones are left out
 
-  Status set_fallback(Fallback fallback);  // drop until told otherwise
-
   // By index; see sluice_xdp.bpf.c for the ways between them.
   struct NodeWay {
     int uplink = 0;
@@ -73,7 +68,7 @@ class Xdp {
   };
   Status set_node_way(const NodeWay& way);
   // The uplink and the tc programs hand over all unicast IPv4; off at first.  With no socket it
-  // passes, whatever the fallback.
+  // passes; other frames of ours are dropped then.
   Status set_take_all(bool all);
   // Descriptors of the tc programs; ours to close.
   int from_worker() const;  // for the kernel end's ingress
