@@ -146,8 +146,7 @@ class Compiler {
   CompiledPolicy run(Whose whose) {
     collect_policies();
     for (Workload& w : inventory_.workloads) {
-      if (whose == Whose::of_all_nodes || w.node == model_.settings.node) {
-        w.endpoint.node = w.node;
+      if (whose == Whose::of_all_nodes || w.endpoint.node == model_.settings.node) {
         w.endpoint.ingress = program(w, Direction::ingress, Part::normal, false);
         w.endpoint.egress = program(w, Direction::egress, Part::normal, false);
         w.endpoint.pending_ingress = pending_program(w, Direction::ingress);
@@ -438,9 +437,10 @@ class Compiler {
 
   void protect_all_nodes() {
     for (const Workload& host : inventory_.hosts) {
-      const auto [node, fresh] = out_.nodes.emplace(host.node, ProtectedNode{});
+      const auto [node, fresh] = out_.nodes.emplace(host.endpoint.node, ProtectedNode{});
       if (fresh) {
-        const ProtectedInterfaces hosts = host_endpoints_of(model_, inventory_, host.node);
+        const ProtectedInterfaces hosts =
+            host_endpoints_of(model_, inventory_, host.endpoint.node);
         node->second = {protect(hosts.uplink, false), protect(hosts.tunnel, false),
                         protect(hosts.pods, true)};
       }

@@ -55,7 +55,7 @@ Workload from_endpoint(const config::WorkloadEndpoint& w) {
   }
   e.profiles = w.profiles;
   e.where = w.meta.where;
-  out.node = w.node;
+  e.node = w.node;
   out.ports = w.ports;
   return out;
 }
@@ -69,7 +69,7 @@ Workload from_host(const config::HostEndpoint& h) {
   e.labels = h.meta.labels;
   e.profiles = h.profiles;
   e.where = h.meta.where;
-  out.node = h.node;
+  e.node = h.node;
   out.ports = h.ports;
   return out;
 }
@@ -131,7 +131,7 @@ Workload from_pod(const config::Pod& p, const Felix& felix, config::Findings& fi
   }
   e.allowed_sources = noted_prefixes(p, findings);
   e.where = p.meta.where;
-  out.node = p.node;
+  e.node = p.node;
   out.ports = p.ports;
   return out;
 }
@@ -160,7 +160,7 @@ void check_local(const config::Model& model, const Inventory& inventory,
   };
   for (const Workload& w : inventory.workloads) {
     const LocalEndpoint& e = w.endpoint;
-    if (!model.settings.node.empty() && w.node != model.settings.node) {
+    if (!model.settings.node.empty() && e.node != model.settings.node) {
       continue;
     }
     if (!e.allowed_sources.empty() && !any_source) {
@@ -169,13 +169,13 @@ void check_local(const config::Model& model, const Inventory& inventory,
           "FelixConfiguration \"default\" with workloadSourceSpoofing: Any allows it");
     }
     for (const Address& address : e.addresses) {
-      const auto [it, fresh] = addresses.emplace(std::pair(w.node, address), &e);
+      const auto [it, fresh] = addresses.emplace(std::pair(e.node, address), &e);
       if (!fresh) {
         findings.error(e.where, "address " + to_string(address) + " of \"" + e.name +
                                     "\" is also that of " + at(*it->second));
       }
     }
-    const auto [it, fresh] = interfaces.emplace(std::pair(w.node, e.interface_name), &e);
+    const auto [it, fresh] = interfaces.emplace(std::pair(e.node, e.interface_name), &e);
     if (!fresh) {
       findings.error(e.where, "interface " + e.interface_name + " of \"" + e.name +
                                   "\" is also that of " + at(*it->second));
@@ -189,7 +189,7 @@ void check_local(const config::Model& model, const Inventory& inventory,
                              "allows is denied",
                          profile.starts_with("kns.")
                              ? "add the Namespace \"" + profile.substr(4) + "\""
-                             : "");
+                             : "add the Profile \"" + profile + "\"");
       }
     }
   }

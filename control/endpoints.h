@@ -32,7 +32,6 @@ std::vector<Address> addresses_of(const config::Pod& pod);
 
 struct Workload {
   LocalEndpoint endpoint;  // programs are not set yet
-  std::string node;
   std::vector<config::NamedPort> ports;
   LabelsId labels = 0;
 };

@@ -63,7 +63,7 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
                                            config::Findings& findings) {
   std::vector<const Workload*> local;
   for (const Workload& host : inventory.hosts) {
-    if (host.node == model.settings.node) {
+    if (host.endpoint.node == model.settings.node) {
       local.push_back(&host);
     }
   }
@@ -96,7 +96,7 @@ ProtectedInterfaces host_endpoints_of(const config::Model& model, const Inventor
   std::vector<const Workload*> local, others;
   for (const Workload& host : inventory.hosts) {
     const std::string& interface = host.endpoint.interface_name;
-    if (host.node == node) {
+    if (host.endpoint.node == node) {
       local.push_back(&host);
       if (interface != kEveryInterface && interface != kTunnelInterface) {
         others.push_back(&host);

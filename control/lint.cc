@@ -56,7 +56,6 @@ class Linter {
       check(profile.ingress, "");
       check(profile.egress, "");
     }
-    check_profiles();
     check_transit();
   }
 
@@ -244,25 +243,6 @@ class Linter {
     }
   }
 
-  // Compilation says it of a node's own endpoints.
-  void check_profiles() {
-    if (!model_.settings.node.empty()) {
-      return;
-    }
-    for (const Workload& w : inventory_.workloads) {
-      for (const std::string& profile : w.endpoint.profiles) {
-        if (profile.starts_with("ksa.") || profiles_.contains(profile) ||
-            !missing_.insert(profile).second) {
-          continue;
-        }
-        warn(w.endpoint.where,
-             "profile \"" + profile + "\" does not exist: what no policy allows is denied",
-             profile.starts_with("kns.") ? "add the Namespace \"" + profile.substr(4) + "\""
-                                         : "add the Profile \"" + profile + "\"");
-      }
-    }
-  }
-
   void check_transit() {
     const config::Settings& s = model_.settings;
     if (s.node.empty()) {
@@ -289,7 +269,6 @@ class Linter {
   std::map<std::string, std::set<std::string>> labels_;  // values by key
   std::set<LabelsId> of_workloads_;
   std::set<LabelsId> of_hosts_;
-  std::set<std::string> missing_;
   std::set<std::tuple<uint32_t, int, int, std::string>> said_;
 };
 

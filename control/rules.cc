@@ -152,7 +152,7 @@ void RuleCompiler::add_service(const ServiceName& service, bool source, RuleSide
   const auto [it, fresh] = ids.emplace(
       service, static_cast<SetId>(source ? out_.address_sets.size() : out_.port_sets.size()));
   (source ? side.sets : side.port_sets).push_back(it->second);
-  const std::string name = service.first + "/" + service.second;
+  const std::string name = qualified(service.first, service.second);
   if (fresh && source) {
     names_.addresses.push_back(unique_id("svcnoport", name));
     out_.address_sets.emplace_back(members.addresses);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The TCP connections that the kernel has in this thread's network namespace.
 //
-// Read once when a host endpoint comes, in some 100 ms for 100 000 of them; control thread.
+// Read once when a host endpoint comes; control thread.
 // Source: proc(5), /proc/net/tcp and tcp6.
 #ifndef SLUICE_CONTROL_SOCKETS_H_
 #define SLUICE_CONTROL_SOCKETS_H_

@@ -229,6 +229,11 @@ TEST_F(CliTest, CheckFindsWithoutSettingsWhatTheDaemonRefuses) {
   EXPECT_EQ(outcome.exit, 2);
   EXPECT_NE(outcome.err.find("pods.yaml:8:1: error: address 10.1.9.9"), std::string::npos)
       << outcome.err;
+  constexpr const char* kProfile = "profile \"kns.shop\" does not exist";
+  const size_t first = outcome.err.find(kProfile);
+  EXPECT_NE(first, std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find(kProfile, first + 1), std::string::npos) << "said once";
+  EXPECT_NE(outcome.err.find("add the Namespace \"shop\""), std::string::npos);
 }
 
 TEST_F(CliTest, ExplainsPacketsOneLineEachInOrder) {

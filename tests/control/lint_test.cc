@@ -167,19 +167,6 @@ TEST(Lint, DoesNotCallASelectorWrongWhereNoEndpointIsKnown) {
                   .empty());
 }
 
-TEST(Lint, NamesTheProfileThatAnEndpointLacks) {
-  const std::string pod =
-      "\n---\n{apiVersion: v1, kind: Pod, metadata: {name: t, namespace: "
-      "ns9}, spec: {nodeName: n1}, status: {podIP: 10.0.0.9}}\n";
-  const std::vector<std::string> all = said(pod + pod.substr(0, pod.find("name: t")) +
-                                            "name: u, namespace: ns9}, spec: {nodeName: n2}, "
-                                            "status: {podIP: 10.0.0.8}}\n");
-  ASSERT_EQ(all.size(), 1u) << ::testing::PrintToString(all);
-  EXPECT_EQ(all[0],
-            "profile \"kns.ns9\" does not exist: what no policy allows is denied | add the "
-            "Namespace \"ns9\"");
-}
-
 TEST(Lint, SaysWhatBecomesOfTransit) {
   const std::string base =
       "node: n1\nresources: []\nuplink: {interface: e, addresses: [10.9.0.1/24]}\n";
