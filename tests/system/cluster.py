@@ -120,6 +120,11 @@ class Pod(Host):
         self.name = name
         self.labels = labels
         self.interface = "cali" + name
+        self.wire()
+
+    def wire(self):
+        """The veth pair, with a MAC address of its own."""
+        node, address = self.node, self.address
         node.namespace.ip("link", "add", self.interface, "type", "veth", "peer", "name", "eth0",
                           "netns", self.namespace.name)
         node.namespace.ip("link", "set", self.interface, "address", "ee:ee:ee:ee:ee:ee", "up")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changes around sluice while it runs: links, addresses, neighbours, load."""
 import os
+import signal
 import threading
 
 from cluster import exchange_tcp, exchange_udp, transfer
@@ -45,6 +46,20 @@ def test_a_restarted_pod_with_another_mac_address_is_found_again(node, pod1, ngi
     nginx1.namespace.ip("link", "set", "eth0", "address", "02:00:00:00:55:55")
     # The default route stays; only the pod's own address has changed.
     wait_until(lambda: nginx1.pings(pod1), "the pod is lost")
+    exchange_tcp(pod1, nginx1)
+
+
+def test_a_pod_made_again_while_sluiced_looks_away_is_served(node, pod1, nginx1):
+    node.start()
+    exchange_tcp(pod1, nginx1)
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        node.namespace.ip("link", "del", nginx1.interface)
+        nginx1.wire()
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    # The node speaks first: a pod that only serves has not told its new MAC address.
+    wait_until(lambda: node.host.pings(nginx1), "the pod is lost")
     exchange_tcp(pod1, nginx1)
 
 
