@@ -89,8 +89,9 @@ run_tests build
 check "demo" ./demo.sh
 check "lint" lint
 check "build with ASan and UBSan" build build-asan \
-  -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
-run_tests build-asan --no-suite system --no-suite threads
+  -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=g \
+  -Dcpp_args='-g1 -fno-sanitize=object-size'
+run_tests build-asan --timeout-multiplier 4 --no-suite system --no-suite threads
 if [ "${SLUICE_LONG:-}" = 1 ]; then
   run_tests build-asan --suite system --timeout-multiplier 4
 else

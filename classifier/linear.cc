@@ -30,7 +30,7 @@ bool port_listed(const RuleSet& rules, const std::vector<PortRange>& ranges,
     return false;
   }
   return in_any(ranges, member.port) || std::any_of(sets.begin(), sets.end(), [&](SetId set) {
-           return rules.port_sets[set].contains(member);
+           return rules.port_sets[set]->contains(member);
          });
 }
 
@@ -41,7 +41,7 @@ bool address_matches(const RuleSet& rules, const RuleSide& side, const Address& 
   if (in_any(side.not_nets, address)) {
     return false;
   }
-  const auto contains = [&](SetId set) { return rules.address_sets[set].contains(address); };
+  const auto contains = [&](SetId set) { return rules.address_sets[set]->contains(address); };
   return std::all_of(side.sets.begin(), side.sets.end(), contains) &&
          std::none_of(side.not_sets.begin(), side.not_sets.end(), contains);
 }
@@ -66,7 +66,7 @@ TierResult judge_tier(const RuleSet& rules, const Tier& tier, uint32_t tier_inde
                       const FlowKey& key, const Visit& visit) {
   TierResult result;
   for (const ListId list : tier.lists) {
-    const std::vector<Rule>& all = rules.lists[list].rules;
+    const std::vector<Rule>& all = rules.lists[list]->rules;
     for (uint32_t i = 0; i < all.size(); ++i) {
       const Rule& rule = all[i];
       if (mismatch(rules, rule, key) != Mismatch::none) {

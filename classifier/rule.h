@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "classifier/ip_set.h"
+#include "classifier/shared.h"
 #include "classifier/types.h"
 
 namespace sluice {
@@ -88,10 +89,12 @@ struct Program {
   std::vector<Tier> tiers;
 };
 
+// What did not change since an earlier RuleSet is shared with it.  A set keeps its id from one
+// to the next; ids that no list names are empty sets.
 struct RuleSet {
-  std::vector<AddressSet> address_sets;
-  std::vector<PortSet> port_sets;
-  std::vector<RuleList> lists;
+  std::vector<Shared<AddressSet>> address_sets;
+  std::vector<Shared<PortSet>> port_sets;
+  std::vector<Shared<RuleList>> lists;
   std::vector<Program> programs;
 };
 

@@ -41,6 +41,11 @@ void Findings::note(Where where, std::string message, std::string hint) {
   all_.push_back({Severity::note, where, std::move(message), std::move(hint)});
 }
 
+void Findings::add(const Findings& more) {
+  all_.insert(all_.end(), more.all_.begin(), more.all_.end());
+  has_errors_ = has_errors_ || more.has_errors_;
+}
+
 std::string Findings::format(const std::vector<std::string>& files) const {
   std::vector<const Finding*> order;
   for (const Finding& f : all_) {

@@ -28,6 +28,8 @@ class Findings {
   void warning(Where where, std::string message, std::string hint = {});
   void note(Where where, std::string message, std::string hint = {});
 
+  void add(const Findings& more);
+
   bool has_errors() const { return has_errors_; }
   const std::vector<Finding>& all() const { return all_; }
 

@@ -98,7 +98,7 @@ class Loader {
 
   void check_http() {
     const auto check = [this](const auto& object) {
-      for (const auto* rules : {&object.ingress, &object.egress}) {
+      for (const auto* rules : {&object->ingress, &object->egress}) {
         std::for_each(rules->begin(), rules->end(), [this](const Rule& r) { check_http(r); });
       }
     };

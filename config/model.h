@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "classifier/rule.h"
+#include "classifier/shared.h"
 #include "classifier/types.h"
 
 namespace sluice::config {
@@ -385,6 +386,11 @@ struct Settings {
   } control;
 };
 
+// Of one kind, in the order in which they were read.  A reading of files that did not change
+// gives the very same objects again.
+template <typename T>
+using Objects = std::vector<Shared<T>>;
+
 struct Model {
   std::vector<std::string> files;  // names for Where::file, as a user would type them
   uint32_t add_file(const std::string& name) {
@@ -392,22 +398,22 @@ struct Model {
     return static_cast<uint32_t>(files.size() - 1);
   }
   Settings settings;
-  std::vector<Tier> tiers;  // as written; the reserved ones need not be
-  std::vector<Policy> policies;
-  std::vector<KubernetesPolicy> kubernetes_policies;
-  std::vector<ClusterPolicy> cluster_policies;
-  std::vector<Profile> profiles;
-  std::vector<NetworkSet> network_sets;
-  std::vector<WorkloadEndpoint> workload_endpoints;
-  std::vector<HostEndpoint> host_endpoints;
-  std::vector<Pod> pods;
-  std::vector<Namespace> namespaces;
-  std::vector<ServiceAccount> service_accounts;
-  std::vector<EndpointSlice> endpoint_slices;
-  std::vector<FelixConfiguration> felix_configurations;
-  std::vector<IpPool> ip_pools;
-  std::vector<Node> nodes;
-  std::vector<Block> blocks;
+  Objects<Tier> tiers;  // as written; the reserved ones need not be
+  Objects<Policy> policies;
+  Objects<KubernetesPolicy> kubernetes_policies;
+  Objects<ClusterPolicy> cluster_policies;
+  Objects<Profile> profiles;
+  Objects<NetworkSet> network_sets;
+  Objects<WorkloadEndpoint> workload_endpoints;
+  Objects<HostEndpoint> host_endpoints;
+  Objects<Pod> pods;
+  Objects<Namespace> namespaces;
+  Objects<ServiceAccount> service_accounts;
+  Objects<EndpointSlice> endpoint_slices;
+  Objects<FelixConfiguration> felix_configurations;
+  Objects<IpPool> ip_pools;
+  Objects<Node> nodes;
+  Objects<Block> blocks;
   size_t services = 0;  // v1 Service objects seen: not applied yet, a warning says so
 };
 

@@ -36,7 +36,7 @@ bool split_name(const Value& v, Meta& meta) {
 class Reader {
  public:
   Reader(Loaded& loaded, std::vector<PolicyCase>& cases)
-      : model_(loaded.model), cases_(cases), first_fixture_(model_.pods.size()) {
+      : model_(loaded.model), cases_(cases) {
     for (const Pod& pod : model_.pods) {
       for (const Address& address : pod.pod_ips) {
         owners_.emplace(address, full_name(pod.meta));
@@ -88,8 +88,7 @@ class Reader {
          }},
     });
     // Endpoints may come before the namespaces, and before those that choose their address.
-    for (size_t i = first_fixture_; i < model_.pods.size(); ++i) {
-      Pod& pod = model_.pods[i];
+    for (Pod& pod : fixtures_) {
       add_namespace(pod.meta.namespace_name, {}, pod.meta.where);
       while (pod.pod_ips.empty() && next_ <= kLastAddress) {
         const Address address = Address::of(Ip4{next_++});
@@ -101,6 +100,7 @@ class Reader {
         v.error("too many endpoints without address");
         return;
       }
+      model_.pods.emplace_back(pod);
     }
   }
 
@@ -162,17 +162,19 @@ class Reader {
         v.get("address")->error(to_string(address) + " is the address of " + owner->second);
       }
     }
-    model_.pods.push_back(std::move(p));
+    fixtures_.push_back(std::move(p));
   }
 
   void refuse_known(const Value& v, const Meta& meta) const {
     const auto same = [&](const Meta& other) {
       return other.namespace_name == meta.namespace_name && other.name == meta.name;
     };
-    for (const Pod& pod : model_.pods) {
-      if (same(pod.meta)) {
-        v.error("\"" + full_name(meta) + "\" is there already");
-      }
+    const bool pod = std::any_of(model_.pods.begin(), model_.pods.end(),
+                                 [&](const Pod& p) { return same(p.meta); }) ||
+                     std::any_of(fixtures_.begin(), fixtures_.end(),
+                                 [&](const Pod& p) { return same(p.meta); });
+    if (pod) {
+      v.error("\"" + full_name(meta) + "\" is there already");
     }
     for (const WorkloadEndpoint& w : model_.workload_endpoints) {
       if (w.meta.namespace_name == meta.namespace_name && w.pod == meta.name) {
@@ -244,7 +246,7 @@ class Reader {
 
   Model& model_;
   std::vector<PolicyCase>& cases_;
-  const size_t first_fixture_;
+  std::vector<Pod> fixtures_;
   std::map<Address, std::string> owners_;
   uint32_t next_ = kFirstAddress;
 };

@@ -172,11 +172,11 @@ void read_pod(const Value& object, Meta meta, Model& model) {
 }
 
 void read_namespace(const Value&, Meta meta, Model& model) {
-  model.namespaces.push_back({std::move(meta)});
+  model.namespaces.emplace_back(Namespace{std::move(meta)});
 }
 
 void read_service_account(const Value&, Meta meta, Model& model) {
-  model.service_accounts.push_back({std::move(meta)});
+  model.service_accounts.emplace_back(ServiceAccount{std::move(meta)});
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): as all readers

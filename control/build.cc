@@ -116,7 +116,7 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
             config::Findings& findings) {
   check_node(model, findings);
   Built built;
-  built.policy = compile(model, registries.rules, findings);
+  built.policy = registries.compiler.compile(model, findings);
   auto generation = std::make_shared<Generation>();
   generation->number = previous == nullptr ? 1 : previous->generation->number + 1;
   const Felix felix = felix_of(model);

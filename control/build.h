@@ -25,6 +25,7 @@ namespace sluice::control {
 struct Registries {
   RuleNames rules;
   EndpointSlots endpoints;
+  Compiler compiler{rules};
 };
 
 struct Built {

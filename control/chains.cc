@@ -324,7 +324,7 @@ class Writer {
 
   void add_list(ListId list) {
     const ListName& n = policy_.lists[list];
-    const std::vector<Rule>& rules = policy_.rules->lists[list].rules;
+    const std::vector<Rule>& rules = policy_.rules->lists[list]->rules;
     start(list_chain(n));
     const std::string title = n.kind + " " + qualified(n.namespace_name, n.name) +
                               (n.direction == Direction::ingress ? " ingress" : " egress");

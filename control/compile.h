@@ -2,10 +2,11 @@
 // From the model to rules: which endpoints are ours, which policies select them, in which
 // order, and what every selector, named port and service set holds.
 //
-// The policy half of control: pure, no DPDK, no I/O; used alike by sluiced, `check` and
-// `explain`.  One call sees one Model and is all-or-nothing: with errors in `findings` the
-// result must not be published.  Cost: linear in endpoints + policies + set members, times the
-// selectors that an endpoint's labels can satisfy.
+// The policy half of control: no DPDK, no I/O; used alike by sluiced, `check` and `explain`.
+// One call sees one Model and is all-or-nothing: with errors in `findings` the result must not
+// be published.  Cost of the first: linear in endpoints + policies + set members, times the
+// selectors that an endpoint's labels can satisfy; of the next: a look at every object, and
+// work for those that changed.
 //
 // Source: Calico semantics, sections 1 to 4.
 #ifndef SLUICE_CONTROL_COMPILE_H_
@@ -81,20 +82,46 @@ struct ProtectedNode {
 struct CompiledPolicy {
   std::shared_ptr<const RuleSet> rules;
   SetNames sets;
-  std::vector<ListName> lists;                       // by ListId
+  std::vector<Shared<ListName>> lists;               // by ListId
   std::vector<std::vector<std::string>> tier_names;  // by ProgramId, then tier index
   std::vector<LocalEndpoint> endpoints;     // of settings.node, sorted by interface name
   ProtectedInterface uplink, tunnel, pods;  // of settings.node
   // With of_all_nodes instead: every node that a HostEndpoint protects, by name.
   std::map<std::string, ProtectedNode> nodes;
   size_t policies = 0;  // policies that select a local endpoint
+  // What had to be done anew for it.
+  struct Work {
+    size_t objects = 0;  // pods, endpoints and network sets read
+    size_t lists = 0;    // compiled
+    size_t sets = 0;     // whose members were gathered
+  } work;
 };
 
-// `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.
-// Problems (selectors that do not parse, overlapping pod addresses, unknown profiles as
-// warnings, ...) go to `findings`.
-// `whose`: the endpoints that get programs; what asks about a whole cluster names no node.
+// The endpoints that get programs; what asks about a whole cluster names no node.
 enum class Whose : uint8_t { of_our_node, of_all_nodes };
+
+// Compiles one model after the other, and does anew only what the difference asks for.
+class Compiler {
+ public:
+  // `counters` gives a stable CounterSlot to each rule and each tier default; it only grows.
+  explicit Compiler(RuleNames& counters);
+  ~Compiler();
+  Compiler(const Compiler&) = delete;
+  Compiler& operator=(const Compiler&) = delete;
+
+  // The same as a new Compiler would give for the model.  Problems (selectors that do not
+  // parse, overlapping pod addresses, unknown profiles as warnings, ...) go to `findings`.
+  CompiledPolicy compile(const config::Model& model, config::Findings& findings,
+                         Whose whose = Whose::of_our_node);
+
+  struct Kept;  // in compile.cc
+
+ private:
+  RuleNames& counters_;
+  std::unique_ptr<Kept> kept_;
+};
+
+// Of one model alone.
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,
                        config::Findings& findings, Whose whose = Whose::of_our_node);
 

@@ -40,7 +40,7 @@ std::vector<const ListName*> policies_in(const CompiledPolicy& policy, ProgramId
   for (const Tier& tier : policy.rules->programs[program].tiers) {
     for (const ListId list : tier.lists) {
       if (!tier.profiles) {
-        out.push_back(&policy.lists[list]);
+        out.push_back(&*policy.lists[list]);
       }
     }
   }

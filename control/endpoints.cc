@@ -23,16 +23,6 @@ void strip_inherited_keys(config::Labels& labels) {
   });
 }
 
-// Own labels first, then those of the first profile that has the key.
-void inherit(config::Labels& labels, const std::vector<std::string>& names,
-             const Profiles& profiles) {
-  for (const std::string& name : names) {
-    if (const auto it = profiles.find(name); it != profiles.end()) {
-      labels.insert(it->second.labels_to_apply.begin(), it->second.labels_to_apply.end());
-    }
-  }
-}
-
 Workload from_endpoint(const config::WorkloadEndpoint& w) {
   Workload out;
   LocalEndpoint& e = out.endpoint;
@@ -148,8 +138,8 @@ bool usable(const Workload& w, const std::string& kind, config::Findings& findin
   return true;
 }
 
-void check_local(const config::Model& model, const Inventory& inventory,
-                 const Profiles& profiles, bool any_source, config::Findings& findings) {
+void check_local(const config::Model& model, const Inventory& inventory, bool any_source,
+                 config::Findings& findings) {
   // Of each node, where none is ours to speak for.
   std::map<std::pair<std::string, Address>, const LocalEndpoint*> addresses;
   std::map<std::pair<std::string, std::string>, const LocalEndpoint*> interfaces;
@@ -158,8 +148,8 @@ void check_local(const config::Model& model, const Inventory& inventory,
     return "\"" + e.name + "\" (" + model.files[e.where.file] + ":" +
            std::to_string(e.where.line) + ")";
   };
-  for (const Workload& w : inventory.workloads) {
-    const LocalEndpoint& e = w.endpoint;
+  for (const Workload* w : inventory.workloads()) {
+    const LocalEndpoint& e = w->endpoint;
     if (!model.settings.node.empty() && e.node != model.settings.node) {
       continue;
     }
@@ -182,7 +172,7 @@ void check_local(const config::Model& model, const Inventory& inventory,
     }
     for (const std::string& profile : e.profiles) {
       const bool rules_matter = !profile.starts_with("ksa.");
-      if (rules_matter && !profiles.contains(profile) && missing.insert(profile).second) {
+      if (rules_matter && !inventory.profiles().contains(profile) && missing.insert(profile).second) {
         findings.warning(e.where,
                          "profile \"" + profile +
                              "\" does not exist: what no policy "
@@ -228,8 +218,11 @@ std::vector<Address> addresses_of(const config::Pod& p) {
   return out;
 }
 
-Profiles all_profiles(const config::Model& model) {
-  Profiles out;
+// ---- the inventory -----------------------------------------------------------------------
+
+namespace {
+
+config::Profile default_allow() {
   config::Rule allow;
   allow.action = Action::allow;
   config::Profile open;
@@ -237,62 +230,242 @@ Profiles all_profiles(const config::Model& model) {
   open.meta.name = "projectcalico-default-allow";
   open.ingress = {allow};
   open.egress = {allow};
-  out[open.meta.name] = open;
-  for (const config::Profile& profile : model.profiles) {
-    out[profile.meta.name] = profile;
-  }
-  // What Kubernetes says wins over a dump of what Calico made of it.
-  for (const config::Namespace& object : model.namespaces) {
-    out[namespace_profile(object.meta.name)] = to_profile(object);
-  }
-  for (const config::ServiceAccount& object : model.service_accounts) {
-    config::Profile profile = to_profile(object);
-    out[profile.meta.name] = std::move(profile);
-  }
-  return out;
+  return open;
 }
 
-Inventory take_inventory(const config::Model& model, const Profiles& profiles,
-                         config::Findings& findings) {
-  Inventory out;
+bool same(const std::vector<Shared<config::EndpointSlice>>& a,
+          const std::vector<Shared<config::EndpointSlice>>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.is(y); });
+}
+
+const std::vector<std::string>& profiles_of(const Workload& w) {
+  return w.endpoint.profiles;
+}
+const std::vector<std::string>& profiles_of(const LabelledSet& set) {
+  return set.profiles;
+}
+
+}  // namespace
+
+void Inventory::update_profiles(const config::Model& model) {
+  profiles_.clear();
+  const auto add = [this](const Shared<config::Profile>& profile) {
+    profiles_.insert_or_assign(profile->meta.name, profile);
+  };
+  const auto derive_all = [&](const auto& objects, auto& memo) {
+    for (const auto& object : objects) {
+      const Shared<config::Profile>* made = memo.find(object);
+      add(made != nullptr ? *made : memo.put(object, Shared(to_profile(*object))));
+    }
+    memo.end_round();
+  };
+  static const Shared<config::Profile> open = default_allow();
+  add(open);
+  std::for_each(model.profiles.begin(), model.profiles.end(), add);
+  // What Kubernetes says wins over a dump of what Calico made of it.
+  derive_all(model.namespaces, of_namespaces_);
+  derive_all(model.service_accounts, of_accounts_);
+}
+
+// Would an object with these profiles inherit from the same as before?
+bool Inventory::lent_alike(const std::vector<Shared<config::Profile>>& lenders,
+                           const std::vector<std::string>& names) const {
+  auto next = lenders.begin();
+  for (const std::string& name : names) {
+    const auto profile = profiles_.find(name);
+    if (profile == profiles_.end()) {
+      continue;
+    }
+    if (next == lenders.end() || !next->is(profile->second)) {
+      return false;
+    }
+    ++next;
+  }
+  return next == lenders.end();
+}
+
+// Own labels first, then those of the first profile that has the key.
+template <typename T>
+void Inventory::label(Made<T>& made, config::Labels& labels) {
+  for (const std::string& name : profiles_of(made.value)) {
+    if (const auto it = profiles_.find(name); it != profiles_.end()) {
+      const config::Labels& lent = it->second->labels_to_apply;
+      labels.insert(lent.begin(), lent.end());
+      made.lenders.push_back(it->second);
+    }
+  }
+  made.value.labels = index_.add(labels);
+}
+
+// The value that `make` gave for this very object, or gives now.
+template <typename Object, typename T, typename Make>
+const T* Inventory::derive(Memo<Object, Made<T>>& memo, const Shared<Object>& object,
+                           const Make& make, config::Findings& findings) {
+  Made<T>* made = memo.find(object);
+  if (made == nullptr || !lent_alike(made->lenders, profiles_of(made->value))) {
+    if (made != nullptr) {
+      note_change(*made);
+    }
+    Made<T> fresh;
+    make(*object, fresh);
+    note_change(fresh);
+    ++objects_read_;
+    made = &memo.put(object, std::move(fresh));
+  }
+  findings.add(made->findings);
+  return made->usable ? &made->value : nullptr;
+}
+
+template <typename T>
+void Inventory::note_change(const Made<T>& made) {
+  if (!made.usable) {
+    return;
+  }
+  const LabelsId id = made.value.labels;
+  if (id >= changed_.size()) {
+    changed_.resize(id + 1);
+  }
+  changed_[id] = true;
+}
+
+void Inventory::update_workloads(const config::Model& model, config::Findings& findings) {
   const Felix felix = felix_of(model);
-  std::set<std::pair<std::string, std::string>> known;  // namespace, pod
-  const auto add = [&](Workload w, const std::string& kind) {
-    if (usable(w, kind, findings)) {
-      inherit(w.endpoint.labels, w.endpoint.profiles, profiles);
-      w.labels = out.index.add(w.endpoint.labels);
-      out.workloads.push_back(std::move(w));
+  const auto gone = [this](const auto& made) { note_change(made); };
+  if (interface_prefix_ != felix.interface_prefixes.front()) {
+    interface_prefix_ = felix.interface_prefixes.front();
+    of_pods_.end_round(gone);
+    of_pods_.end_round(gone);
+  }
+  const auto finish = [this](Made<Workload>& made, const char* kind) {
+    made.usable = usable(made.value, kind, made.findings);
+    if (made.usable) {
+      label(made, made.value.endpoint.labels);
     }
   };
-  for (const config::WorkloadEndpoint& w : model.workload_endpoints) {
-    known.emplace(w.meta.namespace_name, w.pod);
-    add(from_endpoint(w), "WorkloadEndpoint");
+  const auto keep = [](std::vector<const Workload*>& in, const Workload* made) {
+    if (made != nullptr) {
+      in.push_back(made);
+    }
+  };
+  std::set<std::pair<std::string_view, std::string_view>> known;  // namespace, pod
+  for (const auto& object : model.workload_endpoints) {
+    known.emplace(object->meta.namespace_name, object->pod);
+    keep(workloads_, derive(of_endpoints_, object, [&](const auto& w, Made<Workload>& made) {
+           made.value = from_endpoint(w);
+           finish(made, "WorkloadEndpoint");
+         }, findings));
   }
-  for (const config::Pod& pod : model.pods) {
+  for (const auto& object : model.pods) {
+    const config::Pod& pod = *object;
     const bool eligible = !pod.node.empty() && !pod.host_network && !finished(pod);
-    if (eligible && !known.contains({pod.meta.namespace_name, pod.meta.name})) {
-      add(from_pod(pod, felix, findings), "Pod");
+    if (!eligible || known.contains({pod.meta.namespace_name, pod.meta.name})) {
+      continue;
+    }
+    keep(workloads_, derive(of_pods_, object, [&](const auto& p, Made<Workload>& made) {
+           made.value = from_pod(p, felix, made.findings);
+           finish(made, "Pod");
+         }, findings));
+  }
+  for (const auto& object : model.host_endpoints) {
+    keep(hosts_, derive(of_hosts_, object, [&](const auto& host, Made<Workload>& made) {
+           made.value = from_host(host);
+           label(made, made.value.endpoint.labels);
+         }, findings));
+  }
+  of_endpoints_.end_round(gone);
+  of_pods_.end_round(gone);
+  of_hosts_.end_round(gone);
+}
+
+void Inventory::update_sets(const config::Model& model, config::Findings& findings) {
+  sets_.clear();
+  for (const auto& object : model.network_sets) {
+    sets_.push_back(derive(
+        of_sets_, object,
+        [&](const config::NetworkSet& set, Made<LabelledSet>& made) {
+          config::Labels labels = set.meta.labels;
+          if (!set.global) {
+            labels[kNamespaceLabel] = set.meta.namespace_name;
+            made.value.profiles = {namespace_profile(set.meta.namespace_name)};
+          }
+          made.value.nets = set.nets;
+          label(made, labels);
+        },
+        findings));
+  }
+  of_sets_.end_round([this](const auto& made) { note_change(made); });
+}
+
+void Inventory::update_services(const config::Model& model) {
+  std::map<ServiceName, std::vector<Shared<config::EndpointSlice>>> now;
+  for (const auto& slice : model.endpoint_slices) {
+    now[{slice->meta.namespace_name, slice->service}].push_back(slice);
+  }
+  for (auto it = services_.begin(); it != services_.end();) {
+    const bool gone = !now.contains(it->first);
+    if (gone) {
+      changed_services_.insert(it->first);
+    }
+    it = gone ? services_.erase(it) : std::next(it);
+  }
+  for (auto& [name, slices] : now) {
+    Service& service = services_[name];
+    if (same(service.slices, slices)) {
+      continue;
+    }
+    changed_services_.insert(name);
+    service = {std::move(slices), {}};
+    for (const config::EndpointSlice& slice : service.slices) {
+      add_slice(slice, service.members);
     }
   }
-  for (const config::HostEndpoint& host : model.host_endpoints) {
-    Workload w = from_host(host);
-    inherit(w.endpoint.labels, w.endpoint.profiles, profiles);
-    w.labels = out.index.add(w.endpoint.labels);
-    out.hosts.push_back(std::move(w));
+}
+
+void Inventory::update(const config::Model& model, config::Findings& findings) {
+  ++serial_;
+  objects_read_ = 0;
+  changed_.assign(index_.size(), false);
+  changed_services_.clear();
+  workloads_.clear();
+  hosts_.clear();
+  update_profiles(model);
+  update_workloads(model, findings);
+  update_sets(model, findings);
+  update_services(model);
+  bearers_.resize(index_.size());
+  for (Bearers& bearers : bearers_) {
+    bearers.ends.clear();
+    bearers.sets.clear();
   }
-  for (const config::NetworkSet& set : model.network_sets) {
-    config::Labels labels = set.meta.labels;
-    if (!set.global) {
-      labels[kNamespaceLabel] = set.meta.namespace_name;
-      inherit(labels, {namespace_profile(set.meta.namespace_name)}, profiles);
+  for (const auto* ends : {&workloads_, &hosts_}) {
+    for (const Workload* w : *ends) {
+      bearers_[w->labels].ends.push_back(w);
     }
-    out.sets.push_back({set.nets, out.index.add(labels)});
   }
-  for (const config::EndpointSlice& slice : model.endpoint_slices) {
-    add_slice(slice, out.services[{slice.meta.namespace_name, slice.service}]);
+  for (const LabelledSet* set : sets_) {
+    bearers_[set->labels].sets.push_back(set);
   }
-  check_local(model, out, profiles, felix.any_source, findings);
-  return out;
+  check_local(model, *this, felix_of(model).any_source, findings);
+}
+
+const ServiceMembers* Inventory::service(const ServiceName& name) const {
+  const auto it = services_.find(name);
+  return it == services_.end() ? nullptr : &it->second.members;
+}
+
+bool Inventory::changed(const std::vector<LabelsId>& ids) const {
+  return std::any_of(ids.begin(), ids.end(),
+                     [&](LabelsId id) { return id < changed_.size() && changed_[id]; });
+}
+
+bool Inventory::mostly_stale() const {
+  constexpr size_t kSlack = 1000;
+  const auto borne = static_cast<size_t>(
+      std::count_if(bearers_.begin(), bearers_.end(), [](const Bearers& bearers) {
+        return !bearers.ends.empty() || !bearers.sets.empty();
+      }));
+  return bearers_.size() > 2 * borne + kSlack;
 }
 
 }  // namespace sluice::control

@@ -62,9 +62,9 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
                                            const Inventory& inventory,
                                            config::Findings& findings) {
   std::vector<const Workload*> local;
-  for (const Workload& host : inventory.hosts) {
-    if (host.endpoint.node == model.settings.node) {
-      local.push_back(&host);
+  for (const Workload* host : inventory.hosts()) {
+    if (host->endpoint.node == model.settings.node) {
+      local.push_back(host);
     }
   }
   ProtectedInterfaces out;
@@ -94,12 +94,12 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
 ProtectedInterfaces host_endpoints_of(const config::Model& model, const Inventory& inventory,
                                       const std::string& node) {
   std::vector<const Workload*> local, others;
-  for (const Workload& host : inventory.hosts) {
-    const std::string& interface = host.endpoint.interface_name;
-    if (host.endpoint.node == node) {
-      local.push_back(&host);
+  for (const Workload* host : inventory.hosts()) {
+    const std::string& interface = host->endpoint.interface_name;
+    if (host->endpoint.node == node) {
+      local.push_back(host);
       if (interface != kEveryInterface && interface != kTunnelInterface) {
-        others.push_back(&host);
+        others.push_back(host);
       }
     }
   }

@@ -53,6 +53,19 @@ std::vector<LabelsId> LabelIndex::candidates(const Selector& selector) const {
   return *std::move(fewest);
 }
 
+void LabelIndex::update(Matching& matching) const {
+  if (matching.asked == 0) {
+    matching.ids = this->matching(matching.selector);
+  } else {
+    for (size_t id = matching.asked; id < by_id_.size(); ++id) {
+      if (matching.selector.matches(*by_id_[id])) {
+        matching.ids.push_back(static_cast<LabelsId>(id));
+      }
+    }
+  }
+  matching.asked = by_id_.size();
+}
+
 std::vector<LabelsId> LabelIndex::matching(const Selector& selector) const {
   std::vector<LabelsId> ids = candidates(selector);
   std::erase_if(ids, [&](LabelsId id) { return !selector.matches(*by_id_[id]); });

@@ -3,7 +3,8 @@
 //
 // Thousands of pods carry few different label sets; a selector is evaluated once per set, and
 // only for the sets that have the rarest label it requires (`k == 'v'`, `k in {..}`, `has(k)`).
-// Filled, then read, by one compile() on one thread.
+// It only grows: a set that nobody carries any more keeps its id.
+// Written and read by one compilation at a time.
 #ifndef SLUICE_CONTROL_LABELS_H_
 #define SLUICE_CONTROL_LABELS_H_
 
@@ -20,6 +21,13 @@ namespace sluice::control {
 
 using LabelsId = uint32_t;
 
+// Which label sets a selector holds for; see LabelIndex::update.
+struct Matching {
+  Selector selector;
+  std::vector<LabelsId> ids;  // ascending
+  size_t asked = 0;           // of the first so many label sets
+};
+
 class LabelIndex {
  public:
   // The id of `labels`, given now if they are new; ids count from 0.
@@ -29,6 +37,8 @@ class LabelIndex {
   // The ids of all label sets for which the selector holds, ascending.  Cost: one evaluation
   // for each set that has the selector's rarest required label.
   std::vector<LabelsId> matching(const Selector& selector) const;
+  // Asks the selector about the label sets that came since it was asked last.
+  void update(Matching& matching) const;
 
  private:
   struct Key {

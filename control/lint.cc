@@ -25,17 +25,15 @@ class Linter {
  public:
   Linter(const config::Model& model, config::Findings& findings)
       : model_(model),
-        findings_(findings),
-        profiles_(all_profiles(model)),
-        inventory_(take_inventory(model, profiles_, ignored_)),
-        compiler_(inventory_, set_, ignored_) {
-    for (const Workload& w : inventory_.workloads) {
-      learn(w.endpoint.labels);
-      of_workloads_.insert(w.labels);
+        findings_(findings) {
+    inventory_.update(model, ignored_);
+    for (const Workload* w : inventory_.workloads()) {
+      learn(w->endpoint.labels);
+      of_workloads_.insert(w->labels);
     }
-    for (const Workload& host : inventory_.hosts) {
-      learn(host.endpoint.labels);
-      of_hosts_.insert(host.labels);
+    for (const Workload* host : inventory_.hosts()) {
+      learn(host->endpoint.labels);
+      of_hosts_.insert(host->labels);
     }
     for (const config::NetworkSet& set : model.network_sets) {
       learn(set.meta.labels);
@@ -114,7 +112,7 @@ class Linter {
       return;
     }
     const Selector selector = policy_selector(p, ignored_);
-    for (const LabelsId id : inventory_.index.matching(selector)) {
+    for (const LabelsId id : inventory_.index().matching(selector)) {
       if (of_hosts_.contains(id) || (for_workloads && of_workloads_.contains(id))) {
         return;
       }
@@ -161,8 +159,10 @@ class Linter {
 
   void check(const std::vector<config::Rule>& written, const std::string& scope) {
     std::vector<Rule> rules;
+    RuleNotes said;  // by compiling
     for (const config::Rule& rule : written) {
-      rules.push_back(compiler_.compile(rule, scope));
+      rules.push_back(compiler_.compile(rule, scope, said));
+      sets_.fill(rules.back(), set_, names_);
       const Rule& made = rules.back();
       const std::string why = contradiction(set_, made);
       if (!why.empty()) {
@@ -194,10 +194,10 @@ class Linter {
 
   void check_side(const config::Rule& rule, const config::EntityRule& written,
                   const RuleSide& made, const std::string& scope, const std::string& side) {
-    if (inventory_.workloads.empty()) {
+    if (inventory_.workloads().empty()) {
       return;
     }
-    const auto empty = [&](SetId id) { return set_.address_sets[id].ranges().empty(); };
+    const auto empty = [&](SetId id) { return set_.address_sets[id]->ranges().empty(); };
     const auto placed = [&](const config::Text& a, const config::Text& b) {
       return a.where.line != 0 ? a.where : b.where.line != 0 ? b.where : rule.where;
     };
@@ -233,7 +233,7 @@ class Linter {
     size_t next = 0;
     for (const config::RulePort& port : written) {
       if (const auto* name = std::get_if<std::string>(&port)) {
-        if (set_.port_sets[made[next]].members().empty()) {
+        if (set_.port_sets[made[next]]->members().empty()) {
           warn(rule.where,
                side + ": no endpoint that it could mean has a port \"" + *name + "\"",
                "named ports are those of the pods' containers, with the rule's protocol");
@@ -262,10 +262,11 @@ class Linter {
   const config::Model& model_;
   config::Findings& findings_;
   config::Findings ignored_;  // loading and compiling said it already
-  Profiles profiles_;
   Inventory inventory_;
+  Sets sets_{inventory_};
+  RuleCompiler compiler_{sets_};
   RuleSet set_;
-  RuleCompiler compiler_;
+  SetNames names_;
   std::map<std::string, std::set<std::string>> labels_;  // values by key
   std::set<LabelsId> of_workloads_;
   std::set<LabelsId> of_hosts_;

@@ -171,10 +171,10 @@ Verdict::Kind ask_stage(const Linear& matcher, const HostStage& stage, const cha
 
 const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step) {
   if (step.step.kind == Step::Kind::rule) {
-    return &policy.lists[step.step.list];
+    return &*policy.lists[step.step.list];
   }
   const Tier& tier = tier_at(policy, step);
-  return tier.lists.empty() ? nullptr : &policy.lists[tier.lists.front()];
+  return tier.lists.empty() ? nullptr : &*policy.lists[tier.lists.front()];
 }
 
 const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step) {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "control/hash.h"
-
 namespace sluice::control {
 namespace {
 
@@ -101,173 +99,92 @@ Selector parse_selector(const config::Text& text, config::Findings& findings) {
 
 RuleCompiler::Selectors RuleCompiler::selectors(const config::EntityRule& e,
                                                 const config::Rule& rule,
-                                                const std::string& namespace_name) {
+                                                const std::string& namespace_name,
+                                                RuleNotes& notes) {
   Selectors out;
   std::optional<Selector> core;
   if (e.service_accounts) {
     const config::Text& text = e.service_accounts->selector;
     if (!text.empty()) {
-      core = parse_selector(text, findings_).with_key_prefix("pcsa.");
+      core = parse_selector(text, notes.findings).with_key_prefix("pcsa.");
     }
     if (!e.service_accounts->names.empty()) {
       core = both(core, Selector::in(kAccountLabel, e.service_accounts->names));
     }
   }
   if (!e.selector.empty()) {
-    core = both(core, parse_selector(e.selector, findings_));
+    core = both(core, parse_selector(e.selector, notes.findings));
   }
   if (!e.not_selector.empty()) {
-    out.negated = parse_selector(e.not_selector, findings_);
+    out.negated = parse_selector(e.not_selector, notes.findings);
   }
   std::optional<Selector> space;
   if (!e.namespace_selector.empty()) {
-    space = parse_namespace_selector(e.namespace_selector, findings_);
+    space = parse_namespace_selector(e.namespace_selector, notes.findings);
   } else if (!namespace_name.empty()) {
     space = Selector::equals(kNamespaceLabel, namespace_name);
   }
   const bool scoped = core || out.negated || !e.namespace_selector.empty();
   out.effective = space && scoped ? both(space, core) : core;
   if (e.services) {
-    check_service(service_name(*e.services, namespace_name), rule);
+    const ServiceName service = service_name(*e.services, namespace_name);
+    notes.services.push_back({service, rule.where});
+    if (service.first.empty()) {
+      notes.findings.error(
+          rule.where, "service \"" + service.second + "\": a global policy's has a namespace",
+          "services: {name: " + service.second + ", namespace: ...}");
+    }
   }
   return out;
-}
-
-void RuleCompiler::check_service(const ServiceName& service, const config::Rule& rule) {
-  if (service.first.empty()) {
-    findings_.error(rule.where,
-                    "service \"" + service.second + "\": a global policy's has a namespace",
-                    "services: {name: " + service.second + ", namespace: ...}");
-  } else if (!inventory_.services.contains(service)) {
-    findings_.warning(rule.where, "service " + service.first + "/" + service.second +
-                                      " has no EndpointSlice: the rule matches nothing");
-  }
-}
-
-void RuleCompiler::add_service(const ServiceName& service, bool source, RuleSide& side) {
-  static const ServiceMembers nobody;
-  const auto known = inventory_.services.find(service);
-  const ServiceMembers& members = known == inventory_.services.end() ? nobody : known->second;
-  auto& ids = source ? service_addresses_ : service_ports_;
-  const auto [it, fresh] = ids.emplace(
-      service, static_cast<SetId>(source ? out_.address_sets.size() : out_.port_sets.size()));
-  (source ? side.sets : side.port_sets).push_back(it->second);
-  const std::string name = qualified(service.first, service.second);
-  if (fresh && source) {
-    names_.addresses.push_back(unique_id("svcnoport", name));
-    out_.address_sets.emplace_back(members.addresses);
-  } else if (fresh) {
-    names_.ports.push_back(unique_id("svc", name));
-    out_.port_sets.emplace_back(members.ports);
-  }
-}
-
-SetId RuleCompiler::address_set(const Selector& selector) {
-  const auto [it, fresh] =
-      address_sets_.emplace(selector.canonical(), static_cast<SetId>(out_.address_sets.size()));
-  if (!fresh) {
-    return it->second;
-  }
-  const std::vector<LabelsId> ids = inventory_.index.matching(selector);
-  const auto matches = [&](LabelsId id) {
-    return std::binary_search(ids.begin(), ids.end(), id);
-  };
-  std::vector<Prefix> members;
-  for (const auto* ends : {&inventory_.workloads, &inventory_.hosts}) {
-    for (const Workload& w : *ends) {
-      if (!matches(w.labels)) {
-        continue;
-      }
-      for (const Address& address : w.endpoint.addresses) {
-        members.push_back(Prefix::of(address, 128));
-      }
-    }
-  }
-  for (const LabelledSet& set : inventory_.sets) {
-    if (matches(set.labels)) {
-      members.insert(members.end(), set.nets.begin(), set.nets.end());
-    }
-  }
-  names_.addresses.push_back(selector.id());
-  out_.address_sets.emplace_back(members);
-  return it->second;
-}
-
-SetId RuleCompiler::port_set(const std::string& name, const std::optional<Selector>& selector,
-                             const std::optional<config::Protocol>& protocol) {
-  const int number = protocol ? protocol->number : -1;
-  const auto [it, fresh] =
-      port_sets_.emplace(std::tuple(name, selector ? selector->canonical() : "", number),
-                         static_cast<SetId>(out_.port_sets.size()));
-  if (!fresh) {
-    return it->second;
-  }
-  const Selector whose = selector ? *selector : Selector::all();
-  const char* text = number == proto::kUdp ? "udp" : number == proto::kSctp ? "sctp" : "tcp";
-  names_.ports.push_back(unique_id("n", whose.id() + "," + text + "," + name));
-  const std::vector<LabelsId> ids = inventory_.index.matching(whose);
-  std::vector<PortSet::Member> members;
-  const auto add = [&](const Workload& w) {
-    for (const config::NamedPort& port : w.ports) {
-      if (port.name != name || !proto::has_ports(port.protocol) ||
-          (number >= 0 && port.protocol != number)) {
-        continue;
-      }
-      for (const Address& address : w.endpoint.addresses) {
-        members.push_back({address, port.protocol, port.port});
-      }
-    }
-  };
-  for (const auto* ends : {&inventory_.workloads, &inventory_.hosts}) {
-    for (const Workload& w : *ends) {
-      if (std::binary_search(ids.begin(), ids.end(), w.labels)) {
-        add(w);
-      }
-    }
-  }
-  out_.port_sets.emplace_back(members);
-  return it->second;
 }
 
 void RuleCompiler::ports(const std::vector<config::RulePort>& from,
                          const std::optional<Selector>& selector, const config::Rule& rule,
                          std::vector<PortRange>& ranges, std::vector<SetId>& sets) {
+  std::optional<uint8_t> protocol;
+  if (rule.protocol) {
+    protocol = rule.protocol->number;
+  }
   for (const config::RulePort& port : from) {
     if (const auto* range = std::get_if<PortRange>(&port)) {
       ranges.push_back(*range);
     } else {
-      sets.push_back(port_set(std::get<std::string>(port), selector, rule.protocol));
+      sets.push_back(sets_.ports(std::get<std::string>(port), selector, protocol));
     }
   }
 }
 
 RuleSide RuleCompiler::side(const config::EntityRule& e, const config::Rule& rule,
-                            const std::string& namespace_name) {
+                            const std::string& namespace_name, RuleNotes& notes) {
   RuleSide out;
-  const Selectors of = selectors(e, rule, namespace_name);
+  const Selectors of = selectors(e, rule, namespace_name, notes);
   if (of.effective) {
-    out.sets.push_back(address_set(*of.effective));
+    out.sets.push_back(sets_.addresses(*of.effective));
   }
   if (of.negated) {
-    out.not_sets.push_back(address_set(*of.negated));
+    out.not_sets.push_back(sets_.addresses(*of.negated));
   }
   const uint8_t families = families_of(rule);
   out.nets = of_families(e.nets, families);
   out.not_nets = of_families(e.not_nets, families);
-  if (e.services) {
-    add_service(service_name(*e.services, namespace_name), &e == &rule.source, out);
+  if (e.services && &e == &rule.source) {
+    out.sets.push_back(sets_.addresses(service_name(*e.services, namespace_name)));
+  } else if (e.services) {
+    out.port_sets.push_back(sets_.ports(service_name(*e.services, namespace_name)));
   }
   ports(e.ports, of.effective, rule, out.ports, out.port_sets);
   ports(e.not_ports, of.effective, rule, out.not_ports, out.not_port_sets);
   return out;
 }
 
-void RuleCompiler::check(const config::Rule& rule, const std::string& namespace_name) {
-  selectors(rule.source, rule, namespace_name);
-  selectors(rule.destination, rule, namespace_name);
+void RuleCompiler::check(const config::Rule& rule, const std::string& namespace_name,
+                         RuleNotes& notes) {
+  selectors(rule.source, rule, namespace_name, notes);
+  selectors(rule.destination, rule, namespace_name, notes);
 }
 
-Rule RuleCompiler::compile(const config::Rule& rule, const std::string& namespace_name) {
+Rule RuleCompiler::compile(const config::Rule& rule, const std::string& namespace_name,
+                           RuleNotes& notes) {
   Rule out;
   out.action = rule.action;
   out.families = families_of(rule);
@@ -279,8 +196,8 @@ Rule RuleCompiler::compile(const config::Rule& rule, const std::string& namespac
   }
   out.icmp = rule.icmp;
   out.not_icmp = rule.not_icmp;
-  out.source = side(rule.source, rule, namespace_name);
-  out.destination = side(rule.destination, rule, namespace_name);
+  out.source = side(rule.source, rule, namespace_name, notes);
+  out.destination = side(rule.destination, rule, namespace_name, notes);
   return out;
 }
 

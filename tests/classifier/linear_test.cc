@@ -24,10 +24,10 @@ RuleSet sets() {
   RuleSet r;
   for (const char* member : {"10.0.0.1", "10.0.0.2"}) {
     const std::vector<Prefix> members = {*parse_prefix(member)};
-    r.address_sets.emplace_back(members);
+    r.address_sets.emplace_back(AddressSet(members));
   }
   const std::vector<PortSet::Member> ports = {{*parse_address("10.0.0.2"), proto::kTcp, 8080}};
-  r.port_sets.emplace_back(ports);
+  r.port_sets.emplace_back(PortSet(ports));
   r.port_sets.emplace_back();
   return r;
 }
@@ -36,7 +36,7 @@ bool rule_matches(const Rule& rule, const FlowKey& k) {
   RuleSet r = sets();
   Rule allow = rule;
   allow.action = Action::allow;
-  r.lists.push_back({{allow}});
+  r.lists.emplace_back(RuleList{{allow}});
   r.programs.push_back({{Tier{{0}}}});
   const Linear linear(std::make_shared<const RuleSet>(r));
   Verdict verdict;

@@ -324,7 +324,7 @@ TEST(Empty, MeansWhatCalicoGives) {
                      "destination: {}}"),
                 kTestFile);
   EXPECT_EQ(all_of(loaded), "");
-  const EntityRule& source = loaded.model.policies.at(0).ingress.at(0).source;
+  const EntityRule& source = loaded.model.policies.at(0)->ingress.at(0).source;
   EXPECT_TRUE(source.nets.empty() && source.selector.empty());
   EXPECT_TRUE(source.service_accounts->names.empty());
 }
@@ -350,10 +350,10 @@ TEST(Selector, KnowsWhereItsTextBegins) {
   for (const auto& row : kRows) {
     const Loaded loaded = load_text(calico("selector: " + row.written), kTestFile);
     ASSERT_EQ(all_of(loaded), "");
-    const Where& at = loaded.model.policies.at(0).selector.where;
+    const Where& at = loaded.model.policies.at(0)->selector.where;
     EXPECT_EQ(at.line, row.line) << row.written;
     EXPECT_EQ(at.column, row.column) << row.written;
-    EXPECT_EQ(loaded.model.policies.at(0).selector.verbatim, row.verbatim) << row.written;
+    EXPECT_EQ(loaded.model.policies.at(0)->selector.verbatim, row.verbatim) << row.written;
   }
 }
 

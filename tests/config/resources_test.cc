@@ -35,7 +35,7 @@ TEST(Dump, OfKubectlInYamlLoadsUnedited) {
   EXPECT_EQ(to_string(p.egress[0].peers[0].except[0]), "10.9.0.0/16");
   EXPECT_EQ(std::get<PortRange>(*p.egress[1].ports[1].port).high, 32768);
   ASSERT_EQ(m.namespaces.size(), 1u);
-  EXPECT_EQ(m.namespaces[0].meta.labels.at("stage"), "1");
+  EXPECT_EQ(m.namespaces[0]->meta.labels.at("stage"), "1");
   ASSERT_EQ(m.service_accounts.size(), 1u);
   ASSERT_EQ(m.pods.size(), 1u);
   const Pod& pod = m.pods[0];
@@ -89,21 +89,21 @@ TEST(Dump, OfCalicoctlLoadsUnedited) {
   EXPECT_EQ(w.profiles, (Lines{"kns.shop", "ksa.shop.default"}));
   EXPECT_EQ(w.ports[0].port, 8080);
   ASSERT_EQ(m.ip_pools.size(), 1u);
-  EXPECT_EQ(m.ip_pools[0].ipip, EncapMode::always);
+  EXPECT_EQ(m.ip_pools[0]->ipip, EncapMode::always);
   ASSERT_EQ(m.nodes.size(), 1u);
-  EXPECT_EQ(to_string(*m.nodes[0].address_host), "192.168.100.111");
-  EXPECT_EQ(to_string(*m.nodes[0].tunnel_address), "10.244.153.192");
+  EXPECT_EQ(to_string(*m.nodes[0]->address_host), "192.168.100.111");
+  EXPECT_EQ(to_string(*m.nodes[0]->tunnel_address), "10.244.153.192");
   ASSERT_EQ(m.profiles.size(), 1u);
-  EXPECT_EQ(m.profiles[0].labels_to_apply.at("pcns.projectcalico.org/name"), "shop");
+  EXPECT_EQ(m.profiles[0]->labels_to_apply.at("pcns.projectcalico.org/name"), "shop");
   ASSERT_EQ(m.network_sets.size(), 2u);
-  EXPECT_FALSE(m.network_sets[0].global);
-  EXPECT_EQ(m.network_sets[0].meta.labels.at("role"), "probe");
-  EXPECT_EQ(m.network_sets[0].nets.size(), 2u);
-  EXPECT_TRUE(m.network_sets[1].global);
+  EXPECT_FALSE(m.network_sets[0]->global);
+  EXPECT_EQ(m.network_sets[0]->meta.labels.at("role"), "probe");
+  EXPECT_EQ(m.network_sets[0]->nets.size(), 2u);
+  EXPECT_TRUE(m.network_sets[1]->global);
   ASSERT_EQ(m.blocks.size(), 2u);
-  EXPECT_EQ(m.blocks[0].node, "node112");
-  EXPECT_EQ(m.blocks[1].node, "node111");
-  EXPECT_FALSE(m.blocks[0].deleted || m.blocks[1].deleted);
+  EXPECT_EQ(m.blocks[0]->node, "node112");
+  EXPECT_EQ(m.blocks[1]->node, "node111");
+  EXPECT_FALSE(m.blocks[0]->deleted || m.blocks[1]->deleted);
 }
 
 std::string object(const std::string& api, const std::string& kind, const std::string& name,
@@ -322,7 +322,7 @@ TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
       load_text("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a, namespace: b}\n",
                 kTestFile);
   ASSERT_EQ(loaded.model.pods.size(), 1u);
-  EXPECT_EQ(loaded.model.pods[0].meta.kind, "Pod");
+  EXPECT_EQ(loaded.model.pods[0]->meta.kind, "Pod");
 }
 
 TEST(Resources, StrictMakesUnknownFieldsErrors) {

@@ -28,13 +28,13 @@ CompiledPolicy policy() {
   Rule http = allow;
   http.protocol = proto::kTcp;
   http.destination.ports = {{80, 80}};
-  r.lists = {{{allow}}, {{log, http}}};
+  r.lists = {RuleList{{allow}}, RuleList{{log, http}}};
   r.programs = {{{Tier{{0}, TierEnd::deny, true}}},
                 {{Tier{{1}}, Tier{{0}, TierEnd::deny, true}}}};
   CompiledPolicy p;
   p.rules = std::make_shared<const RuleSet>(r);
-  p.lists = {{"Profile", "", "kns.ns1", "__PROFILE__", Direction::egress, {}},
-             {"NetworkPolicy", "ns1", "web", "default", Direction::ingress, {}}};
+  p.lists = {ListName{"Profile", "", "kns.ns1", "__PROFILE__", Direction::egress, {}},
+             ListName{"NetworkPolicy", "ns1", "web", "default", Direction::ingress, {}}};
   p.tier_names = {{"__PROFILE__"}, {"default", "__PROFILE__"}};
   p.endpoints = {local("client", "calia", "10.0.0.1"), local("web", "calib", "10.0.0.2")};
   for (LocalEndpoint& e : p.endpoints) {

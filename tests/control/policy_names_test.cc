@@ -63,7 +63,7 @@ TEST(PolicyNames, OfOlderExportsAreThoseOfToday) {
       continue;
     }
     ASSERT_TRUE(loaded.ok()) << loaded.findings.format(loaded.model.files);
-    const config::Meta& meta = loaded.model.policies.at(0).meta;
+    const config::Meta& meta = loaded.model.policies.at(0)->meta;
     EXPECT_EQ(meta.kind + "/" + meta.namespace_name + "/" + meta.name, row.today);
   }
 }

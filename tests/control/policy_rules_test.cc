@@ -344,7 +344,7 @@ TEST(RuleSelectors, ThoseOfOneMeaningShareASet) {
   const auto& lists = world.built().policy.rules->lists;
   const LocalEndpoint& p = world.endpoint("p");
   const auto& rules =
-      lists[world.built().policy.rules->programs[p.ingress].tiers[0].lists[0]].rules;
+      lists[world.built().policy.rules->programs[p.ingress].tiers[0].lists[0]]->rules;
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_EQ(rules[0].source.sets, rules[1].source.sets);
 }

@@ -42,7 +42,7 @@ TEST(PolicyOrder, LowerOrderFirstNoneLastThenTheJoinedName) {
     std::string order;
     const LocalEndpoint& p = world.endpoint("p");
     for (const ListId list : world.built().policy.rules->programs[p.ingress].tiers[0].lists) {
-      order += (order.empty() ? "" : " ") + world.built().policy.lists[list].name;
+      order += (order.empty() ? "" : " ") + world.built().policy.lists[list]->name;
     }
     EXPECT_EQ(order, row.order) << row.yaml;
   }

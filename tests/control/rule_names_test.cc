@@ -57,7 +57,7 @@ std::vector<CounterSlot> slots_of(const CompiledPolicy& policy) {
   for (const LocalEndpoint& e : policy.endpoints) {
     if (e.name == "p") {
       const Tier& tier = policy.rules->programs[e.ingress].tiers[0];
-      for (const Rule& r : policy.rules->lists[tier.lists[0]].rules) {
+      for (const Rule& r : policy.rules->lists[tier.lists[0]]->rules) {
         out.push_back(r.counter);
       }
       out.push_back(tier.counter);

@@ -48,7 +48,7 @@ inline std::shared_ptr<const RuleSet> rules() {
   allow80.protocol = proto::kTcp;
   allow80.destination.ports = {{80, 80}};
   allow80.counter = 1;
-  set->lists = {{{allow}}, {}, {{allow80}}};
+  set->lists = {RuleList{{allow}}, RuleList{}, RuleList{{allow80}}};
   for (const ListId list : {0u, 1u, 2u}) {
     set->programs.push_back({{{{list}, TierEnd::deny, false, 2 + list}}});
   }

@@ -131,7 +131,7 @@ std::shared_ptr<const Generation> generation(uint64_t number, bool allow) {
   Rule rule;
   rule.action = allow ? Action::allow : Action::deny;
   rule.counter = allow ? 0 : 1;
-  set->lists = {{{rule}}};
+  set->lists = {RuleList{{rule}}};
   set->programs = {{{{{0}, TierEnd::deny, false, 2}}}};
   auto table = std::make_shared<RouteTable>();
   table->version = static_cast<uint32_t>(number);

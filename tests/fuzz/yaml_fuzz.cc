@@ -37,7 +37,7 @@ size_t check_findings(const Loaded& loaded) {
 }
 
 template <typename Object>
-void check_names(const std::vector<Object>& objects) {
+void check_names(const Objects<Object>& objects) {
   for (const Object& object : objects) {
     check(!object.meta.name.empty() && object.meta.name.size() <= 253);
     check(object.meta.where.line > 0);

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/sets.h"
+
+#include "control/hash.h"
+
+namespace sluice::control {
+namespace {
+
+// Keys of the three ways to name a set cannot be one another's: no selector begins with a tab.
+std::string key_of(const ServiceName& service) {
+  return "\tservice\t" + qualified(service.first, service.second);
+}
+
+template <typename T>
+void put(std::vector<T>& in, SetId id, T value) {
+  if (id >= in.size()) {
+    in.resize(id + 1);
+  }
+  in[id] = std::move(value);
+}
+
+}  // namespace
+
+template <typename Members>
+SetId Sets::add(Kind<Members>& kind, Entry<Members> entry) {
+  SetId id = static_cast<SetId>(kind.entries.size());
+  if (kind.free.empty()) {
+    kind.entries.emplace_back();
+  } else {
+    id = kind.free.back();
+    kind.free.pop_back();
+  }
+  kind.ids.emplace(entry.key, id);
+  kind.entries[id] = std::move(entry);
+  return id;
+}
+
+SetId Sets::addresses(const Selector& selector) {
+  if (const auto known = addresses_.ids.find(selector.canonical());
+      known != addresses_.ids.end()) {
+    return known->second;
+  }
+  Entry<AddressSet> made;
+  made.key = selector.canonical();
+  made.name = selector.id();
+  made.whose.selector = selector;
+  return add(addresses_, std::move(made));
+}
+
+SetId Sets::addresses(const ServiceName& service) {
+  const std::string key = key_of(service);
+  if (const auto known = addresses_.ids.find(key); known != addresses_.ids.end()) {
+    return known->second;
+  }
+  Entry<AddressSet> made;
+  made.key = key;
+  made.name = unique_id("svcnoport", qualified(service.first, service.second));
+  made.service = service;
+  return add(addresses_, std::move(made));
+}
+
+SetId Sets::ports(const std::string& name, const std::optional<Selector>& selector,
+                  std::optional<uint8_t> protocol) {
+  const std::string key = "\tport\t" + (protocol ? std::to_string(*protocol) : "any") + "\t" +
+                          name + "\t" + (selector ? selector->canonical() : "");
+  if (const auto known = ports_.ids.find(key); known != ports_.ids.end()) {
+    return known->second;
+  }
+  const Selector whose = selector ? *selector : Selector::all();
+  const uint8_t number = protocol.value_or(proto::kTcp);
+  const char* text = number == proto::kUdp ? "udp" : number == proto::kSctp ? "sctp" : "tcp";
+  Entry<PortSet> made;
+  made.key = key;
+  made.name = unique_id("n", whose.id() + "," + text + "," + name);
+  made.whose.selector = whose;
+  made.port = name;
+  made.protocol = protocol;
+  return add(ports_, std::move(made));
+}
+
+SetId Sets::ports(const ServiceName& service) {
+  const std::string key = key_of(service);
+  if (const auto known = ports_.ids.find(key); known != ports_.ids.end()) {
+    return known->second;
+  }
+  Entry<PortSet> made;
+  made.key = key;
+  made.name = unique_id("svc", qualified(service.first, service.second));
+  made.service = service;
+  return add(ports_, std::move(made));
+}
+
+AddressSet Sets::gather(const Entry<AddressSet>& entry) const {
+  if (entry.service) {
+    const ServiceMembers* members = inventory_.service(*entry.service);
+    return members == nullptr ? AddressSet() : AddressSet(members->addresses);
+  }
+  std::vector<Prefix> members;
+  for (const LabelsId id : entry.whose.ids) {
+    const Inventory::Bearers& bearers = inventory_.bearers(id);
+    for (const Workload* w : bearers.ends) {
+      for (const Address& address : w->endpoint.addresses) {
+        members.push_back(Prefix::of(address, 128));
+      }
+    }
+    for (const LabelledSet* set : bearers.sets) {
+      members.insert(members.end(), set->nets.begin(), set->nets.end());
+    }
+  }
+  return AddressSet(members);
+}
+
+PortSet Sets::gather(const Entry<PortSet>& entry) const {
+  if (entry.service) {
+    const ServiceMembers* members = inventory_.service(*entry.service);
+    return members == nullptr ? PortSet() : PortSet(members->ports);
+  }
+  std::vector<PortSet::Member> members;
+  const auto add = [&](const Workload& w) {
+    for (const config::NamedPort& port : w.ports) {
+      if (port.name != entry.port || !proto::has_ports(port.protocol) ||
+          (entry.protocol && port.protocol != *entry.protocol)) {
+        continue;
+      }
+      for (const Address& address : w.endpoint.addresses) {
+        members.push_back({address, port.protocol, port.port});
+      }
+    }
+  };
+  for (const LabelsId id : entry.whose.ids) {
+    for (const Workload* w : inventory_.bearers(id).ends) {
+      add(*w);
+    }
+  }
+  return PortSet(members);
+}
+
+template <typename Members>
+const Shared<Members>& Sets::current(Entry<Members>& entry) {
+  const uint64_t now = inventory_.serial();
+  if (entry.as_of == now) {
+    return entry.members;
+  }
+  if (!entry.service) {
+    inventory_.index().update(entry.whose);
+  }
+  const bool followed = entry.as_of != 0 && entry.as_of + 1 == now;
+  const bool changed =
+      entry.service ? inventory_.changed(*entry.service) : inventory_.changed(entry.whose.ids);
+  entry.as_of = now;
+  if (followed && !changed) {
+    return entry.members;
+  }
+  ++filled_;
+  Members members = gather(entry);
+  if (members != *entry.members) {
+    entry.members = std::move(members);
+  }
+  return entry.members;
+}
+
+void Sets::fill(const Rule& rule, RuleSet& out, SetNames& names) {
+  for (const RuleSide* side : {&rule.source, &rule.destination}) {
+    for (const auto* ids : {&side->sets, &side->not_sets}) {
+      for (const SetId id : *ids) {
+        put(out.address_sets, id, current(addresses_.entries[id]));
+        put(names.addresses, id, addresses_.entries[id].name);
+      }
+    }
+    for (const auto* ids : {&side->port_sets, &side->not_port_sets}) {
+      for (const SetId id : *ids) {
+        put(out.port_sets, id, current(ports_.entries[id]));
+        put(names.ports, id, ports_.entries[id].name);
+      }
+    }
+  }
+}
+
+template <typename Members>
+void Sets::keep_only(Kind<Members>& kind, const std::vector<bool>& named) {
+  for (SetId id = 0; id < kind.entries.size(); ++id) {
+    if (!kind.entries[id].key.empty() && (id >= named.size() || !named[id])) {
+      kind.ids.erase(kind.entries[id].key);
+      kind.entries[id] = {};
+      kind.free.push_back(id);
+    }
+  }
+}
+
+void Sets::keep_only(const std::vector<Shared<RuleList>>& lists) {
+  std::vector<bool> addresses(addresses_.entries.size()), ports(ports_.entries.size());
+  const auto mark = [](std::vector<bool>& named, const std::vector<SetId>& ids) {
+    for (const SetId id : ids) {
+      named[id] = true;
+    }
+  };
+  for (const Shared<RuleList>& list : lists) {
+    for (const Rule& rule : list->rules) {
+      for (const RuleSide* side : {&rule.source, &rule.destination}) {
+        mark(addresses, side->sets);
+        mark(addresses, side->not_sets);
+        mark(ports, side->port_sets);
+        mark(ports, side->not_port_sets);
+      }
+    }
+  }
+  keep_only(addresses_, addresses);
+  keep_only(ports_, ports);
+}
+
+}  // namespace sluice::control
