@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <new>
 
 #include "config/documents.h"
 #include "config/files.h"
 #include "config/old_names.h"
+#include "config/read_files.h"
 #include "config/resources.h"
 #include "config/settings.h"
 
@@ -18,21 +21,41 @@ namespace fs = std::filesystem;
 
 constexpr const char* kNoMemory = "needs more memory than there is";
 
+// The objects of one more file.
+void append(Model& to, const Model& file) {
+  const auto add = [](auto& all, const auto& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  add(to.tiers, file.tiers);
+  add(to.policies, file.policies);
+  add(to.kubernetes_policies, file.kubernetes_policies);
+  add(to.cluster_policies, file.cluster_policies);
+  add(to.profiles, file.profiles);
+  add(to.network_sets, file.network_sets);
+  add(to.workload_endpoints, file.workload_endpoints);
+  add(to.host_endpoints, file.host_endpoints);
+  add(to.pods, file.pods);
+  add(to.namespaces, file.namespaces);
+  add(to.service_accounts, file.service_accounts);
+  add(to.endpoint_slices, file.endpoint_slices);
+  add(to.felix_configurations, file.felix_configurations);
+  add(to.ip_pools, file.ip_pools);
+  add(to.nodes, file.nodes);
+  add(to.blocks, file.blocks);
+  to.services += file.services;
+}
+
 class Loader {
  public:
   Loader(Loaded& out, const LoadOptions& options)
-      : out_(out), options_(options), resources_(out.model) {}
+      : out_(out), options_(options), known_(options.known) {
+    if (known_ != nullptr) {
+      known_->begin();
+    }
+  }
 
   void resource_text(std::string_view text, const std::string& name) {
-    const Source source{out_.model.add_file(name), without_mark(text), &out_.findings,
-                        options_.strict};
-    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-      out_.findings.error({source.file, 0, 0}, "is empty",
-                          "half-written? else remove the file");
-    }
-    for (const Value& document : parse_documents(source)) {
-      resources_.read(document);
-    }
+    add(read(text, index_of(name)));
   }
 
   // A file or directory; `at` is where it was named, if it was.
@@ -49,7 +72,7 @@ class Loader {
     }
     if (files.empty() && complaints.empty()) {
       out_.findings.warning(
-          at ? *at : Where{out_.model.add_file(path), 0, 0},
+          at ? *at : Where{index_of(path), 0, 0},
           (at ? "\"" + path + "\" " : "") + "has no *.yaml, *.yml or *.json file");
     }
     for (const std::string& name : files) {
@@ -59,7 +82,7 @@ class Loader {
 
   void settings_text(std::string_view text, const std::string& name,
                      std::vector<Where>& resources_at) {
-    const Source source{out_.model.add_file(name), without_mark(text), &out_.findings, true};
+    const Source source{index_of(name), without_mark(text), &out_.findings, true};
     const auto documents = parse_documents(source);
     if (documents.size() != 1) {
       if (out_.ok()) {
@@ -71,28 +94,102 @@ class Loader {
   }
 
   void finish() {
-    resources_.finish(out_.findings);
+    if (known_ != nullptr) {
+      out_.model.files = known_->names();
+    }
+    say_what_was_left_out();
     leave_out_exports(out_.model, out_.findings);
     check_http();
   }
 
- private:
+  // What cannot be read; `at` is where it was named, if it was.
   void complain(const Complaint& complaint, const std::optional<Where>& at) {
-    out_.findings.error(at ? *at : Where{out_.model.add_file(complaint.file), 0, 0},
+    out_.findings.error(at ? *at : Where{index_of(complaint.file), 0, 0},
                         (at ? "\"" + complaint.file + "\" " : "") + complaint.message);
   }
 
+ private:
   void file(const std::string& path, const std::optional<Where>& at) {
     std::string complaint;
     try {
-      if (const auto text = read_whole(path, complaint)) {
-        resource_text(*text, path == "-" ? "<stdin>" : path);
+      if (const auto known = known_ != nullptr ? known_->find(path) : nullptr) {
+        add(*known);
+      } else if (const auto text = read_whole(path, complaint)) {
+        const std::string name = path == "-" ? "<stdin>" : path;
+        const auto content = std::make_shared<const FileContent>(read(*text, index_of(name)));
+        add(*content);
+        if (known_ != nullptr) {
+          known_->keep(path, content);
+        }
       }
     } catch (const std::bad_alloc&) {  // what runs already must run on
       complaint = kNoMemory;
     }
     if (!complaint.empty()) {
       complain({path, complaint}, at);
+    }
+  }
+
+  // A name that a place can have.
+  uint32_t index_of(const std::string& name) {
+    if (known_ == nullptr) {
+      return out_.model.add_file(name);
+    }
+    return known_->index_of(name);
+  }
+
+  FileContent read(std::string_view text, uint32_t index) const {
+    FileContent out;
+    const Source source{index, without_mark(text), &out.findings, options_.strict};
+    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+      out.findings.error({index, 0, 0}, "is empty", "half-written? else remove the file");
+    }
+    Resources resources(out);
+    for (const Value& document : parse_documents(source)) {
+      resources.read(document);
+    }
+    return out;
+  }
+
+  void add(const FileContent& content) {
+    append(out_.model, content.model);
+    out_.findings.add(content.findings);
+    for (const auto& [identity, where] : content.objects) {
+      const auto [it, fresh] = objects_.emplace(identity, where);
+      if (!fresh) {
+        refuse_twice(identity, where, it->second);
+      }
+    }
+    for (const auto& [kind, left] : content.left_out) {
+      FileContent::LeftOut& all = left_out_[kind];
+      all.first = all.count == 0 ? left.first : all.first;
+      all.count += left.count;
+      all.decides = left.decides;
+    }
+  }
+
+  void refuse_twice(const FileContent::Identity& identity, const Where& a, const Where& b) {
+    const auto& [kind, space, name] = identity;
+    const std::string what = "the same object twice: " + kind.substr(kind.find('/') + 1) + " " +
+                             qualified(space, name) + " is also in ";
+    const auto at = [this](const Where& w) {
+      const auto& names = known_ == nullptr ? out_.model.files : known_->names();
+      return names[w.file] + ":" + std::to_string(w.line);
+    };
+    out_.findings.error(a, what + at(b));
+    out_.findings.error(b, what + at(a));
+  }
+
+  void say_what_was_left_out() {
+    for (const auto& [kind, left] : left_out_) {
+      const std::string message =
+          kind + ": " + std::to_string(left.count) + (left.count == 1 ? " object" : " objects");
+      if (left.decides) {
+        out_.findings.warning(left.first,
+                              message + " not applied: not supported by this version");
+      } else {
+        out_.findings.note(left.first, message + " not read");
+      }
     }
   }
 
@@ -117,7 +214,9 @@ class Loader {
 
   Loaded& out_;
   LoadOptions options_;
-  Resources resources_;
+  ReadFiles* known_;
+  std::map<FileContent::Identity, Where> objects_;
+  std::map<std::string, FileContent::LeftOut> left_out_;
 };
 
 }  // namespace
@@ -135,7 +234,8 @@ Loaded load(const std::string& settings_file, const LoadOptions& options) {
     complaint = kNoMemory;
   }
   if (!complaint.empty()) {
-    out.findings.error({out.model.add_file(settings_file), 0, 0}, complaint);
+    loader.complain({settings_file, complaint}, {});
+    loader.finish();
     return out;
   }
   const fs::path base = fs::path(settings_file).parent_path();

@@ -7,7 +7,8 @@
 // warnings if they could decide a verdict; unknown fields are warnings with the nearest known
 // field (errors under `strict`); in sluice.yaml an unknown key is an error.  Duplicate keys,
 // alias bombs (10 000 nodes more than are written), nesting over 32 and the same object twice
-// are errors. Safe to call from any thread; no state is kept between calls.
+// are errors. Safe to call from any thread; state is
+// kept between calls in LoadOptions::known alone.
 #ifndef SLUICE_CONFIG_LOAD_H_
 #define SLUICE_CONFIG_LOAD_H_
 
@@ -26,8 +27,12 @@ struct Loaded {
   bool ok() const { return !findings.has_errors(); }
 };
 
+class ReadFiles;
+
 struct LoadOptions {
   bool strict = false;
+  // Files that were read before, which need not be read again; of loads that are alike strict.
+  ReadFiles* known = nullptr;
 };
 
 // Reads the settings file and every resource it names (directories in lexical order,

@@ -35,8 +35,7 @@ bool split_name(const Value& v, Meta& meta) {
 
 class Reader {
  public:
-  Reader(Loaded& loaded, std::vector<PolicyCase>& cases)
-      : model_(loaded.model), cases_(cases) {
+  Reader(Loaded& loaded, std::vector<PolicyCase>& cases) : model_(loaded.model), cases_(cases) {
     for (const Pod& pod : model_.pods) {
       for (const Address& address : pod.pod_ips) {
         owners_.emplace(address, full_name(pod.meta));

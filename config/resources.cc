@@ -135,24 +135,6 @@ void read_boolean(const Value& v, bool& to) {
   to = v.boolean().value_or(to);
 }
 
-bool Resources::is_new(const Value& object, const Meta& meta, std::string_view group) {
-  const auto [it, fresh] = seen_.emplace(
-      std::tuple(std::string(group) + "/" + meta.kind, meta.namespace_name, meta.name),
-      object.where());
-  if (!fresh) {
-    const auto at = [this](const Where& w) {
-      return model_.files[w.file] + ":" + std::to_string(w.line);
-    };
-    const std::string name = meta.kind + " " + qualified(meta.namespace_name, meta.name);
-    Findings& findings = *object.source().findings;
-    findings.error(object.where(),
-                   "the same object twice: " + name + " is also in " + at(it->second));
-    findings.error(it->second,
-                   "the same object twice: " + name + " is also in " + at(object.where()));
-  }
-  return fresh;
-}
-
 void Resources::read_items(const Value& list, const Type& type) {
   Type expected;
   if (type.kind != "List") {  // servers leave the type out of the items of a typed list
@@ -182,7 +164,7 @@ void Resources::leave_out(const Value& object, const Type& type) {
       return;
     }
   }
-  LeftOut& left = left_out_[type.kind + " (" + type.api_version + ")"];
+  FileContent::LeftOut& left = out_.left_out[type.kind + " (" + type.api_version + ")"];
   left.first = left.count++ == 0 ? object.where() : left.first;
   left.decides =
       std::find(std::begin(kDeciding), std::end(kDeciding), type.kind) != std::end(kDeciding);
@@ -221,9 +203,11 @@ void Resources::read_object(const Value& object, const Type& expected) {
   } else if (meta.namespace_name.empty()) {
     meta.namespace_name = "default";
   }
-  if (is_new(named, meta, group_of(type.api_version))) {
-    kind->read(named, std::move(meta), model_);
-  }
+  out_.objects.emplace_back(
+      FileContent::Identity(std::string(group_of(type.api_version)) + "/" + meta.kind,
+                            meta.namespace_name, meta.name),
+      meta.where);
+  kind->read(named, std::move(meta), out_.model);
 }
 
 void Resources::read(const Value& document) {
@@ -233,18 +217,6 @@ void Resources::read(const Value& document) {
   }
   for (const Value& item : document.list()) {
     read_object(item, {});
-  }
-}
-
-void Resources::finish(Findings& findings) const {
-  for (const auto& [kind, left] : left_out_) {
-    const std::string message =
-        kind + ": " + std::to_string(left.count) + (left.count == 1 ? " object" : " objects");
-    if (left.decides) {
-      findings.warning(left.first, message + " not applied: not supported by this version");
-    } else {
-      findings.note(left.first, message + " not read");
-    }
   }
 }
 

@@ -285,7 +285,8 @@ class Compilation {
   }
 
   void protect_interfaces() {
-    const ProtectedInterfaces hosts = resolve_host_endpoints(model_, kept_.inventory, findings_);
+    const ProtectedInterfaces hosts =
+        resolve_host_endpoints(model_, kept_.inventory, findings_);
     out_.uplink = protect(hosts.uplink, false);
     out_.tunnel = protect(hosts.tunnel, false);
     out_.pods = protect(hosts.pods, true);
@@ -295,10 +296,10 @@ class Compilation {
     for (const RankedPolicy* ranked : selecting_[hosts.pods->labels]) {
       if (ranked->is_of(Part::untracked)) {
         const config::Meta& meta = ranked->policy->meta;
-        findings_.warning(meta.where,
-                          "policy \"" + meta.name +
-                              "\": doNotTrack is not applied to HostEndpoint \"" +
-                              hosts.pods->endpoint.name + "\", whose interfaceName is \"*\"");
+        findings_.warning(meta.where, "policy \"" + meta.name +
+                                          "\": doNotTrack is not applied to HostEndpoint \"" +
+                                          hosts.pods->endpoint.name +
+                                          "\", whose interfaceName is \"*\"");
       }
     }
   }

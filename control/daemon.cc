@@ -370,7 +370,7 @@ void Daemon::sync_kernel() {
 
 Status Daemon::reload() {
   last_reload_ = {false, std::time(nullptr), ""};
-  config::Loaded loaded = config::load(config_file_);
+  config::Loaded loaded = config::load(config_file_, {.strict = false, .known = &files_});
   std::optional<Built> next;
   if (loaded.ok()) {
     keep_what_needs_a_restart(model_.settings, loaded.model.settings, loaded.findings);
@@ -404,8 +404,12 @@ Status Daemon::reload() {
     spdlog::error("{}", s.error().what);
   }
   last_reload_.ok = true;
-  spdlog::info("reload generation={} endpoints={} policies={}", built_->generation->number,
-               built_->policy.endpoints.size(), built_->policy.policies);
+  const CompiledPolicy& policy = built_->policy;
+  spdlog::info(
+      "reload generation={} endpoints={} policies={} anew: files={} objects={} lists={} "
+      "sets={}",
+      built_->generation->number, policy.endpoints.size(), policy.policies, files_.read(),
+      policy.work.objects, policy.work.lists, policy.work.sets);
   return Ok{};
 }
 

@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/load.h"
+#include "config/read_files.h"
 #include "control/api.h"
 #include "control/build.h"
 #include "control/host_port.h"
@@ -86,6 +87,7 @@ class Daemon {
   std::vector<const Counters*> counters() const;
 
   std::string config_file_;
+  config::ReadFiles files_;
   config::Model model_;
   Registries registries_;
   std::optional<Built> built_;

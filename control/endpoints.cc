@@ -172,7 +172,8 @@ void check_local(const config::Model& model, const Inventory& inventory, bool an
     }
     for (const std::string& profile : e.profiles) {
       const bool rules_matter = !profile.starts_with("ksa.");
-      if (rules_matter && !inventory.profiles().contains(profile) && missing.insert(profile).second) {
+      if (rules_matter && !inventory.profiles().contains(profile) &&
+          missing.insert(profile).second) {
         findings.warning(e.where,
                          "profile \"" + profile +
                              "\" does not exist: what no policy "
@@ -351,10 +352,13 @@ void Inventory::update_workloads(const config::Model& model, config::Findings& f
   std::set<std::pair<std::string_view, std::string_view>> known;  // namespace, pod
   for (const auto& object : model.workload_endpoints) {
     known.emplace(object->meta.namespace_name, object->pod);
-    keep(workloads_, derive(of_endpoints_, object, [&](const auto& w, Made<Workload>& made) {
-           made.value = from_endpoint(w);
-           finish(made, "WorkloadEndpoint");
-         }, findings));
+    keep(workloads_, derive(
+                         of_endpoints_, object,
+                         [&](const auto& w, Made<Workload>& made) {
+                           made.value = from_endpoint(w);
+                           finish(made, "WorkloadEndpoint");
+                         },
+                         findings));
   }
   for (const auto& object : model.pods) {
     const config::Pod& pod = *object;
@@ -362,16 +366,22 @@ void Inventory::update_workloads(const config::Model& model, config::Findings& f
     if (!eligible || known.contains({pod.meta.namespace_name, pod.meta.name})) {
       continue;
     }
-    keep(workloads_, derive(of_pods_, object, [&](const auto& p, Made<Workload>& made) {
-           made.value = from_pod(p, felix, made.findings);
-           finish(made, "Pod");
-         }, findings));
+    keep(workloads_, derive(
+                         of_pods_, object,
+                         [&](const auto& p, Made<Workload>& made) {
+                           made.value = from_pod(p, felix, made.findings);
+                           finish(made, "Pod");
+                         },
+                         findings));
   }
   for (const auto& object : model.host_endpoints) {
-    keep(hosts_, derive(of_hosts_, object, [&](const auto& host, Made<Workload>& made) {
-           made.value = from_host(host);
-           label(made, made.value.endpoint.labels);
-         }, findings));
+    keep(hosts_, derive(
+                     of_hosts_, object,
+                     [&](const auto& host, Made<Workload>& made) {
+                       made.value = from_host(host);
+                       label(made, made.value.endpoint.labels);
+                     },
+                     findings));
   }
   of_endpoints_.end_round(gone);
   of_pods_.end_round(gone);
@@ -461,10 +471,9 @@ bool Inventory::changed(const std::vector<LabelsId>& ids) const {
 
 bool Inventory::mostly_stale() const {
   constexpr size_t kSlack = 1000;
-  const auto borne = static_cast<size_t>(
-      std::count_if(bearers_.begin(), bearers_.end(), [](const Bearers& bearers) {
-        return !bearers.ends.empty() || !bearers.sets.empty();
-      }));
+  const auto borne = static_cast<size_t>(std::count_if(
+      bearers_.begin(), bearers_.end(),
+      [](const Bearers& bearers) { return !bearers.ends.empty() || !bearers.sets.empty(); }));
   return bearers_.size() > 2 * borne + kSlack;
 }
 

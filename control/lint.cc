@@ -24,8 +24,7 @@ std::string called(const config::Meta& meta) {
 class Linter {
  public:
   Linter(const config::Model& model, config::Findings& findings)
-      : model_(model),
-        findings_(findings) {
+      : model_(model), findings_(findings) {
     inventory_.update(model, ignored_);
     for (const Workload* w : inventory_.workloads()) {
       learn(w->endpoint.labels);

@@ -57,7 +57,7 @@ void Lists::report(KeptList& list, const std::vector<config::Rule>& rules,
   for (const RuleNotes::Service& service : list.notes.services) {
     const auto& [space, name] = service.name;
     if (!space.empty() && inventory_.service(service.name) == nullptr) {
-      findings.warning(service.where, "service " + space + "/" + name +
+      findings.warning(service.where, "service " + qualified(space, name) +
                                           " has no EndpointSlice: the rule matches nothing");
     }
   }

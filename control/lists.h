@@ -41,7 +41,7 @@ class Lists {
   // Ends it; sets that only lists of an earlier one name are given up.
   void end();
 
-  size_t compiled() const { return compiled_; }          // lists, in this compilation
+  size_t compiled() const { return compiled_; }  // lists, in this compilation
   size_t filled() const { return sets_.filled() - filled_before_; }  // sets, in this one
 
  private:

@@ -117,14 +117,13 @@ const TierRank& Policies::tier_of(const config::Policy& policy, config::Findings
     known.push_back(name);
   }
   const std::string near = config::nearest(policy.tier, known);
-  findings.warning(policy.meta.where,
-                   "tier \"" + policy.tier +
-                       "\" does not exist: the policy is "
-                       "enforced after all others, and denies what it does not allow",
-                   near.empty() ? "add the Tier \"" + policy.tier + "\""
-                                : "did you mean \"" + near + "\"?");
-  return unknown_tiers_
-      .try_emplace(policy.tier, TierRank{true, 0, policy.tier, TierEnd::deny})
+  findings.warning(
+      policy.meta.where,
+      "tier \"" + policy.tier +
+          "\" does not exist: the policy is "
+          "enforced after all others, and denies what it does not allow",
+      near.empty() ? "add the Tier \"" + policy.tier + "\"" : "did you mean \"" + near + "\"?");
+  return unknown_tiers_.try_emplace(policy.tier, TierRank{true, 0, policy.tier, TierEnd::deny})
       .first->second;
 }
 

@@ -2,7 +2,9 @@
 // Which files are read and which are refused, on a real file system.
 #include "config/files.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -13,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "config/read_files.h"
 #include "tests/config/findings_of.h"
 
 namespace sluice::config {
@@ -226,6 +229,81 @@ TEST_F(FilesTest, PlacesWhatCannotBeReadAtTheSettingThatNamesIt) {
                        "\" cannot be read: No such file or directory",
                    path("sluice.yaml") + ":2:24: error: \"" + path("d/b.yaml") +
                        "\" cannot be read: No such file or directory"}));
+}
+
+// ---- reading again -------------------------------------------------------------------------
+
+class AgainTest : public FilesTest {
+ protected:
+  void SetUp() override {
+    FilesTest::SetUp();
+    for (const char* name : {"a", "b", "c"}) {
+      write(std::string("d/") + name + ".yaml", a_namespace(name));
+    }
+    write("sluice.yaml",
+          "node: n1\nresources: [d]\nuplink: {interface: e, addresses: [10.0.0.1/24]}\n");
+    settle();
+  }
+  // Until what was written before is old enough to be known by its times.
+  static void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(2100)); }
+  // The names of the namespaces, and how many files were read for them.
+  std::pair<Lines, size_t> load_again() {
+    loaded_ = load(path("sluice.yaml"), {.strict = false, .known = &known_});
+    Loaded anew = load(path("sluice.yaml"));
+    EXPECT_EQ(lines_of(loaded_), lines_of(anew));
+    const Lines now = names();
+    std::swap(loaded_, anew);
+    EXPECT_EQ(now, names()) << "as without knowing any file";
+    std::swap(loaded_, anew);
+    return {now, known_.read()};
+  }
+  long errors() const {
+    const auto& all = loaded_.findings.all();
+    return std::count_if(all.begin(), all.end(), [](const Finding& finding) {
+      return finding.severity == Severity::error;
+    });
+  }
+  ReadFiles known_;
+};
+
+TEST_F(AgainTest, ReadsOnlyWhatChanged) {
+  using Outcome = std::pair<Lines, size_t>;
+  EXPECT_EQ(load_again(), (Outcome{{"a", "b", "c"}, 3}));
+  const Namespace* a = loaded_.model.namespaces[0].address();
+  EXPECT_EQ(load_again(), (Outcome{{"a", "b", "c"}, 0}));
+  EXPECT_EQ(loaded_.model.namespaces[0].address(), a) << "the very same object";
+  write("d/b.yaml", a_namespace("x"));  // of the same length
+  EXPECT_EQ(load_again(), (Outcome{{"a", "x", "c"}, 1}));
+  write("d/b.yaml", a_namespace("z"));  // at once: its times may be the same
+  EXPECT_EQ(load_again(), (Outcome{{"a", "z", "c"}, 1}));
+  fs::remove(path("d/a.yaml"));
+  write("d/aa.yaml", a_namespace("aa"));
+  settle();
+  EXPECT_EQ(load_again(), (Outcome{{"aa", "z", "c"}, 2}));
+  EXPECT_EQ(load_again(), (Outcome{{"aa", "z", "c"}, 0}));
+  fs::rename(path("d/c.yaml"), path("d/d.yaml"));
+  EXPECT_EQ(load_again(), (Outcome{{"aa", "z", "c"}, 1}));
+}
+
+TEST_F(AgainTest, SaysWhatIsWrongWithAFileThatDidNotChangeAgain) {
+  write("d/c.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: Odd\n");
+  settle();
+  load_again();
+  const Lines first = lines_of(loaded_);
+  EXPECT_EQ(errors(), 3) << "twice the same object, and one that is none";
+  EXPECT_EQ(load_again().second, 0u);
+  EXPECT_EQ(lines_of(loaded_), first);
+  fs::remove(path("d/a.yaml"));
+  load_again();
+  EXPECT_EQ(errors(), 1);
+}
+
+TEST_F(AgainTest, AFileThatCannotBeReadAnyMoreIsNotTheFileThatItWas) {
+  load_again();
+  fs::remove(path("d/b.yaml"));
+  ASSERT_EQ(mkfifo(path("d/b.yaml").c_str(), 0600), 0);
+  load_again();
+  EXPECT_FALSE(loaded_.ok());
 }
 
 }  // namespace
