@@ -201,7 +201,7 @@ void run_all(Captures& captures, const View& view, Pipeline& pipeline, Output& o
     output.flush();
   }
   pipeline.tick();
-  output.free_held();
+  pipeline.free_held();
   pipeline.fold_all();
 }
 

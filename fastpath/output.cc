@@ -34,6 +34,13 @@ void Output::count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept {
   }
 }
 
+void Output::count_held(rte_mbuf* frame, uint64_t n) noexcept {
+  const PacketMeta& m = meta(frame);
+  if (m.in_port != kNoPort) {
+    counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(n);
+  }
+}
+
 void Output::drop(rte_mbuf* frame, DropReason reason) noexcept {
   count(frame, Fate::dropped, reason);
   rte_pktmbuf_free(frame);
@@ -164,9 +171,7 @@ void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexce
   m.fate = fate;
   m.out_port = port;
   held_[held_count_++] = {frame, slot, now_ + kHoldFor, now_ + kAskAgain};
-  if (m.in_port != kNoPort) {
-    counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(1);
-  }
+  count_held(frame, 1);
   if (same == 0) {
     ask(slot);
   }
@@ -210,9 +215,7 @@ void Output::release_held() noexcept {
       continue;
     }
     const PacketMeta& m = meta(h.frame);
-    if (m.in_port != kNoPort) {
-      counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(~uint64_t{0});
-    }
+    count_held(h.frame, ~uint64_t{0});
     if (!known) {
       drop(h.frame, DropReason::neigh_unresolved);
     } else {
@@ -224,13 +227,17 @@ void Output::release_held() noexcept {
 
 void Output::free_held() noexcept {
   for (unsigned i = 0; i < held_count_; ++i) {
-    if (fate_log_ != nullptr && meta(held_[i].frame).in_port != kNoPort) {
-      const PacketMeta& m = meta(held_[i].frame);
-      fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
-    }
-    rte_pktmbuf_free(held_[i].frame);
+    free_waiting(held_[i].frame);
   }
   held_count_ = 0;
+}
+
+void Output::free_waiting(rte_mbuf* frame) noexcept {
+  const PacketMeta& m = meta(frame);
+  if (fate_log_ != nullptr && m.in_port != kNoPort) {
+    fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
+  }
+  rte_pktmbuf_free(frame);
 }
 
 }  // namespace sluice

@@ -70,12 +70,20 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       out_.drop(frame, reason);
       continue;
     }
-    if (g_->untracked && untracked(frame, b.parsed[i], m.origin)) {
+    Parsed& p = b.parsed[i];
+    const Origin origin = m.origin;
+    const bool fragment = p.fragment;
+    if (fragment && !admit(frame, p, origin)) {
       continue;
     }
-    b.frames[i] = frame;
-    b.origins[i] = m.origin;
-    b.count = i + 1;
+    if (!g_->untracked || !untracked(frame, p, origin)) {
+      b.frames[i] = frame;
+      b.origins[i] = origin;
+      b.count = i + 1;
+    }
+    if (fragment) {
+      follow(b, p, origin, false);
+    }
   }
   PortCounters& rx = out_.counters().port(port);
   rx.rx_packets.add(frames.size());
@@ -106,13 +114,21 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
       out_.drop(frame, reason);
       continue;
     }
-    if (m.stage == PacketMeta::Stage::untracked) {
-      send_untracked(frame, p, m.origin);
+    const Origin origin = m.origin;
+    const bool fragment = p.fragment;
+    if (fragment && !admit(frame, p, origin)) {
       continue;
     }
-    b.frames[b.count] = frame;
-    b.origins[b.count] = m.origin;
-    ++b.count;
+    if (m.stage == PacketMeta::Stage::untracked) {
+      send_untracked(frame, p, origin);
+    } else {
+      b.frames[b.count] = frame;
+      b.origins[b.count] = origin;
+      ++b.count;
+    }
+    if (fragment) {
+      follow(b, p, origin, true);
+    }
   }
   track(b);
   out_.flush();
@@ -163,29 +179,17 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
     const DropReason source = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
     return source == DropReason::none ? reason : source;
   }
-  if (p.fragment) {
-    return open_l4(frame, false, p, origin);
-  }
   finish_checksum(frame, p);
   return DropReason::none;
 }
 
 DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
                              Origin origin) noexcept {
-  DropReason reason = parse_l4(frame, p);
-  if (reason == DropReason::none && p.later_fragment) {
-    reason = fragments_.complete(p, p.id, origin.port, now_);
-  }
+  const DropReason reason = parse_l4(frame, p);
   if (reason != DropReason::none) {
     // The source check comes first in the order of checks; it is only done when it matters.
     const DropReason source = check_source(*g_, origin, p.tuple.src);
     return source == DropReason::none ? reason : source;
-  }
-  if (p.fragment) {
-    if (!p.later_fragment) {
-      fragments_.remember(p, p.id, origin.port, now_);
-    }
-    return DropReason::none;
   }
   if (unfinished) {
     finish_checksum(frame, p);
@@ -272,7 +276,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
 void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
                       DropReason reason) noexcept {
   if (p.fragment && !p.later_fragment) {
-    fragments_.refuse(p, p.id, origin.port, reason);
+    fragments_.refuse(p, origin.port, reason);
   }
   out_.drop(frame, reason);
 }
@@ -612,6 +616,8 @@ void Pipeline::fold_all() noexcept {
 }
 
 void Pipeline::tick() noexcept {
+  fragments_.expire(now_);
+  drop_lost();
   out_.release_held();
   // A whole round takes at most about a second: folded_bytes counts no further.
   sweep(std::max(kSweepPerTick, connections_.max() / 500));

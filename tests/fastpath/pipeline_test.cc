@@ -212,6 +212,9 @@ TEST(Pipeline, NamesTheReasonOfEveryDrop) {
   for (const DropRow& row : rows) {
     World w;
     w.in(row.port, row.frame);
+    w.expect_sums();
+    w.now += Fragments::kHoldFor + 1;
+    w.tick();
     EXPECT_EQ(w.drops(row.reason), 1u) << row.sentence;
     w.expect_sums();
   }

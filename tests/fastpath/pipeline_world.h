@@ -146,7 +146,7 @@ class World {
   }
   ~World() {
     for (auto& lane : lanes_) {
-      lane->output.free_held();
+      lane->pipeline.free_held();
       rte_ring_free(lane->inbox);
     }
   }
@@ -236,6 +236,13 @@ class World {
     uint64_t n = 0;
     for (const auto& lane : lanes_) {
       n += lane->counters.drops[static_cast<size_t>(reason)].get();
+    }
+    return n;
+  }
+  uint64_t fate(PortId port, Fate of) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.port(port).fates[static_cast<size_t>(of)].get();
     }
     return n;
   }
