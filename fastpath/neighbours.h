@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "classifier/types.h"
+#include "fastpath/path_mtu.h"
 #include "fastpath/tables.h"
 
 namespace sluice {
@@ -51,6 +52,8 @@ class Neighbours {
   Ip4 address(uint32_t slot) const noexcept {
     return {static_cast<uint32_t>(slots_[slot].key.load(std::memory_order_relaxed))};
   }
+  // What is known of the way to our peers, beside their MACs.
+  PathMtu& path_mtu() noexcept { return path_mtu_; }
   PortId port(uint32_t slot) const noexcept {
     return static_cast<PortId>(slots_[slot].key.load(std::memory_order_relaxed) >> 32);
   }
@@ -70,6 +73,7 @@ class Neighbours {
     std::atomic<bool> wanted{false};
   };
   std::unique_ptr<Slot[]> slots_;
+  PathMtu path_mtu_;
 };
 
 }  // namespace sluice

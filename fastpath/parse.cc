@@ -466,6 +466,10 @@ DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
   }
 }
 
+uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept {
+  return read<IcmpWire>(frame, p.l4_offset).mtu.host();
+}
+
 void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
   if (!p.fragment && p.tuple.protocol == proto::kSctp) {
     finish_sctp(frame, p);

@@ -55,6 +55,9 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
 // fragment alone gives away is judged first: frag_tiny, frag_len, frag_oversize.
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept;
 
+// The next hop's MTU that an ICMP 3/4 tells.  REQUIRES: parse_l4() took it, whole.
+uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept;
+
 // Finishes an L4 checksum that the sending kernel left at its pseudo-header sum (TCP, UDP) or
 // at 0 (SCTP); anything else is left as it is.  Reads only the first bytes unless it hits.
 void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept;

@@ -73,7 +73,8 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     Parsed& p = b.parsed[i];
     const Origin origin = m.origin;
     const bool fragment = p.fragment;
-    if (fragment && !admit(frame, p, origin)) {
+    if ((p.icmp_error && learn_path(frame, p, origin)) ||
+        (fragment && !admit(frame, p, origin))) {
       continue;
     }
     if (!g_->untracked || !untracked(frame, p, origin)) {
@@ -176,8 +177,11 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   if (reason != DropReason::none) {
     // As in open_l4, once there is an inner packet of which to check the source.
     const bool whole = p.total_length != 0 && reason != DropReason::tun_nested;
-    const DropReason source = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
-    return source == DropReason::none ? reason : source;
+    DropReason before = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
+    if (before == DropReason::none && reason == DropReason::tun_ecn) {
+      before = decide_way(*g_, origin, p.tuple.dst).reason;
+    }
+    return before == DropReason::none ? reason : before;
   }
   finish_checksum(frame, p);
   return DropReason::none;
@@ -195,6 +199,37 @@ DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
     finish_checksum(frame, p);
   }
   return DropReason::none;
+}
+
+// An ICMP 3/4 about an outer packet of ours tells the size for that peer; the tunnel is ours,
+// so nobody else is to know.  False: it is something else.
+bool Pipeline::learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept {
+  constexpr uint8_t kUnreachable = 3, kTooBig = 4;
+  const RouteTable& routes = *g_->routes;
+  const bool about_tunnel = origin.port == kUplinkPort && origin.outer_source.value == 0 &&
+                            p.icmp_type == kUnreachable && p.icmp_code == kTooBig &&
+                            !p.fragment && p.quoted.protocol == proto::kIpip &&
+                            p.quoted.src == routes.outer_source &&
+                            routes.peers.contains(p.quoted.dst.value);
+  if (!about_tunnel) {
+    return false;
+  }
+  const uint16_t mtu = next_hop_mtu(frame, p);
+  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  if (reason == DropReason::none && mtu < PathMtu::kLeast) {
+    reason = DropReason::icmp_quote_mismatch;
+  }
+  if (reason == DropReason::none && g_->options.verify_l4_control &&
+      !l4_checksum_ok(frame, p)) {
+    reason = DropReason::l4_checksum;
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return true;
+  }
+  out_.neighbours().path_mtu().learn(p.quoted.dst, mtu, now_);
+  out_.consume(frame);
+  return true;
 }
 
 // ---- what is known of the flow -----------------------------------------------------------

@@ -34,7 +34,7 @@ class Pipeline {
       : options_(options),
         connections_(connections),
         out_(output),
-        forward_(output, options.first_id),
+        forward_(output, options.first_id, options.workers),
         fragments_({Fragments::kMaxHeld / options.workers, options.hash_key}) {}
 
   // The tables, ports and time of what follows.  `view` must live until the next begin().
@@ -72,6 +72,7 @@ class Pipeline {
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
   DropReason open_l4(rte_mbuf* frame, bool unfinished, Parsed& p, Origin origin) noexcept;
+  bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void track(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;

@@ -246,6 +246,7 @@ class World {
     }
     return n;
   }
+  uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
   uint64_t judged(CounterSlot slot) const {
     return lanes_[0]->counters.rule(slot).judged.get();
   }
