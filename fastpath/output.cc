@@ -28,6 +28,9 @@ void Output::count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept {
   counters_.port(m.in_port).fates[static_cast<size_t>(fate)].add(1);
   if (fate == Fate::dropped) {
     counters_.drops[static_cast<size_t>(reason)].add(1);
+    if (m.origin.outer_source.value != 0) {
+      counters_.inner_drops[static_cast<size_t>(reason)].add(1);
+    }
   }
   if (fate_log_ != nullptr) {
     fate_log_->push_back({m.in_port, m.index, fate, reason});

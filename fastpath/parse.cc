@@ -336,7 +336,7 @@ L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
     return {DropReason::l2_oversize, L2Kind::unknown};
   }
   if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
-    return {DropReason::l2_runt, L2Kind::unknown};
+    return {DropReason::res_mbuf, L2Kind::unknown};  // no room in the first
   }
   const auto h = read<EtherHeader>(frame, 0);
   const uint16_t type = h.type.host();

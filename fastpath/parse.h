@@ -28,7 +28,7 @@ struct L2Options {
 
 enum class L2Kind : uint8_t { ip4, arp, ip6, unknown };
 struct L2 {
-  DropReason reason = DropReason::none;  // l2_* (l2_ethertype only with kind unknown)
+  DropReason reason = DropReason::none;  // l2_*, or res_mbuf: segments that cannot be joined
   L2Kind kind = L2Kind::ip4;
 };
 // Ethernet header: length, addresses, ethertype.  A frame of several segments is made one;

@@ -217,6 +217,24 @@ TEST(PipelineTunnel, NeverAnswersWithAnErrorWhatMayNotBeAnswered) {
   }
 }
 
+TEST(PipelineTunnel, CountsWhichHeaderTheReasonIsAbout) {
+  World w(kAllow80);
+  w.in(kUplinkPort, from_peer().checksum(1).ip4(kRemotePod, kA).udp(1, 2));
+  w.in(kUplinkPort, from_peer().fragment(0, true).ip4(kRemotePod, kA).udp(1, 2));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).checksum(1).udp(1, 2));
+  EXPECT_EQ(w.drops(DropReason::ip4_checksum), 2u);
+  EXPECT_EQ(w.inner_drops(DropReason::ip4_checksum), 0u);
+  EXPECT_EQ(w.inner_drops(DropReason::tun_fragment), 0u);
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kA).checksum(1).udp(1, 2));
+  EXPECT_EQ(w.drops(DropReason::ip4_checksum), 3u);
+  EXPECT_EQ(w.inner_drops(DropReason::ip4_checksum), 1u);
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kB).tcp(1, 81, kSyn));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1, 81, kSyn));
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 2u);
+  EXPECT_EQ(w.inner_drops(DropReason::policy_deny_ingress), 1u);
+  w.expect_sums();
+}
+
 // The steps of decapsulation in their order: of two that fail, the first names the reason.
 TEST(PipelineTunnel, TheFirstStepThatFailsNamesTheReason) {
   struct Row {

@@ -239,6 +239,13 @@ class World {
     }
     return n;
   }
+  uint64_t inner_drops(DropReason reason) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.inner_drops[static_cast<size_t>(reason)].get();
+    }
+    return n;
+  }
   uint64_t fate(PortId port, Fate of) const {
     uint64_t n = 0;
     for (const auto& lane : lanes_) {
