@@ -63,7 +63,7 @@ void Output::send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac,
   }
   MacAddress dst = mac;
   if (dst.is_zero()) {
-    const uint32_t slot = neighbours_.find(port, next);
+    const uint32_t slot = neighbours_.find(port, next, now_);
     if (slot == Neighbours::kNone) {
       drop(frame, DropReason::neigh_unresolved);
       return;
@@ -162,18 +162,20 @@ void Output::flush() noexcept {
 }
 
 void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept {
+  PacketMeta& m = meta(frame);
   unsigned same = 0;
+  unsigned from_port = 0;
   for (unsigned i = 0; i < held_count_; ++i) {
     same += held_[i].slot == slot ? 1 : 0;
+    from_port += held_[i].in_port == m.in_port ? 1 : 0;
   }
-  if (same >= kHeldPerNeighbour || held_count_ == kMaxHeld) {
+  if (same >= kHeldPerNeighbour || from_port >= kHeldPerPort || held_count_ == kMaxHeld) {
     drop(frame, DropReason::neigh_unresolved);
     return;
   }
-  PacketMeta& m = meta(frame);
   m.fate = fate;
   m.out_port = port;
-  held_[held_count_++] = {frame, slot, now_ + kHoldFor, now_ + kAskAgain};
+  held_[held_count_++] = {frame, slot, m.in_port, now_ + kHoldFor, now_ + kAskAgain};
   count_held(frame, 1);
   if (same == 0) {
     ask(slot);
@@ -182,6 +184,9 @@ void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexce
 
 // ARP is ours where nobody else speaks it; otherwise control has the kernel resolve.
 void Output::ask(uint32_t slot) noexcept {
+  if (!neighbours_.current(slot)) {
+    return;  // it is another's by now: what waits for the first will have waited in vain
+  }
   const PortId port = neighbours_.port(slot);
   const Port* out = view_->ports[port];
   if (out == nullptr || !out->info().own_neighbours) {

@@ -3,8 +3,8 @@
 // rings to other workers.  Every fate is counted here, once, when it is final.
 //
 // Owned by one worker.  Bounds: kMaxBurst frames per port batch (then it is sent), 3 frames per
-// neighbour and kMaxHeld in all (then neigh_unresolved), ring size for hand-over (then res_tx).
-// Held frames wait at most one second.
+// neighbour, an eighth of kMaxHeld from one port and kMaxHeld in all (then neigh_unresolved),
+// ring size for hand-over (then res_tx). Held frames wait at most one second.
 #ifndef SLUICE_FASTPATH_OUTPUT_H_
 #define SLUICE_FASTPATH_OUTPUT_H_
 
@@ -113,6 +113,7 @@ class Output {
  private:
   static constexpr unsigned kMaxHeld = 1024;
   static constexpr unsigned kHeldPerNeighbour = 3;
+  static constexpr unsigned kHeldPerPort = kMaxHeld / 8;
   static constexpr Nanos kHoldFor = 1000000000;
   static constexpr Nanos kAskAgain = 250000000;
   struct Batch {
@@ -122,6 +123,7 @@ class Output {
   struct Held {
     rte_mbuf* frame;
     uint32_t slot;
+    PortId in_port;
     Nanos until;
     Nanos ask_at;
   };

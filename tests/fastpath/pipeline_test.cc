@@ -313,6 +313,17 @@ TEST(Pipeline, DropsWhatWaitedTooLongForANeighbour) {
   w.expect_sums();
 }
 
+TEST(Pipeline, OnePodsWaitingPacketsLeaveRoomForAnothers) {
+  World w;
+  for (uint32_t n = 2; n < 250; ++n) {
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, "192.168.100." + std::to_string(n)).udp(1, 2));
+  }
+  EXPECT_EQ(w.fate(kPodA, Fate::held), 128u);
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, "192.168.100.251").udp(1, 2));
+  EXPECT_EQ(w.fate(kPodB, Fate::held), 1u);
+  w.expect_sums();
+}
+
 TEST(Pipeline, LetsTheNodeReachItsPodsUnjudgedAndTheAnswerReturn) {
   World w(kDenyAll);
   w.in(kHostPort, Frame().ether(kHostMac, kKernelMac).ip4(kNode, kB).tcp(9, 80, kSyn));
