@@ -147,8 +147,9 @@ void Output::flush_port(PortId port) noexcept {
   }
   tx.tx_packets.add(sent);
   tx.tx_bytes.add(bytes);
+  const DropReason full = port == kHostPort ? DropReason::res_punt : DropReason::res_tx;
   for (unsigned i = sent; i < total; ++i) {
-    drop(batch.frames[i], DropReason::res_tx);
+    drop(batch.frames[i], full);
   }
 }
 

@@ -4,7 +4,9 @@
 #ifndef SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
 #define SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
 
+#include <climits>
 #include <deque>
+#include <functional>
 
 #include <gtest/gtest.h>
 #include <rte_ring.h>
@@ -31,12 +33,14 @@ class MemoryPort : public Port {
   explicit MemoryPort(Info info) : Port(std::move(info)) {}
   unsigned receive(std::span<rte_mbuf*>) noexcept override { return 0; }
   unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
-    for (rte_mbuf* frame : frames) {
-      sent.push_back(Buffer(frame).bytes());
+    unsigned taken = 0;
+    for (; taken < frames.size() && room > 0; ++taken, --room) {
+      sent.push_back(Buffer(frames[taken]).bytes());
     }
-    return static_cast<unsigned>(frames.size());
+    return taken;
   }
   std::deque<Bytes> sent;
+  unsigned room = UINT_MAX;  // for how many frames
 };
 
 inline std::shared_ptr<const RuleSet> rules() {
@@ -261,6 +265,15 @@ class World {
     return lanes_[0]->counters.rule(slot).packets.get();
   }
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
+  // The port takes that many frames more.
+  void leave_room(PortId port, unsigned frames) { ports_[port]->room = frames; }
+  // The next generation as `edit` makes it of this one.
+  void edit(const std::function<void(Generation&)>& edit) {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    ++next->number;
+    edit(*next);
+    view_.generation = next;
+  }
   // The port is taken out of the view, as when its interface has gone.
   void close(PortId port) { view_.ports[port] = nullptr; }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
