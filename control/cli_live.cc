@@ -87,7 +87,9 @@ json rows_of(const json& object, const std::string& key) {
   return rows;
 }
 
-void print_stats(const json& result, const std::string& what) {
+// `stats`: the daemon's whole answer.
+void print_stats(const json& stats, const std::string& what) {
+  const json result = stats.value(what, json::object());
   static const Columns ports = {"name",     "rx_packets", "rx_bytes",   "tx_packets",
                                 "tx_bytes", "forwarded",  "punted",     "consumed",
                                 "held",     "dropped",    "originated", "missed"};
@@ -97,10 +99,14 @@ void print_stats(const json& result, const std::string& what) {
     print_table(rows_of(result, "name"), ports);
   } else if (what == "drops") {
     json rows = rows_of(result, "reason");
+    const json inner = stats.value("inner_drops", json::object());
+    for (json& row : rows) {
+      row["inner"] = inner.value(row.value("reason", ""), 0);
+    }
     std::stable_sort(rows.begin(), rows.end(), [](const json& a, const json& b) {
       return a.value("packets", 0.0) > b.value("packets", 0.0);
     });
-    print_table(rows, {"reason", "packets"});
+    print_table(rows, {"reason", "packets", "inner"});
   } else {
     print_table(result, rules);
   }
@@ -198,7 +204,7 @@ int stats(const Daemon& daemon, const std::string& what) {
   }
   for (const char* part : {"ports", "drops", "rules"}) {
     if (what.empty() || what == part) {
-      print_stats(result->value(part, json::object()), part);
+      print_stats(*result, part);
       if (what.empty() && std::string_view(part) != "rules") {
         std::puts("");
       }

@@ -248,6 +248,7 @@ json Daemon::stats() const {
   return {
       {"ports", ports_json(all, names)},
       {"drops", drops_json(all, names)},
+      {"inner_drops", inner_drops_json(all)},
       {"rules", rules_json(all, registries_.rules)},
   };
 }

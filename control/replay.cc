@@ -151,9 +151,8 @@ Status write_counters(const std::string& directory, const Counters& counters,
   }
   const Counters* const all[] = {&counters};
   nlohmann::json out = {
-      {"ports", ports_json(all, ports)},
-      {"drops", drops_json(all, ports)},
-      {"rules", rules_json(all, names)},
+      {"ports", ports_json(all, ports)},      {"drops", drops_json(all, ports)},
+      {"inner_drops", inner_drops_json(all)}, {"rules", rules_json(all, names)},
       {"fates", nlohmann::json::array()},
   };
   const auto port_name = [&](PortId id) { return captures.ports.at(id)->info().name; };
@@ -201,7 +200,7 @@ void run_all(Captures& captures, const View& view, Pipeline& pipeline, Output& o
     output.flush();
   }
   pipeline.tick();
-  output.free_held();
+  pipeline.free_held();
   pipeline.fold_all();
 }
 

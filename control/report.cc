@@ -62,6 +62,18 @@ json drops_json(std::span<const Counters* const> workers, std::span<const PortNa
   return out;
 }
 
+json inner_drops_json(std::span<const Counters* const> workers) {
+  json out = json::object();
+  for (size_t r = 1; r < kDropReasons; ++r) {
+    const uint64_t n =
+        sum(workers, [r](const Counters& c) -> const Counter& { return c.inner_drops[r]; });
+    if (n > 0) {
+      out[std::string(name(static_cast<DropReason>(r)))] = n;
+    }
+  }
+  return out;
+}
+
 json rules_json(std::span<const Counters* const> workers, const RuleNames& names) {
   std::vector<CounterSlot> order(names.size());
   std::iota(order.begin(), order.end(), CounterSlot{0});

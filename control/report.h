@@ -30,6 +30,8 @@ nlohmann::json ports_json(std::span<const Counters* const> workers,
 // {"<reason>": n}, reasons that counted only.  `ports` adds rx_missed.
 nlohmann::json drops_json(std::span<const Counters* const> workers,
                           std::span<const PortName> ports);
+// The same, of packets that came out of a tunnel.
+nlohmann::json inner_drops_json(std::span<const Counters* const> workers);
 
 // [{kind, namespace, policy, tier, direction, rule, action, connections, packets, bytes}], for
 // every rule that has a name, in the order of tier, policy and rule.

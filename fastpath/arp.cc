@@ -62,7 +62,7 @@ void handle_arp(Output& out, rte_mbuf* frame, PortId port) noexcept {
     return;
   }
   if (learn) {
-    const uint32_t slot = out.neighbours().find(port, arp.sender);
+    const uint32_t slot = out.neighbours().find(port, arp.sender, out.now());
     if (slot != Neighbours::kNone) {
       out.neighbours().learn(slot, arp.sender_mac);
     }

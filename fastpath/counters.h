@@ -61,6 +61,8 @@ class Counters {
   CounterSlot rules() const { return rule_count_; }
 
   std::array<Counter, kDropReasons> drops;
+  // Of those, of packets that came out of a tunnel: the reason is about the inner header.
+  std::array<Counter, kDropReasons> inner_drops;
   Counter icmp_suppressed;  // ICMP errors not sent because of the rate limit
   Counter connections_opened;
 

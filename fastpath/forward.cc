@@ -20,7 +20,9 @@ uint16_t Forward::mtu(const Route& route) const noexcept {
     case RouteKind::endpoint:
       return of(view.generation->endpoints[route.endpoint].port);
     case RouteKind::tunnel:
-      return static_cast<uint16_t>(of(kUplinkPort) - kIp4Bytes);
+      return static_cast<uint16_t>(
+          out_.neighbours().path_mtu().of(route.next_hop, of(kUplinkPort), out_.now()) -
+          kIp4Bytes);
     case RouteKind::gateway:
     case RouteKind::connected:
       return of(kUplinkPort);
@@ -125,17 +127,37 @@ void Forward::send_fragments(rte_mbuf* frame, const Parsed& p, const Route& rout
   rte_pktmbuf_free(frame);
 }
 
+// Is it an ICMP error's turn?  If so it is counted as sent.
+bool Forward::may_tell(const Parsed& p, IcmpError what) noexcept {
+  const Nanos now = out_.now();
+  const uint64_t pair = uint64_t{p.tuple.src.value} << 32 | p.tuple.dst.value;
+  Told& told = told_[(pair * 0x9e3779b97f4a7c15u) >> 32 & (kTold - 1)];
+  const bool unreachable = what.type == kUnreachable;
+  const bool same = told.who == p.tuple.src && told.about == p.tuple.dst;
+  // Another size is news: the path outside has just turned out to be narrower.
+  if (unreachable && same && told.mtu == what.mtu && now < told.until) {
+    return false;
+  }
+  // A token bucket told as time: the credit lies at most kErrorBurst in the past.
+  const Nanos floor = now > kErrorBurst ? now - kErrorBurst : 0;
+  error_credit_at_ = error_credit_at_ < floor ? floor : error_credit_at_;
+  if (error_credit_at_ + error_every_ > now) {
+    return false;
+  }
+  error_credit_at_ += error_every_;
+  if (unreachable) {
+    told = {p.tuple.src, p.tuple.dst, what.mtu, now + kTellAgain};
+  }
+  return true;
+}
+
 void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept {
   const Generation& g = *out_.view().generation;
   const RouteId back = g.routes->lpm.find(p.tuple.src);
   if (!may_answer_with_icmp(p) || back == Lpm4::kNone) {
     return;
   }
-  // A token bucket told as time: the credit lies at most kErrorBurst in the past.
-  const Nanos now = out_.now();
-  const Nanos floor = now > kErrorBurst ? now - kErrorBurst : 0;
-  error_credit_at_ = error_credit_at_ < floor ? floor : error_credit_at_;
-  if (error_credit_at_ + kErrorEvery > now) {
+  if (!may_tell(p, what)) {
     out_.counters().icmp_suppressed.add(1);
     return;
   }
@@ -143,7 +165,6 @@ void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) n
   if (error == nullptr) {
     return;
   }
-  error_credit_at_ += kErrorEvery;
   const Route& route = g.routes->routes[back];
   const Ip4 self = route.kind == RouteKind::local ? kLinkLocal : g.routes->outer_source;
   make_icmp_error(error, frame, p, self, what, next_id_++);

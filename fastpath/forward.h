@@ -2,11 +2,15 @@
 // From a decided route to the way out: TTL, size, encapsulation, next hop; and the ICMP errors
 // that tell a sender why its packet did not fit.
 //
-// Owned by one worker.  ICMP errors: 1000 a second with a burst of 50, to unicast sources only,
-// never about errors or later fragments.  Source: reliability rules, section 5 (encapsulation
-// and size), RFC 1812.
+// Owned by one worker.  ICMP errors: 1000 a second with a burst of 50, of all workers together;
+// of the unreachables one a second about a destination to a source, unless it tells another
+// MTU, by a table of kTold pairs where the newer takes the older's place; to unicast sources
+// only, never about errors or later fragments.  What goes unsaid is counted (icmp_suppressed).
+// Source: reliability rules, section 5 (encapsulation and size), RFC 1812.
 #ifndef SLUICE_FASTPATH_FORWARD_H_
 #define SLUICE_FASTPATH_FORWARD_H_
+
+#include <memory>
 
 #include "fastpath/output.h"
 #include "fastpath/packet.h"
@@ -16,7 +20,8 @@ namespace sluice {
 
 class Forward {
  public:
-  Forward(Output& out, uint16_t first_id) : out_(out), next_id_(first_id) {}
+  Forward(Output& out, uint16_t first_id, uint8_t workers)
+      : out_(out), next_id_(first_id), error_every_(kErrorEvery * workers) {}
 
   // Can the packet go that way: none, or ip4_ttl or mtu_exceeded (then the sender is told).
   // `from_host`: the node's own packet, whose TTL has not been spent.
@@ -29,8 +34,17 @@ class Forward {
  private:
   static constexpr Nanos kErrorEvery = 1000000;  // 1000 a second
   static constexpr Nanos kErrorBurst = 50 * kErrorEvery;
+  static constexpr Nanos kTellAgain = 1000000000;
+  static constexpr uint32_t kTold = 4096;
+  struct Told {  // of an unreachable destination
+    Ip4 who;
+    Ip4 about;
+    uint16_t mtu = 0;
+    Nanos until = 0;
+  };
 
   uint16_t mtu(const Route& route) const noexcept;
+  bool may_tell(const Parsed& p, IcmpError what) noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
   void send_fragments(rte_mbuf* frame, const Parsed& p, const Route& route) noexcept;
   MacAddress chosen_by_kernel(rte_mbuf* frame) const noexcept;
@@ -38,7 +52,9 @@ class Forward {
 
   Output& out_;
   uint16_t next_id_;
+  Nanos error_every_;
   Nanos error_credit_at_ = 0;
+  std::unique_ptr<Told[]> told_ = std::make_unique<Told[]>(kTold);
 };
 
 }  // namespace sluice

@@ -5,28 +5,79 @@
 
 namespace sluice {
 
-uint32_t Neighbours::find(PortId port, Ip4 address) noexcept {
+uint32_t Neighbours::find(PortId port, Ip4 address, uint64_t now) noexcept {
+  constexpr uint64_t kSecond = 1000000000;
+  constexpr uint64_t kSame = ~(uint64_t{kTimes} << kKeyTimes);
   const uint64_t key = kUsed | uint64_t{port} << 32 | address.value;
   const uint64_t hash = key * 0x9e3779b97f4a7c15u;
   const auto start = static_cast<uint32_t>(hash >> 49);
-  static_assert(kCapacity == 1u << 15);
   for (uint32_t i = 0; i < kProbes; ++i) {
     const uint32_t at = (start + i) & (kCapacity - 1);
-    uint64_t seen = slots_[at].key.load(std::memory_order_relaxed);
-    if (seen == 0 && slots_[at].key.compare_exchange_strong(seen, key)) {
-      return at;
+    Slot& slot = slots_[at];
+    uint64_t seen = slot.key.load(std::memory_order_relaxed);
+    if (seen == 0 && slot.key.compare_exchange_strong(seen, key)) {
+      seen = key;
     }
-    if (seen == key) {
-      return at;
+    if ((seen & kSame) == key) {
+      if (now >= slot.asked.load(std::memory_order_relaxed) + kSecond) {
+        slot.asked.store(now, std::memory_order_relaxed);
+      }
+      return times_of_key(seen) << kSlotTimes | at;
     }
   }
-  return kNone;
+  return recycle(key, start, now);
+}
+
+// Gives `key` the slot of another, as said at the top; kNone: all are needed, or another worker
+// was faster.
+uint32_t Neighbours::recycle(uint64_t key, uint32_t start, uint64_t now) noexcept {
+  uint32_t victim = kNone;
+  uint64_t victims_key = 0;
+  uint64_t oldest = UINT64_MAX;
+  bool resolved = true;
+  for (uint32_t i = 0; i < kProbes; ++i) {
+    const uint32_t at = (start + i) & (kCapacity - 1);
+    const uint64_t seen = slots_[at].key.load(std::memory_order_relaxed);
+    const uint64_t mac = slots_[at].mac.load(std::memory_order_relaxed);
+    const uint64_t asked = slots_[at].asked.load(std::memory_order_relaxed);
+    const bool known = (mac & kKnown) != 0 && mac >> kMacTimes == times_of_key(seen);
+    const bool needed =
+        known && ((mac & kFixed) != 0 || asked == 0 || now < asked || now - asked < kIdle);
+    const bool better = known == resolved ? asked < oldest : resolved;
+    if (!needed && better) {
+      victim = at;
+      victims_key = seen;
+      oldest = asked;
+      resolved = known;
+    }
+  }
+  if (victim == kNone) {
+    return kNone;
+  }
+  Slot& slot = slots_[victim];
+  const uint32_t times = (times_of_key(victims_key) + 1) & kTimes;
+  if (!slot.key.compare_exchange_strong(victims_key, key | uint64_t{times} << kKeyTimes)) {
+    return kNone;
+  }
+  slot.mac.store(uint64_t{times} << kMacTimes, std::memory_order_release);
+  slot.asked.store(now, std::memory_order_relaxed);
+  slot.wanted.store(false, std::memory_order_relaxed);
+  return times << kSlotTimes | victim;
+}
+
+bool Neighbours::fixed(uint32_t slot) const noexcept {
+  const uint64_t word = slots_[index(slot)].mac.load(std::memory_order_relaxed);
+  return (word & kFixed) != 0 && word >> kMacTimes == times(slot);
 }
 
 void Neighbours::store(uint32_t slot, const MacAddress& mac, uint64_t marks) noexcept {
+  if (!current(slot)) {
+    return;
+  }
   uint64_t word = 0;
   std::memcpy(&word, mac.bytes, sizeof(mac.bytes));
-  slots_[slot].mac.store(word | marks, std::memory_order_release);
+  slots_[index(slot)].mac.store(word | marks | uint64_t{times(slot)} << kMacTimes,
+                                std::memory_order_release);
 }
 
 void Neighbours::fix(uint32_t slot, const MacAddress& mac) noexcept {
@@ -41,18 +92,19 @@ void Neighbours::learn(uint32_t slot, const MacAddress& mac) noexcept {
 
 void Neighbours::forget(uint32_t slot) noexcept {
   if (!fixed(slot)) {
-    slots_[slot].mac.store(0, std::memory_order_release);
+    store(slot, {}, 0);
   }
 }
 
 void Neighbours::loosen(uint32_t slot) noexcept {
-  slots_[slot].mac.store(0, std::memory_order_release);
+  store(slot, {}, 0);
 }
 
 void Neighbours::forget_port(PortId port) noexcept {
   for (uint32_t i = 0; i < kCapacity; ++i) {
-    if (this->port(i) == port) {
-      forget(i);
+    const uint64_t key = slots_[i].key.load(std::memory_order_relaxed);
+    if (key != 0 && this->port(i) == port) {
+      forget(times_of_key(key) << kSlotTimes | i);
     }
   }
 }

@@ -28,9 +28,19 @@ void Output::count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept {
   counters_.port(m.in_port).fates[static_cast<size_t>(fate)].add(1);
   if (fate == Fate::dropped) {
     counters_.drops[static_cast<size_t>(reason)].add(1);
+    if (m.origin.outer_source.value != 0) {
+      counters_.inner_drops[static_cast<size_t>(reason)].add(1);
+    }
   }
   if (fate_log_ != nullptr) {
     fate_log_->push_back({m.in_port, m.index, fate, reason});
+  }
+}
+
+void Output::count_held(rte_mbuf* frame, uint64_t n) noexcept {
+  const PacketMeta& m = meta(frame);
+  if (m.in_port != kNoPort) {
+    counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(n);
   }
 }
 
@@ -53,7 +63,7 @@ void Output::send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac,
   }
   MacAddress dst = mac;
   if (dst.is_zero()) {
-    const uint32_t slot = neighbours_.find(port, next);
+    const uint32_t slot = neighbours_.find(port, next, now_);
     if (slot == Neighbours::kNone) {
       drop(frame, DropReason::neigh_unresolved);
       return;
@@ -137,8 +147,9 @@ void Output::flush_port(PortId port) noexcept {
   }
   tx.tx_packets.add(sent);
   tx.tx_bytes.add(bytes);
+  const DropReason full = port == kHostPort ? DropReason::res_punt : DropReason::res_tx;
   for (unsigned i = sent; i < total; ++i) {
-    drop(batch.frames[i], DropReason::res_tx);
+    drop(batch.frames[i], full);
   }
 }
 
@@ -152,21 +163,21 @@ void Output::flush() noexcept {
 }
 
 void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept {
+  PacketMeta& m = meta(frame);
   unsigned same = 0;
+  unsigned from_port = 0;
   for (unsigned i = 0; i < held_count_; ++i) {
     same += held_[i].slot == slot ? 1 : 0;
+    from_port += held_[i].in_port == m.in_port ? 1 : 0;
   }
-  if (same >= kHeldPerNeighbour || held_count_ == kMaxHeld) {
+  if (same >= kHeldPerNeighbour || from_port >= kHeldPerPort || held_count_ == kMaxHeld) {
     drop(frame, DropReason::neigh_unresolved);
     return;
   }
-  PacketMeta& m = meta(frame);
   m.fate = fate;
   m.out_port = port;
-  held_[held_count_++] = {frame, slot, now_ + kHoldFor, now_ + kAskAgain};
-  if (m.in_port != kNoPort) {
-    counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(1);
-  }
+  held_[held_count_++] = {frame, slot, m.in_port, now_ + kHoldFor, now_ + kAskAgain};
+  count_held(frame, 1);
   if (same == 0) {
     ask(slot);
   }
@@ -174,6 +185,9 @@ void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexce
 
 // ARP is ours where nobody else speaks it; otherwise control has the kernel resolve.
 void Output::ask(uint32_t slot) noexcept {
+  if (!neighbours_.current(slot)) {
+    return;  // it is another's by now: what waits for the first will have waited in vain
+  }
   const PortId port = neighbours_.port(slot);
   const Port* out = view_->ports[port];
   if (out == nullptr || !out->info().own_neighbours) {
@@ -210,9 +224,7 @@ void Output::release_held() noexcept {
       continue;
     }
     const PacketMeta& m = meta(h.frame);
-    if (m.in_port != kNoPort) {
-      counters_.port(m.in_port).fates[static_cast<size_t>(Fate::held)].add(~uint64_t{0});
-    }
+    count_held(h.frame, ~uint64_t{0});
     if (!known) {
       drop(h.frame, DropReason::neigh_unresolved);
     } else {
@@ -224,13 +236,17 @@ void Output::release_held() noexcept {
 
 void Output::free_held() noexcept {
   for (unsigned i = 0; i < held_count_; ++i) {
-    if (fate_log_ != nullptr && meta(held_[i].frame).in_port != kNoPort) {
-      const PacketMeta& m = meta(held_[i].frame);
-      fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
-    }
-    rte_pktmbuf_free(held_[i].frame);
+    free_waiting(held_[i].frame);
   }
   held_count_ = 0;
+}
+
+void Output::free_waiting(rte_mbuf* frame) noexcept {
+  const PacketMeta& m = meta(frame);
+  if (fate_log_ != nullptr && m.in_port != kNoPort) {
+    fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
+  }
+  rte_pktmbuf_free(frame);
 }
 
 }  // namespace sluice

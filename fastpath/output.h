@@ -3,8 +3,8 @@
 // rings to other workers.  Every fate is counted here, once, when it is final.
 //
 // Owned by one worker.  Bounds: kMaxBurst frames per port batch (then it is sent), 3 frames per
-// neighbour and kMaxHeld in all (then neigh_unresolved), ring size for hand-over (then res_tx).
-// Held frames wait at most one second.
+// neighbour, an eighth of kMaxHeld from one port and kMaxHeld in all (then neigh_unresolved),
+// ring size for hand-over (then res_tx). Held frames wait at most one second.
 #ifndef SLUICE_FASTPATH_OUTPUT_H_
 #define SLUICE_FASTPATH_OUTPUT_H_
 
@@ -89,8 +89,14 @@ class Output {
   void flush() noexcept;
   // Sends what now has its neighbour, drops what waited too long, asks for the rest again.
   void release_held() noexcept;
-  // Drops what still waits.  At the end of a replay it stays held: count nothing, free all.
+  // At the end: frees what still waits, which stays counted as held.
   void free_held() noexcept;
+
+  // The frame waits elsewhere, in the caller's hands (for its first fragment); it does no
+  // longer; the end has come, free it as free_held() does.
+  void wait(rte_mbuf* frame) noexcept { count_held(frame, 1); }
+  void stop_waiting(rte_mbuf* frame) noexcept { count_held(frame, ~uint64_t{0}); }
+  void free_waiting(rte_mbuf* frame) noexcept;
 
   rte_mbuf* allocate() noexcept;  // null when the pool is empty; in_port is kNoPort
   Neighbours& neighbours() { return neighbours_; }
@@ -107,6 +113,7 @@ class Output {
  private:
   static constexpr unsigned kMaxHeld = 1024;
   static constexpr unsigned kHeldPerNeighbour = 3;
+  static constexpr unsigned kHeldPerPort = kMaxHeld / 8;
   static constexpr Nanos kHoldFor = 1000000000;
   static constexpr Nanos kAskAgain = 250000000;
   struct Batch {
@@ -116,6 +123,7 @@ class Output {
   struct Held {
     rte_mbuf* frame;
     uint32_t slot;
+    PortId in_port;
     Nanos until;
     Nanos ask_at;
   };
@@ -124,6 +132,7 @@ class Output {
   void hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept;
   void ask(uint32_t slot) noexcept;
   void count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept;
+  void count_held(rte_mbuf* frame, uint64_t n) noexcept;
 
   uint8_t worker_;
   Counters& counters_;

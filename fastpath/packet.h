@@ -80,6 +80,8 @@ struct Parsed {
   bool fragment = false;        // offset or MF set
   bool later_fragment = false;  // offset set: no L4 header here
   bool icmp_error = false;      // its quote belongs to a flow; see `quoted`
+  bool more_fragments = false;
+  uint16_t fragment_offset = 0;  // bytes of the datagram's payload before this piece's
   uint32_t tcp_seq = 0;
   uint32_t tcp_ack = 0;
   uint16_t tcp_window = 0;

@@ -272,13 +272,12 @@ DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
 }
 
 // What a fragment says of itself, whatever the others of its datagram say.
-DropReason check_fragment(const rte_mbuf* frame, uint32_t bytes, const Parsed& p) {
-  const uint16_t field = read<Ip4Header>(frame, p.l3_offset).fragment.host();
-  const uint32_t offset = 8u * (field & Ip4Header::kOffset);
+DropReason check_fragment(uint32_t bytes, const Parsed& p) {
+  const uint32_t offset = p.fragment_offset;
   if (p.tuple.protocol == proto::kTcp && offset == 8) {
     return DropReason::frag_tiny;  // would write over the flags of the first
   }
-  if (bytes == 0 || ((field & Ip4Header::kMf) != 0 && bytes % 8 != 0)) {
+  if (bytes == 0 || (p.more_fragments && bytes % 8 != 0)) {
     return DropReason::frag_len;
   }
   return offset + p.total_length > UINT16_MAX ? DropReason::frag_oversize : DropReason::none;
@@ -337,7 +336,7 @@ L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
     return {DropReason::l2_oversize, L2Kind::unknown};
   }
   if (frame->nb_segs > 1 && rte_pktmbuf_linearize(frame) != 0) {
-    return {DropReason::l2_runt, L2Kind::unknown};
+    return {DropReason::res_mbuf, L2Kind::unknown};  // no room in the first
   }
   const auto h = read<EtherHeader>(frame, 0);
   const uint16_t type = h.type.host();
@@ -439,13 +438,15 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
   out.dont_fragment = (fragment & Ip4Header::kDf) != 0;
   out.fragment = (fragment & (Ip4Header::kMf | Ip4Header::kOffset)) != 0;
   out.later_fragment = (fragment & Ip4Header::kOffset) != 0;
+  out.more_fragments = (fragment & Ip4Header::kMf) != 0;
+  out.fragment_offset = static_cast<uint16_t>(8u * (fragment & Ip4Header::kOffset));
   return DropReason::none;
 }
 
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
   const uint32_t bytes = l4_bytes(out);
   if (out.fragment) {
-    const DropReason reason = check_fragment(frame, bytes, out);
+    const DropReason reason = check_fragment(bytes, out);
     if (reason != DropReason::none || out.later_fragment) {
       return reason;
     }
@@ -463,6 +464,10 @@ DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
       out.payload = static_cast<uint16_t>(bytes);
       return DropReason::none;
   }
+}
+
+uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept {
+  return read<IcmpWire>(frame, p.l4_offset).mtu.host();
 }
 
 void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {

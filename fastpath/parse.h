@@ -28,7 +28,7 @@ struct L2Options {
 
 enum class L2Kind : uint8_t { ip4, arp, ip6, unknown };
 struct L2 {
-  DropReason reason = DropReason::none;  // l2_* (l2_ethertype only with kind unknown)
+  DropReason reason = DropReason::none;  // l2_*, or res_mbuf: segments that cannot be joined
   L2Kind kind = L2Kind::ip4;
 };
 // Ethernet header: length, addresses, ethertype.  A frame of several segments is made one;
@@ -54,6 +54,9 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
 // The L4 header behind it: ports, flags, ICMP type, quote.  Later fragments have none.  What a
 // fragment alone gives away is judged first: frag_tiny, frag_len, frag_oversize.
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept;
+
+// The next hop's MTU that an ICMP 3/4 tells.  REQUIRES: parse_l4() took it, whole.
+uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept;
 
 // Finishes an L4 checksum that the sending kernel left at its pseudo-header sum (TCP, UDP) or
 // at 0 (SCTP); anything else is left as it is.  Reads only the first bytes unless it hits.

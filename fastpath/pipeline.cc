@@ -70,12 +70,21 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       out_.drop(frame, reason);
       continue;
     }
-    if (g_->untracked && untracked(frame, b.parsed[i], m.origin)) {
+    Parsed& p = b.parsed[i];
+    const Origin origin = m.origin;
+    const bool fragment = p.fragment;
+    if ((p.icmp_error && learn_path(frame, p, origin)) ||
+        (fragment && !admit(frame, p, origin))) {
       continue;
     }
-    b.frames[i] = frame;
-    b.origins[i] = m.origin;
-    b.count = i + 1;
+    if (!g_->untracked || !untracked(frame, p, origin)) {
+      b.frames[i] = frame;
+      b.origins[i] = origin;
+      b.count = i + 1;
+    }
+    if (fragment) {
+      follow(b, p, origin, false);
+    }
   }
   PortCounters& rx = out_.counters().port(port);
   rx.rx_packets.add(frames.size());
@@ -106,13 +115,21 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
       out_.drop(frame, reason);
       continue;
     }
-    if (m.stage == PacketMeta::Stage::untracked) {
-      send_untracked(frame, p, m.origin);
+    const Origin origin = m.origin;
+    const bool fragment = p.fragment;
+    if (fragment && !admit(frame, p, origin)) {
       continue;
     }
-    b.frames[b.count] = frame;
-    b.origins[b.count] = m.origin;
-    ++b.count;
+    if (m.stage == PacketMeta::Stage::untracked) {
+      send_untracked(frame, p, origin);
+    } else {
+      b.frames[b.count] = frame;
+      b.origins[b.count] = origin;
+      ++b.count;
+    }
+    if (fragment) {
+      follow(b, p, origin, true);
+    }
   }
   track(b);
   out_.flush();
@@ -160,11 +177,11 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
   if (reason != DropReason::none) {
     // As in open_l4, once there is an inner packet of which to check the source.
     const bool whole = p.total_length != 0 && reason != DropReason::tun_nested;
-    const DropReason source = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
-    return source == DropReason::none ? reason : source;
-  }
-  if (p.fragment) {
-    return open_l4(frame, false, p, origin);
+    DropReason before = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
+    if (before == DropReason::none && reason == DropReason::tun_ecn) {
+      before = decide_way(*g_, origin, p.tuple.dst).reason;
+    }
+    return before == DropReason::none ? reason : before;
   }
   finish_checksum(frame, p);
   return DropReason::none;
@@ -172,25 +189,47 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
 
 DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
                              Origin origin) noexcept {
-  DropReason reason = parse_l4(frame, p);
-  if (reason == DropReason::none && p.later_fragment) {
-    reason = fragments_.complete(p, p.id, origin.port, now_);
-  }
+  const DropReason reason = parse_l4(frame, p);
   if (reason != DropReason::none) {
     // The source check comes first in the order of checks; it is only done when it matters.
     const DropReason source = check_source(*g_, origin, p.tuple.src);
     return source == DropReason::none ? reason : source;
   }
-  if (p.fragment) {
-    if (!p.later_fragment) {
-      fragments_.remember(p, p.id, origin.port, now_);
-    }
-    return DropReason::none;
-  }
   if (unfinished) {
     finish_checksum(frame, p);
   }
   return DropReason::none;
+}
+
+// An ICMP 3/4 about an outer packet of ours tells the size for that peer; the tunnel is ours,
+// so nobody else is to know.  False: it is something else.
+bool Pipeline::learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept {
+  constexpr uint8_t kUnreachable = 3, kTooBig = 4;
+  const RouteTable& routes = *g_->routes;
+  const bool about_tunnel = origin.port == kUplinkPort && origin.outer_source.value == 0 &&
+                            p.icmp_type == kUnreachable && p.icmp_code == kTooBig &&
+                            !p.fragment && p.quoted.protocol == proto::kIpip &&
+                            p.quoted.src == routes.outer_source &&
+                            routes.peers.contains(p.quoted.dst.value);
+  if (!about_tunnel) {
+    return false;
+  }
+  const uint16_t mtu = next_hop_mtu(frame, p);
+  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  if (reason == DropReason::none && mtu < PathMtu::kLeast) {
+    reason = DropReason::icmp_quote_mismatch;
+  }
+  if (reason == DropReason::none && g_->options.verify_l4_control &&
+      !l4_checksum_ok(frame, p)) {
+    reason = DropReason::l4_checksum;
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return true;
+  }
+  out_.neighbours().path_mtu().learn(p.quoted.dst, mtu, now_);
+  out_.consume(frame);
+  return true;
 }
 
 // ---- what is known of the flow -----------------------------------------------------------
@@ -272,7 +311,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
 void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
                       DropReason reason) noexcept {
   if (p.fragment && !p.later_fragment) {
-    fragments_.refuse(p, p.id, origin.port, reason);
+    fragments_.refuse(p, origin.port, reason);
   }
   out_.drop(frame, reason);
 }
@@ -612,6 +651,8 @@ void Pipeline::fold_all() noexcept {
 }
 
 void Pipeline::tick() noexcept {
+  fragments_.expire(now_);
+  drop_lost();
   out_.release_held();
   // A whole round takes at most about a second: folded_bytes counts no further.
   sweep(std::max(kSweepPerTick, connections_.max() / 500));

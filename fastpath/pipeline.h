@@ -28,12 +28,14 @@ class Pipeline {
     uint8_t workers = 1;
     uint16_t first_id = 0;     // IP identification of our own packets starts here
     bool any_unicast = false;  // replay: take frames for the capture's own unicast addresses
+    std::array<uint64_t, 2> hash_key = {};  // of the fragments' table
   };
   Pipeline(const Options& options, ConnTable& connections, Output& output)
       : options_(options),
         connections_(connections),
         out_(output),
-        forward_(output, options.first_id) {}
+        forward_(output, options.first_id, options.workers),
+        fragments_({Fragments::kMaxHeld / options.workers, options.hash_key}) {}
 
   // The tables, ports and time of what follows.  `view` must live until the next begin().
   void begin(const View& view, Nanos now) noexcept;
@@ -45,6 +47,8 @@ class Pipeline {
   void tick() noexcept;
   // Credits every connection's traffic to its rules now; for the end of a replay.
   void fold_all() noexcept;
+  // At the end: frees the frames that still wait, which stay counted as held.
+  void free_held() noexcept;
 
  private:
   // The burst under way; `live` are the indices still in it, in order.
@@ -68,6 +72,7 @@ class Pipeline {
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
   DropReason open_l4(rte_mbuf* frame, bool unfinished, Parsed& p, Origin origin) noexcept;
+  bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void track(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
@@ -82,6 +87,11 @@ class Pipeline {
                        EndpointId destination, Judged& out) noexcept;
   Verdict::Kind consult(ProgramId program, const FlowKey& key, uint32_t bytes,
                         CounterSlot& rule) noexcept;
+  // pipeline_fragments.cc
+  bool admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
+  void follow(Burst& b, const Parsed& p, Origin origin, bool handed_over) noexcept;
+  void release(const Parsed& first, Origin origin, bool handed_over) noexcept;
+  void drop_lost() noexcept;
   // pipeline_host.cc
   Judged judge(rte_mbuf* frame, const Parsed& p, Origin origin, const Way& way) noexcept;
   bool judge_host_in(const HostStages& stages, const FlowKey& key, uint32_t bytes,

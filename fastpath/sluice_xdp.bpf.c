@@ -11,8 +11,10 @@
 // and meets no tc program.  No socket (nobody lives): the kernel goes on by itself.
 // Left with the kernel: all but IPv4; IPv4 multicast and limited broadcast (DHCP, VRRP, OSPF).
 #include <linux/bpf.h>
+#include <linux/icmp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
 
@@ -119,6 +121,18 @@ static __always_inline int has_passport(const struct ethhdr *ether) {
   return !differs;
 }
 
+// A router's word on the size of IPIP packets: an ICMP 3/4 that quotes one.
+static __always_inline int is_tunnels_mtu(const struct iphdr *ip, const void *end) {
+  const struct {
+    struct icmphdr icmp;
+    struct iphdr quoted;
+  } *error = (const void *)(ip + 1);
+  return ip->protocol == IPPROTO_ICMP && ip->ihl == 5 &&
+         !(ip->frag_off & bpf_htons(0x3fff)) && (const void *)(error + 1) <= end &&
+         error->icmp.type == ICMP_DEST_UNREACH && error->icmp.code == ICMP_FRAG_NEEDED &&
+         error->quoted.protocol == 4;
+}
+
 SEC("xdp")
 int sluice_pod(struct xdp_md *frame) {
   return hand_over(frame, XDP_DROP);
@@ -135,6 +149,9 @@ int sluice_uplink(struct xdp_md *frame) {
   const __be32 destination = ip->daddr;
   if (ip->protocol == 4 && bpf_map_lookup_elem(&nodes, &destination)) {
     return hand_over(frame, XDP_DROP);
+  }
+  if (is_tunnels_mtu(ip, end) && bpf_map_lookup_elem(&nodes, &destination)) {
+    return hand_over(frame, XDP_PASS);
   }
   const struct prefix_key key = {32, destination};
   if (bpf_map_lookup_elem(&ours, &key)) {

@@ -36,7 +36,9 @@ Worker::Worker(const Options& options, Published& published, Neighbours& neighbo
       counters_(options.rule_counters),
       connections_(options.connections),
       output_(options.id, counters_, neighbours, pool),
-      pipeline_({options.id, options.count, options.first_id, false}, connections_, output_) {}
+      pipeline_(
+          {options.id, options.count, options.first_id, false, options.connections.hash_key},
+          connections_, output_) {}
 
 Result<std::unique_ptr<Worker>> Worker::create(const Options& options, Published& published,
                                                Neighbours& neighbours, rte_mempool* pool) {
@@ -236,6 +238,7 @@ void Worker::run() noexcept {
       rte_pause();
     }
   }
+  pipeline_.free_held();
   published_.leave(options_.id);
   rte_thread_unregister();
 }

@@ -29,7 +29,8 @@ namespace sluice {
 
 enum class XdpRole : uint8_t {
   pod,     // every frame is ours
-  uplink,  // IPIP to a node address and packets to `local` are ours; see set_take_all
+  uplink,  // IPIP to a node address, ICMP 3/4 about IPIP, and packets to `local` are ours; see
+           // set_take_all
 };
 
 class Xdp {

@@ -78,6 +78,7 @@ class CliTest : public CliDirectory {
                              {"state", "up"}}};
     const json stats = {{"ports", {{"uplink", {{"rx_packets", 5}}}}},
                         {"drops", {{"ip4_ttl", 2}, {"policy_deny_ingress", 30}}},
+                        {"inner_drops", {{"policy_deny_ingress", 12}}},
                         {"rules",
                          {{{"kind", "NetworkPolicy"},
                            {"namespace", "shop"},
@@ -383,9 +384,9 @@ TEST_F(CliTest, ChainsLookAsOperatorsKnowThem) {
 TEST_F(CliTest, ListsTheMostFrequentDropFirst) {
   start_daemon();
   EXPECT_EQ(run("-s sock stats drops").out,
-            "REASON               PACKETS\n"
-            "policy_deny_ingress       30\n"
-            "ip4_ttl                    2\n");
+            "REASON               PACKETS  INNER\n"
+            "policy_deny_ingress       30     12\n"
+            "ip4_ttl                    2      0\n");
 }
 
 TEST_F(CliTest, PassesOnThePlaceAndHintOfARefusedReload) {

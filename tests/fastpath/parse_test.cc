@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/parse.h"
 
+#include <algorithm>
 #include <random>
+#include <set>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -120,6 +122,78 @@ TEST(ParseL2, JoinsSegmentsWhereverTheyAreCut) {
     EXPECT_EQ(out.parsed.tuple.dst_port, 80) << first;
     EXPECT_EQ(frame.bytes(), whole) << first;
   }
+}
+
+TEST(ParseL2, JoinsSegmentsOfATunnelAndOfAQuoteToo) {
+  const Bytes tunnel = Frame().ip4(kC, kB).ip4(kA, kB).udp(5, 6).payload(9);
+  const Bytes error = quote().ip4(kA, kB).udp(5, 6);
+  for (size_t first = 0; first < error.size(); ++first) {
+    const Buffer outer(tunnel, {first, 1});
+    const Read out = read(outer);
+    Parsed inner;
+    EXPECT_EQ(name(decapsulate(outer, out.parsed, false, inner)), "none") << first;
+    EXPECT_EQ(inner.tuple.dst_port, 6) << first;
+    const Buffer icmp(error, {first, 1});
+    EXPECT_EQ(read(icmp).parsed.quoted.dst_port, 6) << first;
+  }
+}
+
+TEST(ParseL2, GivesUpOnSegmentsThatNoBufferHolds) {
+  const Buffer frame(ip4().udp(1, 2).payload(1400), {40});
+  // As if what is in front had to stay.
+  rte_mbuf* first = frame.get();
+  first->data_off = static_cast<uint16_t>(first->buf_len - first->data_len);
+  EXPECT_EQ(name(read(frame).reason), "res_mbuf");
+}
+
+// Every check of an outer header holds for an inner one.
+TEST(ParseIp4, FindsTheSameFaultsInsideATunnel) {
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const Bytes good[] = {
+      ip4().udp(5, 6).payload(20),
+      ip4().tcp(5, 6, kSyn).payload(20),
+      ip4().echo(9).payload(20),
+      quote().ip4(kA, kB).udp(5, 6),
+      ip4().sctp(5, 6).payload(9),
+      ip4().options({1, 1, 1, 1}).udp(5, 6),
+      ip4().fragment(0, true).udp(5, 6).payload(16),
+      ip4().fragment(9, false).protocol(17).payload(16),
+  };
+  std::set<std::string_view> met;
+  for (int round = 0; round < 30000; ++round) {
+    Bytes plain = good[random() % std::size(good)];
+    for (size_t n = random() % 4; n > 0; --n) {
+      plain[kEtherBytes + random() % 40 % (plain.size() - kEtherBytes)] =
+          static_cast<uint8_t>(random() % 3 == 0 ? random() : random() % 16);
+    }
+    if (random() % 4 != 0) {  // or few get further than the checksum
+      const size_t header = std::min<size_t>(size_t{4} * (plain[14] & 0xf), plain.size() - 14);
+      test::put16(plain, 24, 0);
+      test::put16(plain, 24,
+                  static_cast<uint16_t>(~test::plain_sum(test::slice(plain, 14, header))));
+    }
+    plain.resize(random() % 8 == 0 ? 14 + random() % (plain.size() - 13) : plain.size());
+    const bool options = random() % 2 == 0;
+    const Buffer alone(plain);
+    const Buffer wrapped(Frame().ip4(kC, kB).protocol(4).raw(test::slice(plain, 14)));
+    const Read outer = read(wrapped);
+    ASSERT_EQ(name(outer.reason), "none");
+    Parsed inner;
+    const DropReason inside = decapsulate(wrapped, outer.parsed, options, inner);
+    if (inside == DropReason::tun_nested) {
+      continue;
+    }
+    const Read once = read(alone, options);
+    ASSERT_EQ(name(inside), name(once.reason)) << "round " << round;
+    if (inside == DropReason::none) {
+      ASSERT_EQ(inner.tuple, once.parsed.tuple);
+      ASSERT_EQ(test::slice(wrapped.bytes(), 14), test::slice(alone.bytes(), 14));
+    }
+    met.insert(name(inside));
+  }
+  EXPECT_GE(met.size(), 18u) << "the mutations reach most reasons";
 }
 
 TEST(ParseArp, TakesWholeTruthfulPacketsOnly) {

@@ -212,6 +212,9 @@ TEST(Pipeline, NamesTheReasonOfEveryDrop) {
   for (const DropRow& row : rows) {
     World w;
     w.in(row.port, row.frame);
+    w.expect_sums();
+    w.now += Fragments::kHoldFor + 1;
+    w.tick();
     EXPECT_EQ(w.drops(row.reason), 1u) << row.sentence;
     w.expect_sums();
   }
@@ -307,6 +310,17 @@ TEST(Pipeline, DropsWhatWaitedTooLongForANeighbour) {
   w.now += 2000000000;
   w.tick();
   EXPECT_EQ(w.drops(DropReason::neigh_unresolved), 1u);
+  w.expect_sums();
+}
+
+TEST(Pipeline, OnePodsWaitingPacketsLeaveRoomForAnothers) {
+  World w;
+  for (uint32_t n = 2; n < 250; ++n) {
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, "192.168.100." + std::to_string(n)).udp(1, 2));
+  }
+  EXPECT_EQ(w.fate(kPodA, Fate::held), 128u);
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, "192.168.100.251").udp(1, 2));
+  EXPECT_EQ(w.fate(kPodB, Fate::held), 1u);
   w.expect_sums();
 }
 

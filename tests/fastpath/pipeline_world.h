@@ -4,7 +4,9 @@
 #ifndef SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
 #define SLUICE_TESTS_FASTPATH_PIPELINE_WORLD_H_
 
+#include <climits>
 #include <deque>
+#include <functional>
 
 #include <gtest/gtest.h>
 #include <rte_ring.h>
@@ -31,12 +33,14 @@ class MemoryPort : public Port {
   explicit MemoryPort(Info info) : Port(std::move(info)) {}
   unsigned receive(std::span<rte_mbuf*>) noexcept override { return 0; }
   unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
-    for (rte_mbuf* frame : frames) {
-      sent.push_back(Buffer(frame).bytes());
+    unsigned taken = 0;
+    for (; taken < frames.size() && room > 0; ++taken, --room) {
+      sent.push_back(Buffer(frames[taken]).bytes());
     }
-    return static_cast<unsigned>(frames.size());
+    return taken;
   }
   std::deque<Bytes> sent;
+  unsigned room = UINT_MAX;  // for how many frames
 };
 
 inline std::shared_ptr<const RuleSet> rules() {
@@ -146,7 +150,7 @@ class World {
   }
   ~World() {
     for (auto& lane : lanes_) {
-      lane->output.free_held();
+      lane->pipeline.free_held();
       rte_ring_free(lane->inbox);
     }
   }
@@ -239,6 +243,21 @@ class World {
     }
     return n;
   }
+  uint64_t inner_drops(DropReason reason) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.inner_drops[static_cast<size_t>(reason)].get();
+    }
+    return n;
+  }
+  uint64_t fate(PortId port, Fate of) const {
+    uint64_t n = 0;
+    for (const auto& lane : lanes_) {
+      n += lane->counters.port(port).fates[static_cast<size_t>(of)].get();
+    }
+    return n;
+  }
+  uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
   uint64_t judged(CounterSlot slot) const {
     return lanes_[0]->counters.rule(slot).judged.get();
   }
@@ -246,6 +265,15 @@ class World {
     return lanes_[0]->counters.rule(slot).packets.get();
   }
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
+  // The port takes that many frames more.
+  void leave_room(PortId port, unsigned frames) { ports_[port]->room = frames; }
+  // The next generation as `edit` makes it of this one.
+  void edit(const std::function<void(Generation&)>& edit) {
+    auto next = std::make_shared<Generation>(*view_.generation);
+    ++next->number;
+    edit(*next);
+    view_.generation = next;
+  }
   // The port is taken out of the view, as when its interface has gone.
   void close(PortId port) { view_.ports[port] = nullptr; }
   // rx = forwarded + punted + consumed + held + dropped, on every port.

@@ -146,6 +146,8 @@ class Replay:
             if s.fate == "dropped":
                 drops[s.reason] = drops.get(s.reason, 0) + 1
         assert counters["drops"] == drops
+        for reason, n in counters["inner_drops"].items():
+            assert n <= drops[reason] and reason not in ("tun_src", "tun_fragment"), reason
         if self.rule_rows is not None:
             rows = self._rule_rows(counters["rules"])
             assert len(rows) == len(self.rule_rows), rows

@@ -34,6 +34,33 @@ def test_tcp_learns_the_mtu_of_the_tunnel_and_completes(node, peer, pod1, far):
     assert "mtu 1480" in pod1.namespace.ip("route", "get", far.address)
 
 
+def test_tcp_learns_the_mtu_of_a_narrow_network_between_the_nodes(cluster, node, peer, pod1, far):
+    # The switch becomes a router in front of the peer, whose link takes 1300 bytes.
+    wire = cluster.wire
+    wire.ip("link", "set", peer.port, "nomaster")
+    for command in ("addr add 192.168.100.1/24 dev switch", f"link set {peer.port} mtu 1300",
+                    f"route add {peer.address}/32 dev {peer.port}"):
+        wire.ip(*command.split())
+    for setting in ("ip_forward=1", f"conf.{peer.port}.proxy_arp=1", "conf.switch.proxy_arp=1",
+                    f"neigh.{peer.port}.proxy_delay=0", "neigh.switch.proxy_delay=0"):
+        wire.run("sysctl", "-qw", "net.ipv4." + setting)
+    peer.namespace.ip("link", "set", "ens10", "mtu", "1300")
+    peer.namespace.ip("link", "set", "tun0", "mtu", "1500")
+    node.start()
+    with pod1.capture() as at_pod1:
+        with far.listen(80) as listener, pod1.connect(far, 80) as near:
+            there, _ = listener.accept()
+            with there:
+                there.settimeout(10)
+                transfer(near, there, os.urandom(300_000))
+        told = errors(at_pod1, 3, 4)
+    # First the tunnel's own size, then what the router said, less the outer header.
+    assert [p[ICMP].nexthopmtu for p in told][0] == 1480
+    assert {p[ICMP].nexthopmtu for p in told} == {1480, 1280}
+    assert "mtu 1280" in pod1.namespace.ip("route", "get", far.address)
+    assert node.query("stats", "ports")["uplink"]["consumed"] >= 1
+
+
 def test_udp_with_df_is_told_the_mtu_of_the_tunnel(node, peer, pod1, far):
     node.start()
     with pod1.udp() as datagrams, far.udp(53) as receiver:

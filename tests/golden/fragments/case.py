@@ -56,20 +56,116 @@ def through_the_tunnel(r):
             UPLINK, to_peer(hop(piece), id=n))
 
 
+def _waits_in_vain(r, *pieces):
+    """For a first one that does not come within 100 ms."""
+    for piece in pieces:
+        r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("frag_no_head")
+    r.wait(0.2)
+    reaches(r, CLIENT, BLUE, udp(CLIENT, BLUE, sport=9))  # something, for the clock to go on
+
+
 def another_datagrams_first_is_not_theirs(r):
     """The key: both addresses, protocol, identification and port of arrival; for 30 seconds."""
-    first, second = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40)
-    r.send(CLIENT.port, from_pod(CLIENT, second)).dropped("frag_no_head")
+    first, second, third = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40, 80)
     _pass(r, first)
-    for fields in ({"id": 8}, {"proto": 132}, {"dst": BLUE.ip}):
-        stranger = second.copy()
+    strangers = [second.copy() for _ in range(3)]
+    for stranger, fields in zip(strangers, ({"id": 8}, {"proto": 132}, {"dst": BLUE.ip})):
         for name, value in fields.items():
             setattr(stranger, name, value)
-        r.send(CLIENT.port, from_pod(CLIENT, stranger)).dropped("frag_no_head")
-    r.wait(29.9)
+    _waits_in_vain(r, *strangers)
+    r.wait(29.7)
     _pass(r, second)
-    r.wait(0.2)
-    r.send(CLIENT.port, from_pod(CLIENT, second)).dropped("frag_no_head")
+    r.wait(30)
+    _waits_in_vain(r, third)
+
+
+def those_before_their_first_wait_for_it(r):
+    """And go on in the order they came, right behind it."""
+    first, *rest = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40, 64, 80)
+    waiting = [r.send(CLIENT.port, from_pod(CLIENT, piece)) for piece in reversed(rest)]
+    r.wait(0.09)
+    _pass(r, first)
+    head = r.sent[-1]
+    for sent, piece in zip(waiting, reversed(rest)):
+        head.releases(sent, WEB.port, to_pod(WEB, hop(piece)))
+    r.rules(("shop/dns-only", "ingress", 0, "allow", 1, 4))
+
+
+def those_before_a_refused_first_are_refused_with_it(r):
+    first, *rest = _pieces(udp(CLIENT, WEB, id=7, dport=99, data=bytes(100)), 40, 80)
+    for piece in rest + [first]:
+        r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("policy_deny_ingress")
+
+
+def eight_wait_for_one_first(r):
+    first, *rest = _pieces(udp(CLIENT, WEB, id=7, data=bytes(200)), *range(40, 120, 8))
+    waiting = [r.send(CLIENT.port, from_pod(CLIENT, piece)) for piece in rest[:8]]
+    for piece in rest[8:]:
+        r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("frag_no_head")
+    _pass(r, first)
+    head = r.sent[-1]
+    for sent, piece in zip(waiting, rest):
+        head.releases(sent, WEB.port, to_pod(WEB, hop(piece)))
+
+
+def one_that_still_waits_at_the_end_is_held(r):
+    _, second = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40)
+    r.send(CLIENT.port, from_pod(CLIENT, second)).held()
+
+
+def overlaps_poison_the_datagram(r):
+    """RFC 5722, for IPv4 too: no byte of it passes any more, not even one sent before."""
+    first, second, third = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40, 80)
+    _pass(r, first)
+    over = ip(CLIENT, WEB, id=7, proto=17, frag=4, flags="MF") / Raw(b"\xff" * 16)
+    for piece in (over, second, third, first):
+        r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("frag_overlap")
+    r.wait(30)
+    _pass(r, first)
+    # What waits goes, too, when its overlap comes.
+    _, waits, _ = _pieces(udp(CLIENT, WEB, id=8, data=bytes(100)), 40, 80)
+    r.send(CLIENT.port, from_pod(CLIENT, waits)).dropped("frag_overlap")
+    over.id, over.frag = 8, 6
+    r.send(CLIENT.port, from_pod(CLIENT, over)).dropped("frag_overlap")
+
+
+def duplicates_do_no_harm(r):
+    first, second, third = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40, 80)
+    for piece in (first, second):
+        _pass(r, piece)
+        r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("frag_duplicate")
+    _pass(r, third)
+    # It was whole: what comes now is another datagram of that identification.
+    _pass(r, first)
+
+
+def ends_that_contradict(r):
+    first, second, last = _pieces(udp(CLIENT, WEB, id=7, data=bytes(100)), 40, 80)
+    _pass(r, first)
+    _pass(r, last)
+    for fields in ({"frag": 20}, {"frag": 5}, {"frag": 20, "flags": "MF"}):
+        liar = ip(CLIENT, WEB, id=7, proto=17, **fields) / Raw(bytes(16))
+        r.send(CLIENT.port, from_pod(CLIENT, liar)).dropped("frag_len")
+    _pass(r, second)
+
+
+def sixty_four_pieces_are_enough(r):
+    packet = udp(CLIENT, WEB, id=7, data=bytes(8 * 66))
+    for n, piece in enumerate(_pieces(packet, *range(8, 8 * 67, 8))):
+        if n < 64:
+            _pass(r, piece)
+        else:
+            r.send(CLIENT.port, from_pod(CLIENT, piece)).dropped("frag_too_many")
+
+
+def a_source_may_have_an_eighth_of_the_table(r):
+    """2048 datagrams that are not whole; others are not in its way."""
+    for id in range(1, 2049):
+        _pass(r, ip(CLIENT, BLUE, id=id, flags="MF") / UDP(sport=1, dport=2) / Raw(bytes(8)), BLUE)
+    more = ip(CLIENT, BLUE, id=2049, flags="MF") / UDP(sport=1, dport=2) / Raw(bytes(8))
+    r.send(CLIENT.port, from_pod(CLIENT, more)).dropped("frag_table_full")
+    for piece in _pieces(udp(BLUE, CLIENT, id=7, data=bytes(100)), 40):
+        reaches(r, BLUE, CLIENT, piece)
 
 
 def a_first_one_without_its_header(r):

@@ -128,6 +128,30 @@ def the_tunnel_takes_1480_bytes(r):
         CLIENT.port, to_pod(CLIENT, icmp_error(CLIENT, 3, 4, big, id=2, mtu=1480)))
 
 
+def the_tunnel_takes_less_when_a_router_says_so(r):
+    """ICMP 3/4 about our own outer packet to a known node, for 600 seconds."""
+    def told(mtu, **outer):
+        quoted = IP(**(dict(src=NODE, dst=PEER, proto=4, flags="DF") | outer)) / Raw(bytes(8))
+        return from_gateway(ip(GATEWAY, NODE) / ICMP(type=3, code=4, nexthopmtu=mtu) / quoted)
+
+    def fits(size, id):
+        packet = udp(CLIENT, FAR, data=bytes(size - 28), flags="DF")
+        r.send(CLIENT.port, from_pod(CLIENT, packet)).forwarded(UPLINK, to_peer(hop(packet), id=id))
+
+    r.send(UPLINK, told(1300, dst="192.168.100.113")).dropped("icmp_unrelated")
+    r.send(UPLINK, told(1300, src="192.168.100.113")).dropped("icmp_quote_mismatch")
+    r.send(UPLINK, told(500)).dropped("icmp_quote_mismatch")
+    fits(1480, id=1)
+    r.send(UPLINK, told(1300)).consumed()
+    fits(1280, id=2)
+    big = udp(CLIENT, FAR, data=bytes(1281 - 28), flags="DF")
+    r.send(CLIENT.port, from_pod(CLIENT, big)).dropped("mtu_exceeded").emits(
+        CLIENT.port, to_pod(CLIENT, icmp_error(CLIENT, 3, 4, big, id=3, mtu=1280)))
+    r.send(CLIENT.port, from_pod(CLIENT, big)).dropped("mtu_exceeded")  # told a moment ago
+    r.wait(600)
+    fits(1480, id=4)
+
+
 def what_may_be_cut_is_cut_before_the_tunnel(r):
     """DF clear: fragments of at most 1480 bytes, each with an outer header of its own."""
     cut = (1480 - 20) // 8 * 8
