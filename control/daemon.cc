@@ -2,8 +2,10 @@
 #include "control/daemon.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -19,6 +21,11 @@ namespace sluice::control {
 namespace {
 
 constexpr int kTickMs = 20;
+// Workers report within microseconds, a sleeping one is not waited for.
+constexpr std::chrono::seconds kPublishPatience{1};
+// A reload compiles for as long as sluicectl waits for it.
+constexpr StallLimits kControlLimits{std::chrono::seconds(5), std::chrono::seconds(20),
+                                     std::chrono::seconds(120)};
 
 sigset_t loop_signals() {
   sigset_t set;
@@ -74,6 +81,7 @@ Daemon::~Daemon() {
   for (auto& worker : workers_) {
     worker->stop();
   }
+  watchdog_.reset();  // until here, one who does not stop is dead
   api_.reset();
   ports_.reset();
   host_port_.reset();
@@ -108,7 +116,40 @@ Status Daemon::start(const config::Loaded& loaded) {
       return s;
     }
   }
+  start_watchdog();
   return Ok{};
+}
+
+void Daemon::start_watchdog() {
+  std::vector<Watchdog::Subject> subjects;
+  for (const auto& worker : workers_) {
+    subjects.push_back({"worker " + std::to_string(worker->options().id),
+                        [w = worker.get()] { return w->turns(); }, StallLimits{}});
+  }
+  subjects.push_back({"the control thread", [this] { return beat_.load(); }, kControlLimits});
+  watchdog_.emplace(
+      std::move(subjects), [](const Watchdog::Subject& subject, Pace before, Pace now) {
+        using Seconds = std::chrono::seconds;
+        const auto since = [](Duration d) {
+          return std::chrono::duration_cast<Seconds>(d).count();
+        };
+        switch (now) {
+          case Pace::advancing:
+            spdlog::warn("{} goes on again, having been {}", subject.name, name(before));
+            break;
+          case Pace::late:
+            spdlog::warn("{} has not moved for {} s", subject.name, since(subject.limits.late));
+            break;
+          case Pace::stalled:
+            spdlog::error("worker_stalled: {} has not moved for {} s", subject.name,
+                          since(subject.limits.stalled));
+            break;
+          case Pace::dead:
+            spdlog::critical("{} has not moved for {} s: aborting, to be started again",
+                             subject.name, since(subject.limits.dead));
+            std::abort();
+        }
+      });
 }
 
 Status Daemon::start_memory(const config::Settings& settings) {
@@ -245,7 +286,7 @@ Status Daemon::start_control(const config::Settings& settings) {
 
 // ---- from the model to the workers ---------------------------------------------------------
 
-void Daemon::publish() {
+bool Daemon::publish() {
   auto view = std::make_unique<View>();
   view->serial = next_serial_++;
   view->generation = built_->generation;
@@ -259,7 +300,8 @@ void Daemon::publish() {
   view->node_flows = node_flows_;
   view->node_mac =
       ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
-  published_->replace(std::move(view));
+  ++beat_;
+  return published_->replace(std::move(view), kPublishPatience);
 }
 
 std::vector<PortSet::Pod> Daemon::pods() const {
@@ -274,11 +316,39 @@ std::vector<PortSet::Pod> Daemon::pods() const {
 
 void Daemon::settle_ports() {
   do {
-    publish();
-    for (const PortId closed : ports_->close_leaving()) {
-      neighbours_.forget_port(closed);
+    if (!publish()) {
+      warn_of_pending();
+      return;
     }
+    close_leaving();
   } while (ports_->sync(pods()));
+}
+
+void Daemon::close_leaving() {
+  for (const PortId closed : ports_->close_leaving()) {
+    neighbours_.forget_port(closed);
+  }
+}
+
+void Daemon::warn_of_pending() const {
+  spdlog::warn("generation {} is pending: a worker has not taken it up within {} s",
+               built_->generation->number, kPublishPatience.count());
+}
+
+bool Daemon::settled() {
+  if (published_->settled()) {
+    return true;
+  }
+  if (!published_->settle()) {
+    return false;
+  }
+  spdlog::info("generation {} is in force", built_->generation->number);
+  close_leaving();
+  if (ports_->sync(pods()) || std::exchange(links_changed_, false)) {
+    settle_ports();
+  }
+  registries_.endpoints.release_absent(built_->policy.endpoints);
+  return published_->settled();
 }
 
 // Those of the settings.
@@ -307,7 +377,9 @@ void Daemon::apply() {
   if (protected_uplink) {
     take_node(true);
   }
-  registries_.endpoints.release_absent(built_->policy.endpoints);
+  if (published_->settled()) {
+    registries_.endpoints.release_absent(built_->policy.endpoints);
+  }
   sync_kernel();
 }
 
@@ -369,8 +441,15 @@ void Daemon::sync_kernel() {
 }
 
 Status Daemon::reload() {
+  if (!settled()) {
+    return Error{"generation " + std::to_string(built_->generation->number) +
+                     " is still pending: a worker has not taken it up",
+                 "`sluicectl status` shows which; it is started again if it stays so"};
+  }
   last_reload_ = {false, std::time(nullptr), ""};
+  ++beat_;
   config::Loaded loaded = config::load(config_file_, {.strict = false, .known = &files_});
+  ++beat_;
   std::optional<Built> next;
   if (loaded.ok()) {
     keep_what_needs_a_restart(model_.settings, loaded.model.settings, loaded.findings);
@@ -423,6 +502,7 @@ void Daemon::run() {
     polled.push_back({monitor_->fd(), POLLIN, 0});
     api_->add_to(polled);
     poll(polled.data(), polled.size(), kTickMs);
+    ++beat_;
     if ((polled[0].revents & POLLIN) != 0) {
       on_signal();
     }
@@ -431,6 +511,9 @@ void Daemon::run() {
     }
     api_->handle(polled);
     resolve_wanted();
+    if (settled() && std::exchange(reload_wanted_, false)) {
+      reload_by_signal();
+    }
   }
   spdlog::info("stopping: ports are given back to the kernel");
 }
@@ -442,10 +525,12 @@ void Daemon::on_signal() {
     hup = hup || info.ssi_signo == SIGHUP;
     stopping_ = stopping_ || info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
   }
-  if (hup && !stopping_) {
-    if (Status s = reload(); !s) {
-      spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
-    }
+  reload_wanted_ = (reload_wanted_ || hup) && !stopping_;  // the loop does it
+}
+
+void Daemon::reload_by_signal() {
+  if (Status s = reload(); !s) {
+    spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
   }
 }
 
@@ -470,7 +555,9 @@ void Daemon::on_netlink() {
         break;
     }
   }
-  if (links && ports_->sync(pods())) {
+  if (!published_->settled()) {
+    links_changed_ = links_changed_ || links;
+  } else if (links && ports_->sync(pods())) {
     settle_ports();
   }
 }

@@ -78,7 +78,9 @@ Handlers Daemon::handlers() {
            return s.error();
          }
          const uint64_t now = built_->generation->number;
-         return json{{"generation", now}, {"changed", now != before}};
+         return json{{"generation", now},
+                     {"changed", now != before},
+                     {"pending", !published_->settled()}};
        })},
   };
 }
@@ -100,12 +102,15 @@ json Daemon::status() const {
         {"ports", ports},
         {"busy_ratio", static_cast<double>(worker->busy_turns()) / static_cast<double>(turns)},
         {"connections", worker->connections()},
+        {"pace", name(watchdog_->pace(workers.size()))},
     });
   }
   return {
       {"version", SLUICE_VERSION},
       {"node", model_.settings.node},
       {"generation", built_->generation->number},
+      {"pending", !published_->settled()},
+      {"alarms", alarms()},
       {"pid", getpid()},
       {"uptime_s", std::time(nullptr) - started_},
       {"workers", workers},
@@ -117,6 +122,15 @@ json Daemon::status() const {
        {{"total", buffers_->count()}, {"free", rte_mempool_avail_count(buffers_->pool())}}},
       {"huge_pages", buffers_->huge_pages()},
   };
+}
+
+// Each should be 0.
+json Daemon::alarms() const {
+  size_t stalled = 0;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    stalled += watchdog_->pace(i) >= Pace::stalled ? 1 : 0;
+  }
+  return {{"worker_stalled", stalled}, {"log_lines_dropped", log_.dropped()}};
 }
 
 json Daemon::endpoints() const {
@@ -249,6 +263,7 @@ json Daemon::stats() const {
       {"ports", ports_json(all, names)},
       {"drops", drops_json(all, names)},
       {"rules", rules_json(all, registries_.rules)},
+      {"alarms", alarms()},
   };
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluiced: reads its arguments and starts what they ask for.
 #include <cstdio>
+#include <memory>
 
 #include <CLI/CLI.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "control/build.h"
 #include "control/daemon.h"
+#include "control/log_sink.h"
 #include "control/replay.h"
 #include "fastpath/eal.h"
 
@@ -36,7 +37,8 @@ bool check(const std::string& file, sluice::config::Loaded& loaded) {
   return loaded.ok();
 }
 
-int run(const sluice::config::Loaded& loaded, const std::string& file) {
+int run(const sluice::config::Loaded& loaded, const std::string& file,
+        const sluice::control::LogSink& log) {
   using namespace sluice;
   if (geteuid() != 0) {
     return fail(kBadInput,
@@ -47,7 +49,7 @@ int run(const sluice::config::Loaded& loaded, const std::string& file) {
   if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
     return fail(kRefused, s.error());
   }
-  control::Daemon daemon(file);
+  control::Daemon daemon(file, log);
   if (Status s = daemon.start(loaded); !s) {
     return fail(kRefused, s.error());
   }
@@ -95,7 +97,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kYes : kBadInput;
   }
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("sluiced"));
+  const auto log = std::make_shared<sluice::control::LogSink>(STDERR_FILENO);
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("sluiced", log));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %n %v", spdlog::pattern_time_type::utc);
   spdlog::set_level(spdlog::level::from_str(level));
 
@@ -107,5 +110,5 @@ int main(int argc, char** argv) {
     std::printf("%s: fine\n", file.c_str());
     return kYes;
   }
-  return directory.empty() ? run(loaded, file) : replay(loaded, directory);
+  return directory.empty() ? run(loaded, file, *log) : replay(loaded, directory);
 }
