@@ -448,7 +448,8 @@ Status Daemon::reload() {
   }
   last_reload_ = {false, std::time(nullptr), ""};
   ++beat_;
-  config::Loaded loaded = config::load(config_file_, {.strict = false, .known = &files_});
+  config::Loaded loaded =
+      config::load(config_file_, {.trust = config::Trust::owner, .known = &files_});
   ++beat_;
   std::optional<Built> next;
   if (loaded.ok()) {
