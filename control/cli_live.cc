@@ -160,6 +160,11 @@ int status(const Daemon& daemon) {
     }
   }
   line("alarms", alarms.empty() ? "none" : alarms);
+  const json posture = result->value("posture", json::object());
+  line("posture", "capabilities " + text_of(posture.value("capabilities", json())) +
+                      (posture.value("no_new_privileges", false) ? ", no new privileges" : "") +
+                      ", seccomp " + (posture.value("seccomp", false) ? "on" : "off") +
+                      ", core dumps " + (posture.value("core_dumps", true) ? "on" : "off"));
   std::puts("");
   print_table(result->value("workers", json::array()),
               {"core", "idle_mode", "pace", "busy_ratio", "connections", "ports"});

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control/daemon.h"
+#include "control/posture.h"
 
 namespace sluice::control {
 namespace {
@@ -63,7 +64,7 @@ std::vector<Connection> live(const ConnTable& table, Nanos now) {
 
 Handlers Daemon::handlers() {
   const auto show = [this](json (Daemon::*view)() const) -> Handler {
-    return [this, view](const json&) -> Result<json> { return (this->*view)(); };
+    return Handler([this, view](const json&) -> Result<json> { return (this->*view)(); });
   };
   return {
       {"status", show(&Daemon::status)},
@@ -72,16 +73,18 @@ Handlers Daemon::handlers() {
       {"routes", show(&Daemon::routes)},
       {"connections", show(&Daemon::connections)},
       {"stats", show(&Daemon::stats)},
-      {"reload", Handler([this](const json&) -> Result<json> {
-         const uint64_t before = built_->generation->number;
-         if (Status s = reload(); !s) {
-           return s.error();
-         }
-         const uint64_t now = built_->generation->number;
-         return json{{"generation", now},
-                     {"changed", now != before},
-                     {"pending", !published_->settled()}};
-       })},
+      {"reload", Handler(
+                     [this](const json&) -> Result<json> {
+                       const uint64_t before = built_->generation->number;
+                       if (Status s = reload(); !s) {
+                         return s.error();
+                       }
+                       const uint64_t now = built_->generation->number;
+                       return json{{"generation", now},
+                                   {"changed", now != before},
+                                   {"pending", !published_->settled()}};
+                     },
+                     Handler::Does::change)},
   };
 }
 
@@ -105,6 +108,7 @@ json Daemon::status() const {
         {"pace", name(watchdog_->pace(workers.size()))},
     });
   }
+  const Posture confined = posture();
   return {
       {"version", SLUICE_VERSION},
       {"node", model_.settings.node},
@@ -121,6 +125,11 @@ json Daemon::status() const {
       {"buffers",
        {{"total", buffers_->count()}, {"free", rte_mempool_avail_count(buffers_->pool())}}},
       {"huge_pages", buffers_->huge_pages()},
+      {"posture",
+       {{"capabilities", confined.capabilities},
+        {"no_new_privileges", confined.no_new_privileges},
+        {"seccomp", confined.seccomp},
+        {"core_dumps", confined.core_dumps}}},
   };
 }
 

@@ -10,6 +10,7 @@
 #include "control/build.h"
 #include "control/daemon.h"
 #include "control/log_sink.h"
+#include "control/posture.h"
 #include "control/replay.h"
 #include "fastpath/eal.h"
 
@@ -46,12 +47,18 @@ int run(const sluice::config::Loaded& loaded, const std::string& file,
                 {"must run as root: it attaches XDP programs and opens AF_XDP sockets",
                  "sudo sluiced --config " + file});
   }
+  if (Status s = control::prevent_core_dumps(); !s) {
+    return fail(kRefused, s.error());
+  }
   control::Daemon::block_signals();
   if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
     return fail(kRefused, s.error());
   }
   control::Daemon daemon(file, log);
   if (Status s = daemon.start(loaded); !s) {
+    return fail(kRefused, s.error());
+  }
+  if (Status s = control::confine(); !s) {
     return fail(kRefused, s.error());
   }
   spdlog::info("ready node={}", loaded.model.settings.node);
