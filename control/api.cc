@@ -205,6 +205,7 @@ void ApiServer::State::accept_all() {
 void ApiServer::State::refuse(Client& client, const std::string& what,
                               const std::string& hint) {
   client.out += refusal(what, hint, kBadRequest);
+  client.in.clear();  // whoever sends no request has no more to ask
   client.closing = true;
 }
 
@@ -234,7 +235,6 @@ void ApiServer::State::serve_lines(Client& client) {
     if (end == std::string::npos || end > kMaxRequest) {
       if (client.in.size() > kMaxRequest) {
         refuse(client, "control socket: a request exceeds 1 MiB", "");
-        client.in.clear();
       }
       break;
     }

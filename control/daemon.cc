@@ -60,6 +60,10 @@ void keep_what_needs_a_restart(const config::Settings& runs, config::Settings& n
        next.connections.calico_bpf_timeouts);
   keep("control.socket", runs.control.socket, next.control.socket);
   keep("control.state", runs.control.state, next.control.state);
+  using config::OnExit;
+  if (runs.path.on_exit == OnExit::kernel) {  // sluiced may not mount any more
+    keep("path.onExit", runs.path.on_exit, next.path.on_exit);
+  }
   if (!changed.empty()) {
     findings.warning({}, changed + ": read at start only, the values of then stay",
                      "restart sluiced to change them");
@@ -97,8 +101,8 @@ Daemon::~Daemon() {
 Status Daemon::start(const config::Loaded& loaded) {
   const sigset_t signals = loop_signals();
   signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-  started_ = std::time(nullptr);
-  last_reload_.at = started_;
+  started_ = monotonic_now();
+  last_reload_.at = std::time(nullptr);
   model_ = loaded.model;
 
   config::Findings findings;

@@ -110,7 +110,7 @@ class Daemon {
   Registries registries_;
   std::optional<Built> built_;
   uint64_t next_serial_ = 1;
-  std::time_t started_ = 0;
+  Nanos started_ = 0;  // not by the wall clock, which may step
   LastReload last_reload_;
 
   PortSet::Room room_;

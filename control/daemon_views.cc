@@ -116,7 +116,7 @@ json Daemon::status() const {
       {"pending", !published_->settled()},
       {"alarms", alarms()},
       {"pid", getpid()},
-      {"uptime_s", std::time(nullptr) - started_},
+      {"uptime_s", (monotonic_now() - started_) / 1000000000},
       {"workers", workers},
       {"endpoints", built_->policy.endpoints.size()},
       {"policies", built_->policy.policies},

@@ -27,8 +27,9 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-constexpr int kKept[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
-constexpr const char* kNames[] = {"net_admin", "net_raw", "bpf"};
+// IPC_LOCK only where locked memory stays limited: each AF_XDP socket counts all buffers again.
+constexpr int kKept[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK};
+constexpr const char* kNames[] = {"net_admin", "net_raw", "bpf", "ipc_lock"};
 
 // What the loop, workers, netlink, BPF, AF_XDP, DPDK's devices and the C library call.
 constexpr int kAllowed[] = {
@@ -73,7 +74,7 @@ constexpr int kFatal[] = {
     SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace),
     SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(init_module),
     SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
-    SCMP_SYS(kexec_file_load), SCMP_SYS(mount), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
+    SCMP_SYS(kexec_file_load), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
     SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(reboot),
     // clang-format on
 };
@@ -84,15 +85,16 @@ Error failed(const char* step, int error) {
 
 // ---- capabilities: the kernel keeps them for each thread ------------------------------------
 
-std::atomic<int> reduced{0};       // threads that have done it
-std::atomic<int> reduce_error{0};  // of the last that could not
+std::atomic<bool> keep_lock{false};  // IPC_LOCK, too
+std::atomic<int> reduced{0};         // threads that have done it
+std::atomic<int> reduce_error{0};    // of the last that could not
 
 // Of the calling thread; only what a signal handler may do.
 void reduce_capabilities(int /*signal*/) {
   const int saved = errno;
   uint64_t kept = 0;
   for (const int capability : kKept) {
-    kept |= uint64_t{1} << capability;
+    kept |= capability != CAP_IPC_LOCK || keep_lock ? uint64_t{1} << capability : 0;
   }
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
     if (((kept >> capability) & 1) == 0 && prctl(PR_CAPBSET_DROP, capability) != 0) {
@@ -188,6 +190,8 @@ Status prevent_core_dumps() {
 }
 
 Status confine() {
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  keep_lock = setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0;
   if (Status s = reduce_all_threads(); !s) {
     return s;
   }

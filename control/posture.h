@@ -3,7 +3,8 @@
 //
 // confine() is called once, by the control thread, when all threads run.  It leaves to every
 // thread the capabilities that a pod's port, its routes and its pin need (NET_ADMIN, NET_RAW,
-// BPF), for ever (bounding set, no_new_privs), and a list of system calls.  A call that is not
+// BPF; IPC_LOCK where locked memory cannot be made unlimited), for ever (bounding set,
+// no_new_privs), and a list of system calls.  A call that is not
 // on the list fails with EPERM and is logged by the kernel (audit, `dmesg | grep seccomp`); to
 // run a program, to look into another process or to change the kernel ends the process.
 // prevent_core_dumps() comes first of all: packets and keys are in memory.

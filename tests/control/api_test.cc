@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/api.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <filesystem>
@@ -184,6 +185,17 @@ TEST_F(ApiTest, AnswersSeveralRequestsOfOneClientInOrder) {
   ASSERT_NE(two, std::string::npos) << answers;
   EXPECT_LT(one, no);
   EXPECT_LT(no, two);
+}
+
+TEST_F(ApiTest, HangsUpOnWhatIsNoRequest) {
+  start();
+  const int fd = raw();
+  const std::string lines = "{\"verb\":7}\n{\"verb\":\"echo\"}\n";
+  ASSERT_EQ(write(fd, lines.data(), lines.size()), static_cast<ssize_t>(lines.size()));
+  const std::string answers = receive(fd, 2);
+  close(fd);
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), '\n'), 1) << answers;
+  EXPECT_EQ(json::parse(answers, nullptr, false).value("code", 0), 2);
 }
 
 TEST_F(ApiTest, SendsAnAnswerLargerThanTheSocketsBuffer) {

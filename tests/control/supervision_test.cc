@@ -1,15 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// What watches over the daemon: stalls, and a log that never waits.
+// What watches over the daemon: stalls, a log that never waits, what it may do.
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <functional>
 #include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/log_sink.h"
+#include "control/posture.h"
 #include "control/stall_watch.h"
 
 namespace sluice::control {
@@ -157,6 +172,83 @@ TEST(LogSink, WritesToAFileWhereItsOwnerIs) {
   EXPECT_EQ(sink->dropped(), 0u);
   close(file);
   unlink(path);
+}
+
+// What a confined child does, then how it ended: its exit code, or minus the signal.
+int confined(const std::function<int()>& act) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (!prevent_core_dumps() || !confine()) {
+      _exit(99);
+    }
+    _exit(act());
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+class PostureTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) {
+      GTEST_SKIP() << "has no capabilities to give up";
+    }
+  }
+};
+
+TEST_F(PostureTest, TellsWhatIsLeft) {
+  EXPECT_EQ(confined([] {
+              const Posture p = posture();
+              const std::vector<std::string> left = {"net_admin", "net_raw", "bpf", "ipc_lock"};
+              const bool known = std::all_of(
+                  p.capabilities.begin(), p.capabilities.end(), [&](const std::string& name) {
+                    return std::count(left.begin(), left.end(), name) == 1;
+                  });
+              return known && p.no_new_privileges && !p.core_dumps ? 0 : 1;
+            }),
+            0);
+}
+
+// The kernel keeps capabilities by thread.
+TEST_F(PostureTest, TakesThemFromEveryThread) {
+  EXPECT_EQ(confined([] { return 0; }), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::promise<void> done;
+    std::promise<bool> answer;
+    std::thread other([&] {
+      done.get_future().wait();
+      __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+      __user_cap_data_struct now[2] = {};
+      syscall(SYS_capget, &header, now);
+      constexpr uint32_t kAdmin = 1u << (CAP_SYS_ADMIN % 32);
+      const bool lost = prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 0 || errno == EPERM;
+      answer.set_value(lost && (now[0].permitted & kAdmin) == 0);
+    });
+    const bool fine = prevent_core_dumps() && confine();
+    done.set_value();
+    _exit(fine && answer.get_future().get() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST_F(PostureTest, RefusesCallsThatAreNotListedAndEndsAtTheFatalOnes) {
+  if (confined([] { return posture().seccomp ? 0 : 1; }) != 0) {
+    GTEST_SKIP() << "a build with sanitizers has no list";
+  }
+  EXPECT_EQ(confined([] { return sethostname("x", 1) != 0 && errno == EPERM ? 0 : 1; }), 0);
+  EXPECT_EQ(confined([] { return setuid(0) != 0 && errno == EPERM ? 0 : 1; }), 0);
+  EXPECT_EQ(confined([] {
+              char* const none[] = {nullptr};
+              execve("/bin/true", none, none);
+              return 1;
+            }),
+            -SIGSYS);
+  EXPECT_EQ(confined([] { return ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0 ? 1 : 2; }),
+            -SIGSYS);
 }
 
 }  // namespace
