@@ -195,6 +195,34 @@ def test_a_pod_that_takes_over_another_address_loses_the_old_one(cluster, node, 
     wait_until(lambda: node.drops().get("rpf_workload", 0) > drops, node.drops)
 
 
+def test_connections_of_an_address_do_not_pass_to_its_next_pod(cluster, node, pod1):
+    """A flow that the first pod's policy allowed is judged by the second's."""
+    node.write("calico.yaml", DENY_ALL.replace("podSelector: {}",
+                                               "podSelector: {matchLabels: {app: closed}}"))
+    first = cluster.pod(node, "first", "10.244.153.241", app="open")
+    node.start()
+    with pod1.udp(5000) as client:
+        client.settimeout(0.3)
+
+        def reaches(server):
+            with server.udp(6000) as at_server:
+                at_server.settimeout(0.5)
+                client.sendto(b"x", (server.address, 6000))
+                try:
+                    at_server.sendto(b"y", at_server.recvfrom(64)[1])
+                    return client.recv(64) == b"y"
+                except OSError:
+                    return False
+        assert reaches(first) and reaches(first)
+        cluster.remove_pod(first)
+        second = cluster.pod(node, "second", first.address, app="closed")
+        node.write_config()
+        node.reload()
+        wait_until(lambda: second.pings(pod1), "the second pod has no way out")
+        assert not reaches(second)
+        assert node.drops().get("policy_deny_ingress", 0) > 0
+
+
 def test_a_veth_deleted_under_traffic_costs_the_others_nothing(node, pod1, nginx1, cluster):
     node.start()
     guest = cluster.pod(node, "guest", "10.244.153.230")
