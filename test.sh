@@ -3,7 +3,7 @@
 # Installs what is missing, builds, and runs every check: format, lint and layering; unit, fuzz,
 # golden and system tests; the demo; the same tests under ASan and UBSan (of the system tests
 # three files), the thread tests under TSan.  Ends with one summary line.
-#   sudo ./test.sh [--long]    --long: the swap tests in full, all system tests under ASan
+#   sudo ./test.sh [--long]    --long: the swap and kill tests in full, all system tests under ASan
 set -uo pipefail
 cd "$(dirname "$0")"
 case "${1:-}" in
