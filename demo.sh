@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 [ "$(id -u)" = 0 ] || { echo "demo.sh: must run as root (namespaces, AF_XDP)" >&2; exit 2; }
 
+umask 022 # sluiced refuses files that others may write
 ./.ci/packages
 [ -f build/build.ninja ] || meson setup build >/dev/null
 ninja -C build --quiet control/sluiced control/sluicectl

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs every check: format, lint and layering; unit, fuzz,
 # golden and system tests; the demo; the same tests under ASan and UBSan (of the system tests
-# three files), the worker test under TSan.  Ends with one summary line.
-#   sudo ./test.sh [--long]    --long: the swap tests in full, all system tests under ASan
+# three files), the thread tests under TSan.  Ends with one summary line.
+#   sudo ./test.sh [--long]    --long: the swap and kill tests in full, all system tests under ASan
 set -uo pipefail
 cd "$(dirname "$0")"
 case "${1:-}" in
@@ -97,7 +97,7 @@ if [ "${SLUICE_LONG:-}" = 1 ]; then
 else
   run_tests build-asan --timeout-multiplier 4 system_forwarding system_policy system_reload
 fi
-targets=(tests/fastpath/worker_test)
+targets=(tests/control/supervision_test tests/fastpath/worker_test)
 check "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
 run_tests build-tsan --suite threads
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <system_error>
@@ -45,8 +46,27 @@ bool same_state(const struct stat& a, const struct stat& b) {
          a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
 }
 
+std::string octal(mode_t mode) {
+  char text[8];
+  std::snprintf(text, sizeof text, "%04o", mode & 07777u);
+  return text;
+}
+
+// True if nobody but root and we can have written the file; else says who.
+bool only_ours(const struct stat& about, Complaint& complaint) {
+  if (about.st_uid != 0 && about.st_uid != geteuid()) {
+    complaint.message = "belongs to user " + std::to_string(about.st_uid) + ", who is not root";
+    complaint.hint = "chown root " + complaint.file;
+  } else if ((about.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    complaint.message =
+        "can be written by others than its owner: its mode is " + octal(about.st_mode);
+    complaint.hint = "chmod go-w " + complaint.file;
+  }
+  return complaint.message.empty();
+}
+
 // Reads an open regular file into `text`; returns the complaint, or "".
-std::string read_regular(int fd, std::string& text) {
+std::string read_regular(int fd, std::string& text, Trust trust, Complaint& complaint) {
   struct stat before {};
   struct stat after {};
   if (fstat(fd, &before) != 0) {
@@ -54,6 +74,9 @@ std::string read_regular(int fd, std::string& text) {
   }
   if (!S_ISREG(before.st_mode)) {
     return S_ISDIR(before.st_mode) ? "is a directory" : "is not a regular file";
+  }
+  if (trust == Trust::owner && !only_ours(before, complaint)) {
+    return complaint.message;
   }
   if (static_cast<size_t>(before.st_size) > kMaxFile) {
     return kTooLarge;
@@ -81,7 +104,8 @@ class Walk {
     const auto [first, fresh] =
         seen_.emplace(std::pair(state.st_dev, state.st_ino), path.string());
     if (!fresh) {
-      complaints_.push_back({path.string(), "is the directory " + first->second + " again"});
+      complaints_.push_back(
+          {path.string(), "is the directory " + first->second + " again", ""});
       return;
     }
     std::vector<fs::path> entries;
@@ -93,13 +117,13 @@ class Walk {
       }
     }
     if (error) {
-      complaints_.push_back({path.string(), cannot_be_read(error.value())});
+      complaints_.push_back({path.string(), cannot_be_read(error.value()), ""});
     }
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
       struct stat of_entry {};
       if (stat(entry.c_str(), &of_entry) != 0) {
-        complaints_.push_back({entry.string(), cannot_be_read(errno)});
+        complaints_.push_back({entry.string(), cannot_be_read(errno), ""});
       } else if (S_ISDIR(of_entry.st_mode)) {
         directory(entry, of_entry);
       } else if (wanted_ == Wanted::tests ? is_test_file(entry.string())
@@ -118,19 +142,21 @@ class Walk {
 
 }  // namespace
 
-std::optional<std::string> read_whole(const std::string& path, std::string& complaint) {
+std::optional<std::string> read_whole(const std::string& path, Complaint& complaint,
+                                      Trust trust) {
   std::string text;
+  complaint = {path, "", ""};
   if (path == "-") {
-    complaint = read_to_end(STDIN_FILENO, text) ? "" : cannot_be_read(errno);
-    complaint = text.size() > kMaxFile ? kTooLarge : complaint;
+    complaint.message = read_to_end(STDIN_FILENO, text) ? "" : cannot_be_read(errno);
+    complaint.message = text.size() > kMaxFile ? kTooLarge : complaint.message;
   } else if (const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
              fd < 0) {
-    complaint = cannot_be_read(errno);
+    complaint.message = cannot_be_read(errno);
   } else {
-    complaint = read_regular(fd, text);
+    complaint.message = read_regular(fd, text, trust, complaint);
     close(fd);
   }
-  return complaint.empty() ? std::optional(std::move(text)) : std::nullopt;
+  return complaint.message.empty() ? std::optional(std::move(text)) : std::nullopt;
 }
 
 bool is_test_file(const std::string& path) {
@@ -142,7 +168,7 @@ std::vector<std::string> list_files(const std::string& directory,
   std::vector<std::string> files;
   struct stat state {};
   if (stat(directory.c_str(), &state) != 0) {
-    complaints.push_back({directory, cannot_be_read(errno)});
+    complaints.push_back({directory, cannot_be_read(errno), ""});
   } else {
     Walk(files, complaints, wanted).directory(directory, state);
   }

@@ -3,11 +3,14 @@
 //
 // A file is opened once, without waiting (a FIFO would block for ever), must be a regular file
 // of at most 64 MiB, and is refused as half-written if its size or time of change is another
-// after the reading.  What cannot be read is said, never skipped.
-// Called by config/load; keeps no state.  Source: reliability 8.
+// after the reading.  What cannot be read is said, never skipped.  What decides who may talk to
+// whom (Trust::owner: whatever sluiced runs by) must be root's or the reader's own, and nobody
+// else may write it.
+// Called by config/load; keeps no state.  Source: reliability 8, 9.
 #ifndef SLUICE_CONFIG_FILES_H_
 #define SLUICE_CONFIG_FILES_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,10 +22,15 @@ inline constexpr size_t kMaxFile = size_t{64} << 20;
 struct Complaint {
   std::string file;
   std::string message;  // "cannot be read: Permission denied"
+  std::string hint;
 };
 
+// Whose files are read.
+enum class Trust : uint8_t { anybody, owner };
+
 // The text of a file; "-" is standard input.  Otherwise `complaint` says why not.
-std::optional<std::string> read_whole(const std::string& path, std::string& complaint);
+std::optional<std::string> read_whole(const std::string& path, Complaint& complaint,
+                                      Trust trust = Trust::anybody);
 
 // Which files of a directory: resources (*.yaml, *.yml, *.json), or policy tests (*.test.yaml).
 enum class Wanted : uint8_t { resources, tests };

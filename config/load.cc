@@ -8,7 +8,6 @@
 #include <new>
 
 #include "config/documents.h"
-#include "config/files.h"
 #include "config/old_names.h"
 #include "config/read_files.h"
 #include "config/resources.h"
@@ -105,16 +104,17 @@ class Loader {
   // What cannot be read; `at` is where it was named, if it was.
   void complain(const Complaint& complaint, const std::optional<Where>& at) {
     out_.findings.error(at ? *at : Where{index_of(complaint.file), 0, 0},
-                        (at ? "\"" + complaint.file + "\" " : "") + complaint.message);
+                        (at ? "\"" + complaint.file + "\" " : "") + complaint.message,
+                        complaint.hint);
   }
 
  private:
   void file(const std::string& path, const std::optional<Where>& at) {
-    std::string complaint;
+    Complaint complaint;
     try {
       if (const auto known = known_ != nullptr ? known_->find(path) : nullptr) {
         add(*known);
-      } else if (const auto text = read_whole(path, complaint)) {
+      } else if (const auto text = read_whole(path, complaint, options_.trust)) {
         const std::string name = path == "-" ? "<stdin>" : path;
         const auto content = std::make_shared<const FileContent>(read(*text, index_of(name)));
         add(*content);
@@ -123,10 +123,10 @@ class Loader {
         }
       }
     } catch (const std::bad_alloc&) {  // what runs already must run on
-      complaint = kNoMemory;
+      complaint = {path, kNoMemory, ""};
     }
-    if (!complaint.empty()) {
-      complain({path, complaint}, at);
+    if (!complaint.message.empty()) {
+      complain(complaint, at);
     }
   }
 
@@ -225,16 +225,16 @@ Loaded load(const std::string& settings_file, const LoadOptions& options) {
   Loaded out;
   Loader loader(out, options);
   std::vector<Where> at;
-  std::string complaint;
+  Complaint complaint;
   try {
-    if (const auto text = read_whole(settings_file, complaint)) {
+    if (const auto text = read_whole(settings_file, complaint, options.trust)) {
       loader.settings_text(*text, settings_file, at);
     }
   } catch (const std::bad_alloc&) {
-    complaint = kNoMemory;
+    complaint = {settings_file, kNoMemory, ""};
   }
-  if (!complaint.empty()) {
-    loader.complain({settings_file, complaint}, {});
+  if (!complaint.message.empty()) {
+    loader.complain(complaint, {});
     loader.finish();
     return out;
   }

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/files.h"
 #include "config/findings.h"
 #include "config/model.h"
 
@@ -31,7 +32,9 @@ class ReadFiles;
 
 struct LoadOptions {
   bool strict = false;
-  // Files that were read before, which need not be read again; of loads that are alike strict.
+  Trust trust = Trust::anybody;  // whose files
+  // Files that were read before, which need not be read again; of loads that are alike strict
+  // and trust alike.
   ReadFiles* known = nullptr;
 };
 

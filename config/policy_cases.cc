@@ -297,7 +297,7 @@ Loaded load_policy_test(const std::string& file, const std::vector<std::string>&
   if (resources.empty()) {
     resources = {directory_of(file)};
   }
-  std::string complaint;
+  Complaint complaint;
   const auto text = read_whole(file, complaint);
   // Twice: which resources there are is told by the document, whose places need their model.
   Loaded scratch;
@@ -312,7 +312,7 @@ Loaded load_policy_test(const std::string& file, const std::vector<std::string>&
   const Source source{out.model.add_file(file), text ? without_mark(*text) : std::string_view(),
                       &out.findings, true};
   if (!text) {
-    out.findings.error({source.file, 0, 0}, complaint);
+    out.findings.error({source.file, 0, 0}, complaint.message);
     return out;
   }
   const std::vector<Value> documents = parse_documents(source);

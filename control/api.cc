@@ -2,7 +2,9 @@
 #include "control/api.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <filesystem>
 #include <list>
@@ -73,14 +75,19 @@ bool answered(const sockaddr_un& address) {
 }
 
 // The group is only convenience: without it root alone may connect.
-void share_with_group(const std::string& path) {
+std::optional<gid_t> group_named(const std::string& name) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): control's thread only
-  if (const group* sluice = getgrnam("sluice")) {
-    static_cast<void>(chown(path.c_str(), static_cast<uid_t>(-1), sluice->gr_gid) == 0);
+  const group* found = getgrnam(name.c_str());
+  return found != nullptr ? std::optional(found->gr_gid) : std::nullopt;
+}
+
+void share_with(const std::optional<gid_t>& group, const std::string& path) {
+  if (group) {
+    static_cast<void>(chown(path.c_str(), static_cast<uid_t>(-1), *group) == 0);
   }
 }
 
-Status make_directory(const std::string& path) {
+Status make_directory(const std::string& path, const std::optional<gid_t>& group) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   std::error_code error;
   if (parent.empty() || std::filesystem::exists(parent, error)) {
@@ -90,7 +97,7 @@ Status make_directory(const std::string& path) {
   if (mkdir(parent.c_str(), 0750) != 0 && errno != EEXIST) {
     return failure("control socket: directory " + parent.string());
   }
-  share_with_group(parent.string());
+  share_with(group, parent.string());
   return Ok{};
 }
 
@@ -110,11 +117,27 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
   return Ok{};
 }
 
-bool may_ask(int fd) {
+enum class Rights : uint8_t { none, look, change };
+
+// Of whoever connected; its groups are those it had then.
+Rights rights_of(int fd, const std::optional<gid_t>& group) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == 0 || peer.uid == geteuid());
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return Rights::none;
+  }
+  if (peer.uid == 0 || peer.uid == geteuid()) {
+    return Rights::change;
+  }
+  std::array<gid_t, NGROUPS_MAX> groups{};
+  size = sizeof groups;
+  const size_t count = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0
+                           ? size / sizeof(gid_t)
+                           : 0;
+  const bool member =
+      group && (peer.gid == *group || std::find(groups.begin(), groups.begin() + count,
+                                                *group) != groups.begin() + count);
+  return member ? Rights::look : Rights::none;
 }
 
 std::string line_of(const json& answer) {
@@ -134,6 +157,7 @@ std::string answer_line(const Result<json>& answer) {
 
 struct Client {
   Descriptor fd;
+  Rights rights = Rights::none;
   std::string in;
   std::string out;
   Clock::time_point deadline;
@@ -145,6 +169,7 @@ struct Client {
 
 struct ApiServer::State {
   std::string path;
+  std::optional<gid_t> group;
   Handlers handlers;
   Descriptor listener;
   std::list<Client> clients;
@@ -168,8 +193,10 @@ void ApiServer::State::accept_all() {
     Client& client = clients.emplace_back();
     client.deadline = Clock::now() + kRequestTimeout;
     client.fd = std::move(fd);
-    if (!may_ask(client.fd.get())) {
-      refuse(client, "control socket: only root and the daemon's user are served", "use sudo");
+    client.rights = rights_of(client.fd.get(), group);
+    if (client.rights == Rights::none) {
+      refuse(client, "control socket: only root, the daemon's user and its group are served",
+             "use sudo");
       send_some(client);
     }
   }
@@ -178,6 +205,7 @@ void ApiServer::State::accept_all() {
 void ApiServer::State::refuse(Client& client, const std::string& what,
                               const std::string& hint) {
   client.out += refusal(what, hint, kBadRequest);
+  client.in.clear();  // whoever sends no request has no more to ask
   client.closing = true;
 }
 
@@ -207,7 +235,6 @@ void ApiServer::State::serve_lines(Client& client) {
     if (end == std::string::npos || end > kMaxRequest) {
       if (client.in.size() > kMaxRequest) {
         refuse(client, "control socket: a request exceeds 1 MiB", "");
-        client.in.clear();
       }
       break;
     }
@@ -234,7 +261,12 @@ void ApiServer::State::serve(Client& client, const std::string& line) {
                           "is sluicectl newer than sluiced?", kBadRequest);
     return;
   }
-  client.out += answer_line(found->second(request));
+  if (found->second.does == Handler::Does::change && client.rights != Rights::change) {
+    client.out += refusal("\"" + found->first + "\" is for root and the daemon's user",
+                          "use sudo; the socket's group may look, not change", kRefused);
+    return;
+  }
+  client.out += answer_line(found->second.answer(request));
 }
 
 void ApiServer::State::send_some(Client& client) {
@@ -257,13 +289,15 @@ ApiServer::ApiServer(ApiServer&&) noexcept = default;
 ApiServer& ApiServer::operator=(ApiServer&&) noexcept = default;
 ApiServer::~ApiServer() = default;
 
-Result<ApiServer> ApiServer::listen(const std::string& path, Handlers handlers) {
+Result<ApiServer> ApiServer::listen(const std::string& path, Handlers handlers,
+                                    const std::string& group) {
   const std::optional<sockaddr_un> address = address_of(path);
   if (!address) {
     return Error{"control socket: \"" + path + "\" is empty or longer than 107 bytes",
                  "choose a shorter control.socket"};
   }
-  if (Status s = make_directory(path); !s) {
+  const std::optional<gid_t> shared = group_named(group);
+  if (Status s = make_directory(path, shared); !s) {
     return s.error();
   }
   if (Status s = remove_stale(path, *address); !s) {
@@ -279,7 +313,8 @@ Result<ApiServer> ApiServer::listen(const std::string& path, Handlers handlers) 
   }
   auto state = std::make_unique<State>();
   state->path = path;
-  share_with_group(path);
+  state->group = shared;
+  share_with(state->group, path);
   if (chmod(path.c_str(), 0660) != 0 || ::listen(listener.get(), 16) != 0) {
     return failure("control socket " + path);
   }

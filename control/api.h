@@ -10,7 +10,9 @@
 // ApiServer belongs to the control thread and never blocks: it lends its descriptors to the
 // loop's poll set and works on what poll reports.  Bounds: kMaxRequest bytes, kMaxClients
 // clients (more wait in the kernel's backlog), kRequestTimeout for a request to arrive whole
-// and for an answer to be taken.  Only root and the daemon's own user are served (SO_PEERCRED).
+// and for an answer to be taken.  Whom the kernel says the client is (SO_PEERCRED) decides what
+// it may ask: root and the daemon's own user everything, members of the socket's group what
+// changes nothing, others nothing.
 #ifndef SLUICE_CONTROL_API_H_
 #define SLUICE_CONTROL_API_H_
 
@@ -22,6 +24,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -37,16 +40,24 @@ inline constexpr size_t kMaxClients = 64;
 inline constexpr std::chrono::seconds kRequestTimeout{5};
 inline constexpr size_t kMaxListed = 10000;  // connections in one answer
 
-// Answers at once; an Error is reported as refused (code 4).
-using Handler = std::function<Result<nlohmann::json>(const nlohmann::json& request)>;
+// What answers a verb, at once; an Error is reported as refused (code 4).
+struct Handler {
+  using Answer = std::function<Result<nlohmann::json>(const nlohmann::json& request)>;
+  enum class Does : uint8_t { look, change };
+
+  explicit Handler(Answer a, Does d = Does::look) : answer(std::move(a)), does(d) {}
+  Answer answer;
+  Does does;
+};
 // Verb -> what answers it.
 using Handlers = std::map<std::string, Handler>;
 
 class ApiServer {
  public:
-  // Creates the socket, mode 0660 and of group `sluice` if that exists; its directory too, mode
-  // 0750, if missing.  Replaces a socket on which nobody answers; fails if somebody does.
-  static Result<ApiServer> listen(const std::string& path, Handlers handlers);
+  // Creates the socket, mode 0660 and of `group` if that exists; its directory too, mode 0750,
+  // if missing.  Replaces a socket on which nobody answers; fails if somebody does.
+  static Result<ApiServer> listen(const std::string& path, Handlers handlers,
+                                  const std::string& group = "sluice");
 
   ApiServer(ApiServer&&) noexcept;
   ApiServer& operator=(ApiServer&&) noexcept;

@@ -148,7 +148,8 @@ int status(const Daemon& daemon) {
   line("version", field("version"));
   line("pid", field("pid"));
   line("uptime", field("uptime_s") + " s");
-  line("generation", field("generation"));
+  line("generation",
+       field("generation") + (result->value("pending", false) ? ", pending" : ""));
   line("endpoints", field("endpoints"));
   line("policies", field("policies"));
   line("last reload", time_text(reload.value("at", json())) +
@@ -157,9 +158,22 @@ int status(const Daemon& daemon) {
   line("buffers", text_of(buffers.value("free", json())) + " free of " +
                       text_of(buffers.value("total", json())) +
                       (result->value("huge_pages", false) ? ", on huge pages" : ""));
+  std::string alarms;
+  const json counts = result->value("alarms", json::object());
+  for (const auto& [name, count] : counts.items()) {
+    if (count != 0) {
+      alarms += (alarms.empty() ? "" : ", ") + name + " " + text_of(count);
+    }
+  }
+  line("alarms", alarms.empty() ? "none" : alarms);
+  const json posture = result->value("posture", json::object());
+  line("posture", "capabilities " + text_of(posture.value("capabilities", json())) +
+                      (posture.value("no_new_privileges", false) ? ", no new privileges" : "") +
+                      ", seccomp " + (posture.value("seccomp", false) ? "on" : "off") +
+                      ", core dumps " + (posture.value("core_dumps", true) ? "on" : "off"));
   std::puts("");
   print_table(result->value("workers", json::array()),
-              {"core", "idle_mode", "busy_ratio", "connections", "ports"});
+              {"core", "idle_mode", "pace", "busy_ratio", "connections", "ports"});
   return exit;
 }
 
@@ -222,8 +236,10 @@ int reload(const Daemon& daemon) {
   if (daemon.output == Output::json) {
     print_json(*result);
   } else {
-    std::printf("generation %s%s\n", text_of(result->value("generation", json())).c_str(),
-                result->value("changed", true) ? "" : ", nothing changed");
+    std::printf(
+        "generation %s%s%s\n", text_of(result->value("generation", json())).c_str(),
+        result->value("changed", true) ? "" : ", nothing changed",
+        result->value("pending", false) ? ", pending: a worker has not taken it up yet" : "");
   }
   return exit;
 }

@@ -2,8 +2,10 @@
 #include "control/daemon.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -19,6 +21,11 @@ namespace sluice::control {
 namespace {
 
 constexpr int kTickMs = 20;
+// Workers report within microseconds, a sleeping one is not waited for.
+constexpr std::chrono::seconds kPublishPatience{1};
+// A reload compiles for as long as sluicectl waits for it.
+constexpr StallLimits kControlLimits{std::chrono::seconds(5), std::chrono::seconds(20),
+                                     std::chrono::seconds(120)};
 
 sigset_t loop_signals() {
   sigset_t set;
@@ -53,6 +60,10 @@ void keep_what_needs_a_restart(const config::Settings& runs, config::Settings& n
        next.connections.calico_bpf_timeouts);
   keep("control.socket", runs.control.socket, next.control.socket);
   keep("control.state", runs.control.state, next.control.state);
+  using config::OnExit;
+  if (runs.path.on_exit == OnExit::kernel) {  // sluiced may not mount any more
+    keep("path.onExit", runs.path.on_exit, next.path.on_exit);
+  }
   if (!changed.empty()) {
     findings.warning({}, changed + ": read at start only, the values of then stay",
                      "restart sluiced to change them");
@@ -74,6 +85,7 @@ Daemon::~Daemon() {
   for (auto& worker : workers_) {
     worker->stop();
   }
+  watchdog_.reset();  // until here, one who does not stop is dead
   api_.reset();
   ports_.reset();
   host_port_.reset();
@@ -89,8 +101,8 @@ Daemon::~Daemon() {
 Status Daemon::start(const config::Loaded& loaded) {
   const sigset_t signals = loop_signals();
   signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-  started_ = std::time(nullptr);
-  last_reload_.at = started_;
+  started_ = monotonic_now();
+  last_reload_.at = std::time(nullptr);
   model_ = loaded.model;
 
   config::Findings findings;
@@ -108,7 +120,40 @@ Status Daemon::start(const config::Loaded& loaded) {
       return s;
     }
   }
+  start_watchdog();
   return Ok{};
+}
+
+void Daemon::start_watchdog() {
+  std::vector<Watchdog::Subject> subjects;
+  for (const auto& worker : workers_) {
+    subjects.push_back({"worker " + std::to_string(worker->options().id),
+                        [w = worker.get()] { return w->turns(); }, StallLimits{}});
+  }
+  subjects.push_back({"the control thread", [this] { return beat_.load(); }, kControlLimits});
+  watchdog_.emplace(
+      std::move(subjects), [](const Watchdog::Subject& subject, Pace before, Pace now) {
+        using Seconds = std::chrono::seconds;
+        const auto since = [](Duration d) {
+          return std::chrono::duration_cast<Seconds>(d).count();
+        };
+        switch (now) {
+          case Pace::advancing:
+            spdlog::warn("{} goes on again, having been {}", subject.name, name(before));
+            break;
+          case Pace::late:
+            spdlog::warn("{} has not moved for {} s", subject.name, since(subject.limits.late));
+            break;
+          case Pace::stalled:
+            spdlog::error("worker_stalled: {} has not moved for {} s", subject.name,
+                          since(subject.limits.stalled));
+            break;
+          case Pace::dead:
+            spdlog::critical("{} has not moved for {} s: aborting, to be started again",
+                             subject.name, since(subject.limits.dead));
+            std::abort();
+        }
+      });
 }
 
 Status Daemon::start_memory(const config::Settings& settings) {
@@ -245,7 +290,7 @@ Status Daemon::start_control(const config::Settings& settings) {
 
 // ---- from the model to the workers ---------------------------------------------------------
 
-void Daemon::publish() {
+bool Daemon::publish() {
   auto view = std::make_unique<View>();
   view->serial = next_serial_++;
   view->generation = built_->generation;
@@ -259,7 +304,8 @@ void Daemon::publish() {
   view->node_flows = node_flows_;
   view->node_mac =
       ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
-  published_->replace(std::move(view));
+  ++beat_;
+  return published_->replace(std::move(view), kPublishPatience);
 }
 
 std::vector<PortSet::Pod> Daemon::pods() const {
@@ -274,11 +320,39 @@ std::vector<PortSet::Pod> Daemon::pods() const {
 
 void Daemon::settle_ports() {
   do {
-    publish();
-    for (const PortId closed : ports_->close_leaving()) {
-      neighbours_.forget_port(closed);
+    if (!publish()) {
+      warn_of_pending();
+      return;
     }
+    close_leaving();
   } while (ports_->sync(pods()));
+}
+
+void Daemon::close_leaving() {
+  for (const PortId closed : ports_->close_leaving()) {
+    neighbours_.forget_port(closed);
+  }
+}
+
+void Daemon::warn_of_pending() const {
+  spdlog::warn("generation {} is pending: a worker has not taken it up within {} s",
+               built_->generation->number, kPublishPatience.count());
+}
+
+bool Daemon::settled() {
+  if (published_->settled()) {
+    return true;
+  }
+  if (!published_->settle()) {
+    return false;
+  }
+  spdlog::info("generation {} is in force", built_->generation->number);
+  close_leaving();
+  if (ports_->sync(pods()) || std::exchange(links_changed_, false)) {
+    settle_ports();
+  }
+  registries_.endpoints.release_absent(built_->policy.endpoints);
+  return published_->settled();
 }
 
 // Those of the settings.
@@ -307,7 +381,9 @@ void Daemon::apply() {
   if (protected_uplink) {
     take_node(true);
   }
-  registries_.endpoints.release_absent(built_->policy.endpoints);
+  if (published_->settled()) {
+    registries_.endpoints.release_absent(built_->policy.endpoints);
+  }
   sync_kernel();
 }
 
@@ -369,8 +445,16 @@ void Daemon::sync_kernel() {
 }
 
 Status Daemon::reload() {
+  if (!settled()) {
+    return Error{"generation " + std::to_string(built_->generation->number) +
+                     " is still pending: a worker has not taken it up",
+                 "`sluicectl status` shows which; it is started again if it stays so"};
+  }
   last_reload_ = {false, std::time(nullptr), ""};
-  config::Loaded loaded = config::load(config_file_, {.strict = false, .known = &files_});
+  ++beat_;
+  config::Loaded loaded =
+      config::load(config_file_, {.trust = config::Trust::owner, .known = &files_});
+  ++beat_;
   std::optional<Built> next;
   if (loaded.ok()) {
     keep_what_needs_a_restart(model_.settings, loaded.model.settings, loaded.findings);
@@ -423,6 +507,7 @@ void Daemon::run() {
     polled.push_back({monitor_->fd(), POLLIN, 0});
     api_->add_to(polled);
     poll(polled.data(), polled.size(), kTickMs);
+    ++beat_;
     if ((polled[0].revents & POLLIN) != 0) {
       on_signal();
     }
@@ -431,6 +516,9 @@ void Daemon::run() {
     }
     api_->handle(polled);
     resolve_wanted();
+    if (settled() && std::exchange(reload_wanted_, false)) {
+      reload_by_signal();
+    }
   }
   spdlog::info("stopping: ports are given back to the kernel");
 }
@@ -442,10 +530,12 @@ void Daemon::on_signal() {
     hup = hup || info.ssi_signo == SIGHUP;
     stopping_ = stopping_ || info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
   }
-  if (hup && !stopping_) {
-    if (Status s = reload(); !s) {
-      spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
-    }
+  reload_wanted_ = (reload_wanted_ || hup) && !stopping_;  // the loop does it
+}
+
+void Daemon::reload_by_signal() {
+  if (Status s = reload(); !s) {
+    spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
   }
 }
 
@@ -470,7 +560,9 @@ void Daemon::on_netlink() {
         break;
     }
   }
-  if (links && ports_->sync(pods())) {
+  if (!published_->settled()) {
+    links_changed_ = links_changed_ || links;
+  } else if (links && ports_->sync(pods())) {
     settle_ports();
   }
 }

@@ -5,9 +5,14 @@
 // Everything here runs on the control thread, in one poll loop: signals, netlink, the control
 // socket, a 20 ms tick.  A reload is all-or-nothing: with any error the running generation
 // stays. SIGHUPs that arrive while one is carried out make one more, never a queue.
+//
+// A change is pending while a worker that stands still may see what was before it: nothing of
+// that is freed or closed, and the next change waits for it.  The watchdog's thread looks after
+// the workers and this one; it only logs, and aborts the process when one is dead.
 #ifndef SLUICE_CONTROL_DAEMON_H_
 #define SLUICE_CONTROL_DAEMON_H_
 
+#include <atomic>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -21,15 +26,19 @@
 #include "control/api.h"
 #include "control/build.h"
 #include "control/host_port.h"
+#include "control/log_sink.h"
 #include "control/netlink.h"
 #include "control/port_set.h"
+#include "control/stall_watch.h"
 #include "fastpath/worker.h"
 
 namespace sluice::control {
 
 class Daemon {
  public:
-  explicit Daemon(std::string config_file) : config_file_(std::move(config_file)) {}
+  // `log` is where spdlog's lines go; it must outlive the daemon.
+  Daemon(std::string config_file, const LogSink& log)
+      : config_file_(std::move(config_file)), log_(log) {}
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -67,12 +76,18 @@ class Daemon {
   Status start_control(const config::Settings& settings);
   Status keep_ports(const config::Settings& settings);
   Handlers handlers();
-  // Makes the view of built_ and the open ports what the workers see.
-  void publish();
+  void start_watchdog();
+  // Makes the view of built_ and the open ports what the workers see.  False: it is pending.
+  bool publish();
   // Opens ports of new pods, publishes, closes those of pods that have gone.
   void apply();
-  // Publishes and closes what leaves, until the ports are as the links and pods are.
+  // Publishes and closes what leaves, until the ports are as the links and pods are, or the
+  // change is pending.
   void settle_ports();
+  void close_leaving();
+  // Whether the last change is in force for all; if it has just come to be, does what waited.
+  bool settled();
+  void warn_of_pending() const;
   void fix_neighbours();
   std::vector<PortSet::Pod> pods() const;
   void take_node(bool on);
@@ -80,19 +95,22 @@ class Daemon {
   void tell_ours();
   void sync_kernel();
   void on_signal();
+  void reload_by_signal();
   void on_netlink();
   Status learn_neighbours();
   void on_neighbour(const Neighbour& neighbour);
   void resolve_wanted();
   std::vector<const Counters*> counters() const;
+  nlohmann::json alarms() const;
 
   std::string config_file_;
   config::ReadFiles files_;
+  const LogSink& log_;
   config::Model model_;
   Registries registries_;
   std::optional<Built> built_;
   uint64_t next_serial_ = 1;
-  std::time_t started_ = 0;
+  Nanos started_ = 0;  // not by the wall clock, which may step
   LastReload last_reload_;
 
   PortSet::Room room_;
@@ -107,6 +125,10 @@ class Daemon {
   std::unique_ptr<PortSet> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<ApiServer> api_;
+  std::optional<Watchdog> watchdog_;  // its subjects: the workers in order, then this thread
+  std::atomic<uint64_t> beat_{0};     // this thread comes round
+  bool links_changed_ = false;        // while a change was pending
+  bool reload_wanted_ = false;        // likewise, by SIGHUP
   int signal_fd_ = -1;
   bool stopping_ = false;
 };

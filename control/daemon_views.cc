@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control/daemon.h"
+#include "control/posture.h"
 
 namespace sluice::control {
 namespace {
@@ -63,7 +64,7 @@ std::vector<Connection> live(const ConnTable& table, Nanos now) {
 
 Handlers Daemon::handlers() {
   const auto show = [this](json (Daemon::*view)() const) -> Handler {
-    return [this, view](const json&) -> Result<json> { return (this->*view)(); };
+    return Handler([this, view](const json&) -> Result<json> { return (this->*view)(); });
   };
   return {
       {"status", show(&Daemon::status)},
@@ -72,14 +73,18 @@ Handlers Daemon::handlers() {
       {"routes", show(&Daemon::routes)},
       {"connections", show(&Daemon::connections)},
       {"stats", show(&Daemon::stats)},
-      {"reload", Handler([this](const json&) -> Result<json> {
-         const uint64_t before = built_->generation->number;
-         if (Status s = reload(); !s) {
-           return s.error();
-         }
-         const uint64_t now = built_->generation->number;
-         return json{{"generation", now}, {"changed", now != before}};
-       })},
+      {"reload", Handler(
+                     [this](const json&) -> Result<json> {
+                       const uint64_t before = built_->generation->number;
+                       if (Status s = reload(); !s) {
+                         return s.error();
+                       }
+                       const uint64_t now = built_->generation->number;
+                       return json{{"generation", now},
+                                   {"changed", now != before},
+                                   {"pending", !published_->settled()}};
+                     },
+                     Handler::Does::change)},
   };
 }
 
@@ -100,14 +105,18 @@ json Daemon::status() const {
         {"ports", ports},
         {"busy_ratio", static_cast<double>(worker->busy_turns()) / static_cast<double>(turns)},
         {"connections", worker->connections()},
+        {"pace", name(watchdog_->pace(workers.size()))},
     });
   }
+  const Posture confined = posture();
   return {
       {"version", SLUICE_VERSION},
       {"node", model_.settings.node},
       {"generation", built_->generation->number},
+      {"pending", !published_->settled()},
+      {"alarms", alarms()},
       {"pid", getpid()},
-      {"uptime_s", std::time(nullptr) - started_},
+      {"uptime_s", (monotonic_now() - started_) / 1000000000},
       {"workers", workers},
       {"endpoints", built_->policy.endpoints.size()},
       {"policies", built_->policy.policies},
@@ -116,7 +125,21 @@ json Daemon::status() const {
       {"buffers",
        {{"total", buffers_->count()}, {"free", rte_mempool_avail_count(buffers_->pool())}}},
       {"huge_pages", buffers_->huge_pages()},
+      {"posture",
+       {{"capabilities", confined.capabilities},
+        {"no_new_privileges", confined.no_new_privileges},
+        {"seccomp", confined.seccomp},
+        {"core_dumps", confined.core_dumps}}},
   };
+}
+
+// Each should be 0.
+json Daemon::alarms() const {
+  size_t stalled = 0;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    stalled += watchdog_->pace(i) >= Pace::stalled ? 1 : 0;
+  }
+  return {{"worker_stalled", stalled}, {"log_lines_dropped", log_.dropped()}};
 }
 
 json Daemon::endpoints() const {
@@ -250,6 +273,7 @@ json Daemon::stats() const {
       {"drops", drops_json(all, names)},
       {"inner_drops", inner_drops_json(all)},
       {"rules", rules_json(all, registries_.rules)},
+      {"alarms", alarms()},
   };
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluiced: reads its arguments and starts what they ask for.
 #include <cstdio>
+#include <memory>
 
 #include <CLI/CLI.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "control/build.h"
 #include "control/daemon.h"
+#include "control/log_sink.h"
+#include "control/posture.h"
 #include "control/replay.h"
 #include "fastpath/eal.h"
 
@@ -25,9 +27,10 @@ int fail(int code, const sluice::Error& error) {
 }
 
 // Loads and resolves everything, prints all findings; false if one is an error.
-bool check(const std::string& file, sluice::config::Loaded& loaded) {
+bool check(const std::string& file, sluice::config::Trust trust,
+           sluice::config::Loaded& loaded) {
   using namespace sluice;
-  loaded = config::load(file);
+  loaded = config::load(file, {.trust = trust});
   if (loaded.ok()) {
     control::Registries registries;
     control::build(loaded.model, registries, nullptr, loaded.findings);
@@ -36,20 +39,30 @@ bool check(const std::string& file, sluice::config::Loaded& loaded) {
   return loaded.ok();
 }
 
-int run(const sluice::config::Loaded& loaded, const std::string& file) {
+int run(const sluice::config::Loaded& loaded, const std::string& file,
+        const sluice::control::LogSink& log) {
   using namespace sluice;
   if (geteuid() != 0) {
     return fail(kBadInput,
                 {"must run as root: it attaches XDP programs and opens AF_XDP sockets",
                  "sudo sluiced --config " + file});
   }
+  if (Status s = control::prevent_core_dumps(); !s) {
+    return fail(kRefused, s.error());
+  }
   control::Daemon::block_signals();
   if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
     return fail(kRefused, s.error());
   }
-  control::Daemon daemon(file);
+  control::Daemon daemon(file, log);
   if (Status s = daemon.start(loaded); !s) {
     return fail(kRefused, s.error());
+  }
+  if (Status s = control::confine(); !s) {
+    return fail(kRefused, s.error());
+  }
+  if (!control::posture().seccomp) {
+    spdlog::warn("any system call is allowed: this is a build with sanitizers");
   }
   spdlog::info("ready node={}", loaded.model.settings.node);
   daemon.run();
@@ -95,17 +108,21 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kYes : kBadInput;
   }
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("sluiced"));
+  const auto log = std::make_shared<sluice::control::LogSink>(STDERR_FILENO);
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("sluiced", log));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %n %v", spdlog::pattern_time_type::utc);
   spdlog::set_level(spdlog::level::from_str(level));
 
   sluice::config::Loaded loaded;
-  if (!check(file, loaded)) {
+  // A replay judges captures by whatever files a user has.
+  const auto trust =
+      directory.empty() ? sluice::config::Trust::owner : sluice::config::Trust::anybody;
+  if (!check(file, trust, loaded)) {
     return kBadInput;
   }
   if (only_check) {
     std::printf("%s: fine\n", file.c_str());
     return kYes;
   }
-  return directory.empty() ? run(loaded, file) : replay(loaded, directory);
+  return directory.empty() ? run(loaded, file, *log) : replay(loaded, directory);
 }

@@ -3,8 +3,8 @@
 // interface exists.  Opens and closes them as pods come and go; owns the XDP program that feeds
 // the AF_XDP ones.
 //
-// Control thread only.  A port that was withdrawn from the View must only be closed after
-// Published::replace() has returned: take_leaving() keeps the two steps apart.
+// Control thread only.  A port that was withdrawn from the View must only be closed when
+// Published is settled: close_leaving() is a step of its own.
 #ifndef SLUICE_CONTROL_PORT_SET_H_
 #define SLUICE_CONTROL_PORT_SET_H_
 

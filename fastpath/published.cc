@@ -2,7 +2,9 @@
 #include "fastpath/published.h"
 
 #include <cstdlib>
+#include <thread>
 
+#include <rte_pause.h>
 #include <rte_rcu_qsbr.h>
 
 namespace sluice {
@@ -23,11 +25,30 @@ Published::~Published() {
   std::free(qsbr_);
 }
 
-void Published::replace(std::unique_ptr<const View> next) {
-  const View* old = view_.exchange(next.release(), std::memory_order_acq_rel);
-  const uint64_t token = rte_rcu_qsbr_start(qsbr_);
-  rte_rcu_qsbr_check(qsbr_, token, /*wait=*/true);
-  delete old;
+bool Published::replace(std::unique_ptr<const View> next, std::chrono::milliseconds patience) {
+  constexpr unsigned kSpins = 1000;  // a turn takes microseconds
+  old_.reset(view_.exchange(next.release(), std::memory_order_acq_rel));
+  token_ = rte_rcu_qsbr_start(qsbr_);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (unsigned i = 0; !settle(); ++i) {
+    if (i < kSpins) {
+      rte_pause();
+      continue;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  return true;
+}
+
+bool Published::settle() noexcept {
+  if (rte_rcu_qsbr_check(qsbr_, token_, /*wait=*/false) != 1) {
+    return false;
+  }
+  old_.reset();
+  return true;
 }
 
 void Published::enter(unsigned id) noexcept {

@@ -185,6 +185,45 @@ TEST_F(FilesTest, ReportsDirectoriesAndFilesThatMayNotBeRead) {
   EXPECT_EQ(alone, path("d/locked") + ": error: cannot be read: Permission denied\n");
 }
 
+TEST_F(FilesTest, TrustsWhatOnlyItsOwnerCanWrite) {
+  write("a.yaml", a_namespace("a"));
+  const struct {
+    mode_t mode;
+    const char* message;
+  } rows[] = {
+      {0600, ""},
+      {0644, ""},
+      {0755, ""},
+      {0664, "can be written by others than its owner: its mode is 0664"},
+      {0602, "can be written by others than its owner: its mode is 0602"},
+      {0666, "can be written by others than its owner: its mode is 0666"},
+  };
+  for (const auto& row : rows) {
+    ASSERT_EQ(chmod(path("a.yaml").c_str(), row.mode), 0);
+    Complaint complaint;
+    const bool read = read_whole(path("a.yaml"), complaint, Trust::owner).has_value();
+    EXPECT_EQ(read, row.message[0] == '\0');
+    EXPECT_EQ(complaint.message, row.message);
+    EXPECT_EQ(complaint.hint, read ? "" : "chmod go-w " + path("a.yaml"));
+    EXPECT_TRUE(read_whole(path("a.yaml"), complaint)) << "a user's own check";
+  }
+}
+
+TEST_F(FilesTest, TrustsNoFileOfAnotherUser) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "only root can give files away";
+  }
+  write("a.yaml", a_namespace("a"));
+  ASSERT_EQ(chown(path("a.yaml").c_str(), 65534, 65534), 0);
+  Complaint complaint;
+  EXPECT_FALSE(read_whole(path("a.yaml"), complaint, Trust::owner));
+  EXPECT_EQ(complaint.message, "belongs to user 65534, who is not root");
+  EXPECT_EQ(complaint.hint, "chown root " + path("a.yaml"));
+  // What counts is the file that a link leads to.
+  fs::create_symlink("a.yaml", root_ / "link.yaml");
+  EXPECT_FALSE(read_whole(path("link.yaml"), complaint, Trust::owner));
+}
+
 // A writer appends for as long as we read: what is read whole must be the file of one moment.
 TEST_F(FilesTest, NeverReadsAFileThatGrowsMeanwhile) {
   constexpr size_t kLine = 16;
@@ -203,10 +242,10 @@ TEST_F(FilesTest, NeverReadsAFileThatGrowsMeanwhile) {
   constexpr int kReads = 2000;
   bool refused = false;
   for (int i = 0; i < kReads; ++i) {
-    std::string complaint;
+    Complaint complaint;
     const auto text = read_whole(path("a.yaml"), complaint);
     if (!text) {
-      EXPECT_EQ(complaint, "changed while it was read");
+      EXPECT_EQ(complaint.message, "changed while it was read");
       refused = true;
       break;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/api.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <filesystem>
@@ -8,11 +9,13 @@
 #include <optional>
 #include <thread>
 
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace sluice::control {
@@ -42,11 +45,13 @@ class ApiTest : public testing::Test {
          })},
         {"big",
          Handler([](const json&) -> Result<json> { return json(std::string(4u << 20, 'x')); })},
+        {"change", Handler([this](const json&) -> Result<json> { return json(++changes_); },
+                           Handler::Does::change)},
     };
   }
 
-  void start() {
-    auto server = ApiServer::listen(socket_, handlers());
+  void start(const std::string& group = "sluice") {
+    auto server = ApiServer::listen(socket_, handlers(), group);
     ASSERT_TRUE(server) << server.error().what;
     server_.emplace(std::move(*server));
     thread_ = std::thread([this] { loop(); });
@@ -74,6 +79,32 @@ class ApiTest : public testing::Test {
     return answer ? *answer : json{{"failed", answer.error().what}};
   }
 
+  // Asks as another user and group.
+  json ask_as(uid_t user, gid_t group, const std::vector<gid_t>& groups, const json& request) {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      if (setgroups(groups.size(), groups.data()) != 0 || setgid(group) != 0 ||
+          setuid(user) != 0) {
+        _exit(1);
+      }
+      const std::string text = ask(request).dump();
+      _exit(write(ends[1], text.data(), text.size()) > 0 ? 0 : 1);
+    }
+    close(ends[1]);
+    std::string text;
+    char piece[4096];
+    for (ssize_t n = 0; (n = read(ends[0], piece, sizeof piece)) > 0;) {
+      text.append(piece, static_cast<size_t>(n));
+    }
+    close(ends[0]);
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    return json::parse(text, nullptr, false);
+  }
+
   // A client that sends what it likes.
   int raw() {
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -99,6 +130,7 @@ class ApiTest : public testing::Test {
   std::optional<ApiServer> server_;
   std::thread thread_;
   std::atomic<bool> stopping_ = false;
+  int changes_ = 0;
 };
 
 TEST_F(ApiTest, AnswersWithTheHandlersResult) {
@@ -153,6 +185,17 @@ TEST_F(ApiTest, AnswersSeveralRequestsOfOneClientInOrder) {
   ASSERT_NE(two, std::string::npos) << answers;
   EXPECT_LT(one, no);
   EXPECT_LT(no, two);
+}
+
+TEST_F(ApiTest, HangsUpOnWhatIsNoRequest) {
+  start();
+  const int fd = raw();
+  const std::string lines = "{\"verb\":7}\n{\"verb\":\"echo\"}\n";
+  ASSERT_EQ(write(fd, lines.data(), lines.size()), static_cast<ssize_t>(lines.size()));
+  const std::string answers = receive(fd, 2);
+  close(fd);
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), '\n'), 1) << answers;
+  EXPECT_EQ(json::parse(answers, nullptr, false).value("code", 0), 2);
 }
 
 TEST_F(ApiTest, SendsAnAnswerLargerThanTheSocketsBuffer) {
@@ -215,6 +258,40 @@ TEST_F(ApiTest, MakesTheSocketPrivateAndRemovesItAtTheEnd) {
   EXPECT_EQ(info.st_mode & 0777u, 0750u);
   stop();
   EXPECT_FALSE(std::filesystem::exists(socket_));
+}
+
+TEST_F(ApiTest, LetsItsGroupLookButNotChangeAndOthersNeither) {
+  const group* shared = getgrnam("daemon");
+  if (geteuid() != 0 || shared == nullptr) {
+    GTEST_SKIP() << "only root can become somebody else";
+  }
+  constexpr uid_t kUser = 65533;
+  constexpr gid_t kOwn = 65533;
+  const gid_t in = shared->gr_gid;
+  std::filesystem::permissions(directory_, std::filesystem::perms(0755));
+  start("daemon");
+  struct stat info {};
+  ASSERT_EQ(stat(socket_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_gid, in);
+  ASSERT_EQ(stat((directory_ + "/run").c_str(), &info), 0);
+  EXPECT_EQ(info.st_gid, in);
+  EXPECT_EQ(info.st_mode & 0777u, 0750u);
+
+  for (const auto& [group, groups] :
+       {std::pair{in, std::vector<gid_t>{}}, std::pair{kOwn, std::vector<gid_t>{in}}}) {
+    EXPECT_EQ(ask_as(kUser, group, groups, {{"verb", "echo"}})["ok"], true);
+    const json refused = ask_as(kUser, group, groups, {{"verb", "change"}});
+    EXPECT_EQ(refused.value("code", 0), 4) << refused;
+    EXPECT_NE(refused.value("error", "").find("\"change\" is for root"), std::string::npos);
+  }
+  EXPECT_TRUE(ask_as(kUser, kOwn, {}, {{"verb", "echo"}}).contains("failed"));
+  // Even if the socket's mode let them in.
+  std::filesystem::permissions(directory_ + "/run", std::filesystem::perms(0755));
+  std::filesystem::permissions(socket_, std::filesystem::perms(0666));
+  const json stranger = ask_as(kUser, kOwn, {}, {{"verb", "echo"}});
+  EXPECT_EQ(stranger.value("code", 0), 2) << stranger;
+  EXPECT_EQ(changes_, 0);
+  EXPECT_EQ(ask({{"verb", "change"}})["result"], 1);
 }
 
 TEST_F(ApiTest, RefusesToDisplaceALivingDaemon) {

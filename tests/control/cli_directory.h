@@ -71,7 +71,7 @@ class CliDirectory : public testing::Test {
     });
   }
   static Handler says(nlohmann::json value) {
-    return [value](const nlohmann::json&) -> Result<nlohmann::json> { return value; };
+    return Handler([value](const nlohmann::json&) -> Result<nlohmann::json> { return value; });
   }
 
   void write(const std::string& name, std::string_view text) {

@@ -23,6 +23,7 @@ constexpr MacAddress kPodMac{{2, 0, 0, 0, 1, 1}};
 constexpr uint32_t kFrames = 60000;
 constexpr uint32_t kFlows = 8000;  // of each pod; both pods' stay far below the table's 65536
 constexpr unsigned kSwaps = 300;
+constexpr std::chrono::seconds kPatience{30};
 
 // The free buffers of a pool, under a lock.  DPDK's own free list lives in a library that is
 // not instrumented: ThreadSanitizer would not see that giving a buffer back comes before
@@ -204,14 +205,14 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
       workers.push_back(std::move(*worker));
     }
     ASSERT_TRUE(Worker::connect(workers));
-    (*published)->replace(view(1, true, a, b));
+    ASSERT_TRUE((*published)->replace(view(1, true, a, b), kPatience));
     for (auto& worker : workers) {
       ASSERT_TRUE(worker->start());
     }
     uint64_t serial = 1;
     while (!(a.done() && b.done() && serial >= kSwaps)) {
       ++serial;
-      (*published)->replace(view(serial, serial % 2 != 0, a, b));
+      ASSERT_TRUE((*published)->replace(view(serial, serial % 2 != 0, a, b), kPatience));
     }
     const auto sums = [&](PortId port) {
       uint64_t rx = 0;
@@ -252,6 +253,73 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
     EXPECT_GT(a.sent() + b.sent(), 0u);
   }
   EXPECT_EQ(rte_mempool_avail_count(locked_pool()), before);
+}
+
+// Worker 1 stands still in a task of control's, until told to go on.
+TEST(Worker, KeepsWhatAStalledWorkerMaySeeAndServesTheOthers) {
+  ASSERT_NE(locked_pool(), nullptr);
+  constexpr std::chrono::milliseconds kShort{50};
+  Neighbours neighbours;
+  auto published = Published::create(2);
+  ASSERT_TRUE(published);
+  SourcePort a("a", Frame().ether(kCalico, kPodMac).ip4("10.0.0.1", "10.0.0.2").udp(1, 9), 0);
+  SourcePort b("b", Frame().ether(kCalico, kPodMac).ip4("10.0.0.2", "10.0.0.1").udp(1, 9), 0);
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (uint8_t id = 0; id < 2; ++id) {
+    Worker::Options o;
+    o.id = id;
+    o.count = 2;
+    o.core = some_core();
+    o.poll = true;  // a sleeping worker would not be waited for
+    o.rule_counters = 16;
+    o.connections.max = 1024;
+    auto worker = Worker::create(o, **published, neighbours, locked_pool());
+    ASSERT_TRUE(worker);
+    workers.push_back(std::move(*worker));
+  }
+  ASSERT_TRUE(Worker::connect(workers));
+  ASSERT_TRUE((*published)->replace(view(1, true, a, b), kPatience));
+  std::weak_ptr<const Generation> first = (*published)->view()->generation;
+  for (auto& worker : workers) {
+    ASSERT_TRUE(worker->start());
+  }
+  std::atomic<bool> standing{false};
+  std::atomic<bool> go_on{false};
+  std::thread staller([&] {
+    EXPECT_TRUE(workers[1]->call([&](const ConnTable&) {
+      standing = true;
+      while (!go_on) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }));
+  });
+  while (!standing) {
+    std::this_thread::yield();
+  }
+  EXPECT_FALSE((*published)->replace(view(2, true, a, b), kShort));
+  EXPECT_FALSE((*published)->settled());
+  EXPECT_FALSE((*published)->settle());
+  EXPECT_FALSE(first.expired()) << "freed under a worker that may read it";
+  EXPECT_EQ((*published)->view()->serial, 2u);
+  const uint64_t other = workers[0]->turns();
+  const uint64_t stalled = workers[1]->turns();
+  for (int i = 0; i < 5000 && workers[0]->turns() == other; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GT(workers[0]->turns(), other);
+  EXPECT_EQ(workers[1]->turns(), stalled);
+
+  go_on = true;
+  staller.join();
+  for (int i = 0; i < 5000 && !(*published)->settle(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE((*published)->settled());
+  EXPECT_TRUE(first.expired());
+  EXPECT_TRUE((*published)->replace(view(3, true, a, b), kPatience));
+  for (auto& worker : workers) {
+    worker->stop();
+  }
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ def pytest_addoption(parser):
 def pytest_configure():
     if os.geteuid() != 0:
         pytest.exit("system tests make network namespaces: run as root", 77)
+    os.umask(0o022)  # sluiced refuses files that others may write
     # TERM, too, takes the namespaces down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     remove_leftovers()

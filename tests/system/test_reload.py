@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A reload is all or nothing, whatever is on disk."""
 import json
+import os
 import re
 import signal
 
@@ -59,6 +60,40 @@ def test_a_half_written_file_changes_nothing(node, pod1, nginx1):
     (node.directory / "policy.d" / "half.json").write_text(cut)
     node.reload()
     exchange_tcp(pod1, nginx1)
+
+
+def test_a_file_that_others_may_write_changes_nothing(node, pod1, nginx1):
+    node.write("kubernetes.yaml", DENY_ALL)
+    node.start()
+    node.write("calico.yaml", CALICO)
+    (node.directory / "policy.d" / "calico.yaml").chmod(0o666)
+    check_refused(node, r"calico\.yaml.* its mode is 0666(.|\n)*hint: chmod go-w .*calico\.yaml")
+    (node.directory / "policy.d" / "calico.yaml").chmod(0o600)
+    os.chown(node.config, 65534, 65534)
+    check_refused(node, r"sluice\.yaml.*belongs to user 65534(.|\n)*hint: chown root")
+    os.chown(node.config, 0, 0)
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    node.reload()
+    exchange_tcp(pod1, nginx1)
+
+
+def test_a_swap_of_kubernetes_data_link_is_followed_at_once(node, pod1, nginx1):
+    """As kubelet updates a mounted ConfigMap: a new directory, then ..data renamed onto it."""
+    directory = node.directory / "policy.d"
+
+    def swap(name, text):
+        (directory / name).mkdir()
+        (directory / name / "policy.yaml").write_text(text)
+        (directory / "..new").symlink_to(name)
+        (directory / "..new").rename(directory / "..data")
+    swap("..1", DENY_ALL)
+    (directory / "policy.yaml").symlink_to("..data/policy.yaml")
+    node.start()
+    denied(node, lambda: pod1.reaches(nginx1, 80))
+    for turn in range(2, 12):
+        swap(f"..{turn}", CALICO if turn % 2 == 0 else DENY_ALL)
+        assert node.ctl("reload").returncode == 0
+        assert pod1.reaches(nginx1, 80) == (turn % 2 == 0)
 
 
 def test_an_error_in_the_settings_changes_nothing(node, pod1, nginx1):
