@@ -212,10 +212,13 @@ json Daemon::routes() const {
 
 json Daemon::connections() const {
   json out = json::array();
-  const Nanos now = monotonic_now();
   for (const auto& worker : workers_) {
     std::vector<Connection> copies;
-    worker->call([&](const ConnTable& table) { copies = live(table, now); });
+    Nanos now = 0;
+    worker->call([&](const ConnTable& table) {
+      now = monotonic_now();  // in the worker: no entry is younger
+      copies = live(table, now);
+    });
     for (const Connection& c : copies) {
       if (out.size() == kMaxListed) {
         break;
@@ -228,14 +231,14 @@ json Daemon::connections() const {
           {"dst", to_string(c.tuple.dst)},
           {"dport", c.tuple.dst_port},
           {"state", connection_state(c)},
-          {"age_s", (now - c.created) / 1000000000},
+          {"age_s", age(c.created, now) / 1000000000},
           {"expires_s", (c.deadline - now) / 1000000000},
-          {"packets", c.packets[kOriginal]},
-          {"reply_packets", c.packets[kReply]},
-          {"bytes", c.bytes[kOriginal]},
-          {"reply_bytes", c.bytes[kReply]},
-          {"ingress_rule", rule_text(registries_.rules, c.ingress_rule)},
-          {"egress_rule", rule_text(registries_.rules, c.egress_rule)},
+          {"packets", c.packets(kOriginal)},
+          {"reply_packets", c.packets(kReply)},
+          {"bytes", c.bytes(kOriginal)},
+          {"reply_bytes", c.bytes(kReply)},
+          {"ingress_rule", rule_text(registries_.rules, c.ingress_rule())},
+          {"egress_rule", rule_text(registries_.rules, c.egress_rule())},
       });
     }
   }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr Nanos kSecond = 1'000'000'000;
 constexpr Nanos kAssuredAge = 2 * kSecond;  // before that a UDP exchange is just a question
+constexpr Nanos kResetWait = 10 * kSecond;  // for the challenge that an inexact RST meets
 constexpr size_t kHugePage = size_t{2} << 20;
 
 bool expired(const Connection& c, Nanos now) {
@@ -30,6 +31,24 @@ bool closing(const Connection& c) {
 
 bool is_query(uint8_t icmp_type) {
   return icmp_type == 8 || icmp_type == 13;
+}
+
+// REQUIRES: TCP, and not a later fragment.
+TcpSegment segment_of(const Parsed& p) {
+  const bool syn = (p.tcp_flags & tcp::kSyn) != 0;
+  const bool fin = (p.tcp_flags & tcp::kFin) != 0;
+  TcpSegment s;
+  s.seq = p.tcp_seq;
+  s.end = p.tcp_seq + p.payload + (syn ? 1 : 0) + (fin ? 1 : 0);
+  s.ack = p.tcp_ack;
+  s.sack = p.tcp_sack;
+  s.window = p.tcp_window;
+  s.scale = p.tcp_scale;
+  s.syn = syn;
+  s.has_ack = (p.tcp_flags & tcp::kAck) != 0;
+  s.data = s.end != s.seq;
+  s.first_fragment = p.fragment;
+  return s;
 }
 
 // The tuple is of the entry, in one direction or the other.
@@ -53,6 +72,7 @@ Timeouts Timeouts::linux_preset() {
   t.icmp = 30;
   t.other = 600;
   t.midflow = 300;
+  t.stalled = 300;
   return t;
 }
 
@@ -66,6 +86,7 @@ Timeouts Timeouts::calico_bpf_preset() {
   t.icmp = 5;
   t.other = 600;
   t.midflow = 300;
+  t.stalled = 0;
   t.grace = 10;
   return t;
 }
@@ -108,6 +129,7 @@ ConnTable::ConnTable(const Options& options) : max_(options.max), key_(options.h
   spans_.icmp = t.icmp * kSecond;
   spans_.other = t.other * kSecond;
   spans_.midflow = t.midflow * kSecond;
+  spans_.stalled = t.stalled == 0 ? ~Nanos{0} : t.stalled * kSecond;
   spans_.grace = t.grace * kSecond;
 }
 
@@ -162,7 +184,7 @@ void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId
       const Connection& c =
           entries_[candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)))];
       __builtin_prefetch(&c, 1);
-      __builtin_prefetch(&c.packets, 1);
+      __builtin_prefetch(&c.window, 1);
     }
   }
   for (size_t i = 0; i < n; ++i) {
@@ -228,9 +250,10 @@ ConnId ConnTable::victim(const Place& place, Nanos now, bool expired_embryo) con
     if (expired_embryo || (!ends && c.replied != 0)) {
       continue;
     }
-    const bool better = best == kNoConn || (ends && !best_closing) ||
-                        (ends && c.deadline < entries_[best].deadline) ||
-                        (!ends && !best_closing && c.created < entries_[best].created);
+    const bool better =
+        best == kNoConn || (ends && !best_closing) ||
+        (ends && c.deadline < entries_[best].deadline) ||
+        (!ends && !best_closing && seq_before(c.created, entries_[best].created));
     if (better) {
       best = id;
       best_closing = ends;
@@ -289,13 +312,14 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
   c = Connection{};
   c.tuple = tuple;
   c.live = 1;
-  c.created = now;
+  c.created = ticks(now);
   c.deadline = now + std::max(span_of(c), spans_.grace);
   return made;
 }
 
 void ConnTable::cut(ConnId id, Nanos now) noexcept {
   entries_[id].tcp = TcpState::close;
+  entries_[id].cut = 1;
   entries_[id].deadline = now + kCutFor;
 }
 
@@ -341,11 +365,21 @@ void ConnTable::for_each(const std::function<void(ConnId, const Connection&)>& v
 
 // ---- one packet --------------------------------------------------------------------------
 
+// How long the entry lives from its last packet on: a function of the entry alone.
 Nanos ConnTable::span_of(const Connection& c) const noexcept {
   switch (c.tuple.protocol) {
     case proto::kTcp: {
+      if (c.marks.reset_waits != 0) [[unlikely]] {
+        return kResetWait;
+      }
+      if (c.cut != 0) [[unlikely]] {
+        return kCutFor;
+      }
       const Nanos span = spans_.tcp[static_cast<uint8_t>(c.tcp)];
-      return c.midflow != 0 && c.replied == 0 ? std::min(span, spans_.midflow) : span;
+      const bool stalled =
+          unacknowledged(c.window) || c.marks.zero_window != 0 || c.marks.retransmissions >= 3;
+      const Nanos least = stalled ? std::min(span, spans_.stalled) : span;
+      return c.midflow != 0 && c.replied == 0 ? std::min(least, spans_.midflow) : least;
     }
     case proto::kUdp:
       return c.replied != 0 ? spans_.udp_both_ways : spans_.udp_one_way;
@@ -356,24 +390,105 @@ Nanos ConnTable::span_of(const Connection& c) const noexcept {
   }
 }
 
-// The table of TCP with its footnotes.  `ignored`: the packet passes and changes nothing.
-DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p,
-                                 bool& ignored) noexcept {
+// A RST by its sequence number, once the table has taken it.  `ignored`: it passes, and the
+// state stays.
+DropReason ConnTable::update_reset(Connection& c, Side side, const TcpSegment& s, Nanos now,
+                                   bool& ignored) noexcept {
+  const bool unanswered = c.replied == 0;
+  Reset reset = judge_reset(c.window, c.marks, side, s, unanswered);
+  if (reset != Reset::exact && unanswered && side == kReply && c.syn_passed != 0 && s.has_ack &&
+      s.ack == c.syn_end) {
+    reset = Reset::exact;  // it refuses the SYN that we remember, not the first
+  }
+  switch (reset) {
+    case Reset::beyond:
+      return DropReason::ct_window;
+    case Reset::old:
+      return DropReason::ct_rst;
+    case Reset::inexact:
+      ignored = true;
+      c.marks.reset_waits = 1;
+      c.deadline = now + kResetWait;
+      return DropReason::none;
+    case Reset::exact:
+      c.tcp = TcpState::close;
+      c.syn_passed = 0;
+      c.marks.reset_waits = 0;
+      if (unanswered && side == kReply) {
+        ignored = true;
+        c.deadline = now;
+      }
+      return DropReason::none;
+  }
+  return DropReason::none;
+}
+
+// A SYN that opens, opens again, or is out of turn; its answer.  False: it is for the window to
+// judge like any other segment.
+bool ConnTable::begins_anew(Connection& c, Side side, const TcpSegment& s, TcpEvent event,
+                            TcpStep& to) noexcept {
+  if (event == TcpEvent::syn &&
+      (to.ignored || (c.tcp == TcpState::syn_sent && side == kOriginal &&
+                      s.seq != c.window.acked[kOriginal]))) {
+    // Remembered, in case that the responder takes it for the beginning.
+    c.syn_passed = 1;
+    c.syn_end = s.end;
+    c.syn_scale = s.scale & 15;
+    return true;
+  }
+  if (event == TcpEvent::syn_ack && side == kReply && c.syn_passed != 0 && s.ack == c.syn_end &&
+      (to.ignored || c.tcp == TcpState::syn_sent)) {
+    TcpSegment first;
+    first.end = c.syn_end;
+    first.seq = c.syn_end - 1;
+    first.scale = c.syn_scale;
+    c.window = TcpWindow{};
+    c.marks = TcpMarks{};
+    open_window(c.window, c.marks, kOriginal, first);
+    open_window(c.window, c.marks, kReply, s);
+    to = {TcpState::syn_recv, true, false};
+    return true;
+  }
+  return to.ignored;
+}
+
+// The windows' say on a segment that the table takes.
+Fit ConnTable::fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event) noexcept {
+  if (c.tcp == TcpState::none && event == TcpEvent::ack) {
+    pick_up_window(c.window, c.marks, side, s);
+    return Fit::good;
+  }
+  if (s.syn && c.window.largest[side] == 0) {
+    if (event == TcpEvent::syn_ack) {
+      if (seq_after(s.ack, c.window.end[kOriginal])) {  // (III)
+        return Fit::beyond;
+      }
+    }
+    open_window(c.window, c.marks, side, s);
+    return Fit::good;
+  }
+  if (event == TcpEvent::syn && c.tcp == TcpState::syn_sent && side == kOriginal) {
+    open_window(c.window, c.marks, side, s);  // sent again, perhaps with fewer options
+    return Fit::good;
+  }
+  return pass_window(c.window, c.marks, side, s);
+}
+
+// The table of TCP with its footnotes, then the windows.  `ignored`: the packet passes and
+// changes nothing.
+DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p, Nanos now,
+                                 bool liberal, bool& ignored) noexcept {
   const TcpEvent event = event_of(p.tcp_flags);
   const TcpState old = c.tcp;
   TcpStep to = step(old, event, side == kOriginal);
   if (!to.valid || reopens(c, side, p)) {
     return DropReason::ct_invalid;
   }
-  if (event == TcpEvent::syn && to.ignored) {
-    c.syn_passed = 1;
-    c.syn_end = p.tcp_seq + p.payload + 1;
-  } else if (event == TcpEvent::syn_ack && to.ignored) {
-    // The responder took the SYN that we passed out of turn: it is the new beginning.
-    if (c.syn_passed != 0 && p.tcp_ack == c.syn_end) {
-      to = {TcpState::syn_recv, true, false};
-    }
-  } else if (event == TcpEvent::ack && side == kReply) {
+  const TcpSegment s = segment_of(p);
+  if (event == TcpEvent::rst) {
+    return update_reset(c, side, s, now, ignored);
+  }
+  if (event == TcpEvent::ack && side == kReply) {
     if (old == TcpState::last_ack && c.syn_passed != 0) {
       // A challenge to that SYN, not the last acknowledgement (RFC 5961, section 4).
       c.syn_passed = 0;
@@ -381,6 +496,14 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p,
     } else if (old == TcpState::syn_recv && c.simultaneous != 0) {
       to.next = TcpState::established;
     }
+  }
+  const bool anew = begins_anew(c, side, s, event, to);
+  if (!anew) {
+    const Fit fits = fit(c, side, s, event);
+    if (fits == Fit::beyond && !liberal && c.midflow == 0) {
+      return DropReason::ct_window;
+    }
+    to.ignored = fits == Fit::stale;
   }
   ignored = to.ignored;
   if (ignored) {
@@ -395,27 +518,33 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p,
   if (old == TcpState::syn_recv && to.next == TcpState::established) {
     c.assured = 1;
   }
-  c.syn_passed = 0;
+  c.syn_passed = anew && event == TcpEvent::syn ? 1 : 0;
   c.tcp = to.next;
   return DropReason::none;
 }
 
-DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept {
+DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
+                             bool liberal) noexcept {
   Connection& c = entries_[id];
   bool ignored = false;
   if (c.tuple.protocol == proto::kTcp) {
     const bool plain = (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) == 0;
     if (p.later_fragment) {
       ignored = true;  // no flags here; the first fragment had them
-    } else if (!plain || c.tcp != TcpState::established || c.syn_passed != 0) {
-      const DropReason reason = update_tcp(c, side, p, ignored);
+    } else if (plain && c.tcp == TcpState::established && c.syn_passed == 0) [[likely]] {
+      const Fit fits = pass_window(c.window, c.marks, side, segment_of(p));
+      if (fits == Fit::beyond && !liberal && c.midflow == 0) {
+        return DropReason::ct_window;
+      }
+      ignored = fits == Fit::stale;
+    } else {
+      const DropReason reason = update_tcp(c, side, p, now, liberal, ignored);
       if (reason != DropReason::none) {
         return reason;
       }
     }
   }
-  ++c.packets[side];
-  c.bytes[side] += p.total_length;
+  c.count(side, p.total_length);
   if (ignored) {
     return DropReason::none;
   }
@@ -424,10 +553,14 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now) n
     --embryonic_;
   }
   const bool by_age = c.tuple.protocol != proto::kTcp && c.tuple.protocol != proto::kIcmp;
-  if (by_age && c.replied != 0 && now >= c.created + kAssuredAge) {
+  if (by_age && c.replied != 0 && age(c.created, now) > kAssuredAge) {
     c.assured = 1;
   }
-  c.deadline = std::max(now + span_of(c), c.created + spans_.grace);
+  c.deadline = now + span_of(c);
+  if (spans_.grace != 0) {
+    c.deadline = std::max(
+        c.deadline, (now >> kTickShift << kTickShift) - age(c.created, now) + spans_.grace);
+  }
   return DropReason::none;
 }
 

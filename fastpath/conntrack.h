@@ -25,6 +25,7 @@
 #include "fastpath/packet.h"
 #include "fastpath/tables.h"
 #include "fastpath/tcp_state.h"
+#include "fastpath/tcp_window.h"
 
 namespace sluice {
 
@@ -34,42 +35,97 @@ inline constexpr ConnId kNoConn = UINT32_MAX;
 // Longer than TCP waits between two retransmissions.
 inline constexpr Nanos kCutFor = 300u * Nanos{1000000000};
 
-enum Side : uint8_t { kOriginal = 0, kReply = 1 };
+// Rules and endpoints as an entry holds them: all bits set is none.
+inline constexpr unsigned kRuleBits = 20, kEndpointBits = 12;
+inline constexpr uint32_t kNoRule = (1u << kRuleBits) - 1, kNoEnd = (1u << kEndpointBits) - 1;
 
-// All that an established packet needs; the first cache line is what every packet touches.
+// A moment in 32 bits: 17 ms each, good for differences of two years.
+inline constexpr unsigned kTickShift = 24;
+constexpr uint32_t ticks(Nanos t) {
+  return static_cast<uint32_t>(t >> kTickShift);
+}
+constexpr Nanos age(uint32_t created, Nanos now) {
+  return Nanos{ticks(now) - created} << kTickShift;
+}
+
+// All that an established packet needs, in two cache lines.  Unlikely values have no bits to
+// spare: what is narrow here has a bound that a static_assert states.
 struct alignas(64) Connection {
   Tuple4 tuple;  // as the initiator sent it
-  TcpState tcp = TcpState::none;
+  TcpState tcp : 4 = TcpState::none;
+  uint8_t syn_scale : 4 = 0;  // syn_passed: the window scale of that SYN
   uint8_t replied : 1 = 0;
   uint8_t assured : 1 = 0;
   uint8_t live : 1 = 0;
-  uint8_t midflow : 1 = 0;            // picked up in mid-stream
-  uint8_t simultaneous : 1 = 0;       // TCP: both sides sent a SYN first
-  uint8_t syn_passed : 1 = 0;         // TCP: the initiator's last packet was a SYN out of turn
+  uint8_t midflow : 1 = 0;       // picked up in mid-stream: its windows are not enforced
+  uint8_t simultaneous : 1 = 0;  // TCP: both sides sent a SYN first
+  uint8_t syn_passed : 1 = 0;    // TCP: the initiator's last packet was a SYN out of turn
+  uint8_t cut : 1 = 0;           // TCP: ended by policy
+  TcpMarks marks;
   uint32_t route_version = 0;         // both routes below are good for this table version
   std::array<RouteId, 2> route = {};  // by side: where packets of that side go
-  std::array<Origin, 2> origin =
-      {};  // by side: where they come from; port kNoPort: unknown yet
   Nanos deadline = 0;
-  Nanos created = 0;
+  std::array<PortId, 2> port = {kNoPort, kNoPort};  // by side: where they come from, if known
+  Ip4 outer_source;         // whose tunnel the side that comes by the uplink uses; 0: none
+  uint32_t created = 0;     // ticks()
+  uint32_t generation = 0;  // low bits of the generation that allowed it
+  uint64_t egress_rule_ : kRuleBits = kNoRule;  // what allowed it, for each leg
+  uint64_t ingress_rule_ : kRuleBits = kNoRule;
+  uint64_t source_ : kEndpointBits = kNoEnd;
+  uint64_t destination_ : kEndpointBits = kNoEnd;
   // second line
-  std::array<uint64_t, 2> packets = {};
-  std::array<uint64_t, 2> bytes = {};  // of IPv4 packets
+  TcpWindow window;
+  uint32_t syn_end = 0;                   // syn_passed: what a SYN+ACK to it acknowledges
+  std::array<uint64_t, 2> bytes_ = {};    // by side: bits 0 to 55; above, packets' upper 8
+  std::array<uint32_t, 2> packets_ = {};  // the lower 32
   // Of those, what the rules were credited with: low 32 bits, enough between two sweeps.
   uint32_t folded_packets = 0;
   uint32_t folded_bytes = 0;
-  EndpointId source = kNoEndpoint;
-  EndpointId destination = kNoEndpoint;
-  CounterSlot egress_rule = kNoCounter;  // what allowed it, for each leg
-  CounterSlot ingress_rule = kNoCounter;
-  uint32_t generation = 0;  // low bits of the generation that allowed it
-  uint32_t syn_end = 0;     // syn_passed: what a SYN+ACK to it acknowledges
+
+  uint64_t packets(Side side) const { return bytes_[side] >> 56 << 32 | packets_[side]; }
+  uint64_t bytes(Side side) const { return bytes_[side] << 8 >> 8; }  // of IPv4 packets
+  void count(Side side, uint32_t bytes) {
+    packets_[side] += 1;
+    bytes_[side] += bytes + (uint64_t{packets_[side] == 0} << 56);
+  }
+  Origin origin(Side side) const {
+    return {port[side], port[side] == kUplinkPort ? outer_source : Ip4{}};
+  }
+  // At most one side comes by the uplink: what would leave as it came is never forwarded.
+  void set_origin(Side side, Origin from) {
+    port[side] = from.port;
+    if (from.port == kUplinkPort) {
+      outer_source = from.outer_source;
+    }
+  }
+  EndpointId source() const {
+    return source_ == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(source_);
+  }
+  EndpointId destination() const {
+    return destination_ == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(destination_);
+  }
+  void set_ends(EndpointId source, EndpointId destination) {
+    source_ = source & kNoEnd;
+    destination_ = destination & kNoEnd;
+  }
+  CounterSlot egress_rule() const {
+    return egress_rule_ == kNoRule ? kNoCounter : static_cast<CounterSlot>(egress_rule_);
+  }
+  CounterSlot ingress_rule() const {
+    return ingress_rule_ == kNoRule ? kNoCounter : static_cast<CounterSlot>(ingress_rule_);
+  }
+  void set_rules(CounterSlot egress, CounterSlot ingress) {
+    egress_rule_ = egress & kNoRule;
+    ingress_rule_ = ingress & kNoRule;
+  }
 };
-static_assert(sizeof(Connection) == 128 && offsetof(Connection, packets) == 64);
+static_assert(sizeof(Connection) == 128 && offsetof(Connection, window) == 64);
+static_assert(kMaxPorts - kFirstPodPort <= kNoEnd, "an endpoint has a port of its own");
 
 struct Timeouts {  // seconds
   std::array<uint32_t, kTcpStates> tcp;
   uint32_t udp_one_way, udp_both_ways, icmp, other, midflow;
+  uint32_t stalled;    // TCP: closed window, unacknowledged data, retransmissions; 0: no rule
   uint32_t grace = 0;  // no entry expires before this age
   static Timeouts linux_preset();
   static Timeouts calico_bpf_preset();
@@ -103,11 +159,14 @@ class ConnTable {
   // REQUIRES: find() did not return one for it since.
   Created create(const Tuple4& tuple, Nanos now) noexcept;
 
-  // Moves the entry on for one packet of side `side`: state, deadline, replied, assured, packet
-  // and byte counts.  ct_invalid when the table of TCP refuses it.  What the table ignores is
-  // counted, no more.
-  // REQUIRES: !reopens(at(id), side, p); such a packet is refused.
-  DropReason update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept;
+  // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
+  // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
+  // ct_rst when its numbers do.  What the table ignores, and what is stale, is counted, no
+  // more. `liberal`: of TCP, only RSTs must fit the window.  A RST that is the first answer
+  // ends the entry: its deadline is `now`, and the caller erases it. REQUIRES: !reopens(at(id),
+  // side, p); such a packet is refused.
+  DropReason update(ConnId id, Side side, const Parsed& p, Nanos now,
+                    bool liberal = false) noexcept;
 
   // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow
   // with `p`'s sender as initiator, so policy decides.  The caller erases the entry first.
@@ -158,7 +217,7 @@ class ConnTable {
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp;
-    Nanos udp_one_way, udp_both_ways, icmp, other, midflow, grace;
+    Nanos udp_one_way, udp_both_ways, icmp, other, midflow, stalled, grace;
   };
 
   Place place_of(const Tuple4& tuple) const noexcept;
@@ -167,7 +226,13 @@ class ConnTable {
   ConnId victim(const Place& place, Nanos now, bool expired_embryo) const noexcept;
   void remove(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
-  DropReason update_tcp(Connection& c, Side side, const Parsed& p, bool& ignored) noexcept;
+  DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,
+                        bool& ignored) noexcept;
+  static DropReason update_reset(Connection& c, Side side, const TcpSegment& s, Nanos now,
+                                 bool& ignored) noexcept;
+  static bool begins_anew(Connection& c, Side side, const TcpSegment& s, TcpEvent event,
+                          TcpStep& to) noexcept;
+  static Fit fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event) noexcept;
   Nanos span_of(const Connection& c) const noexcept;
 
   Mapped<Bucket> buckets_;

@@ -72,6 +72,7 @@ class Pipeline {
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
+  bool was_sent(const Connection& c, Side side, const Parsed& error) const noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
   DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
                            const Way& way) noexcept;

@@ -15,7 +15,7 @@ namespace {
 using namespace tcp;
 
 constexpr Nanos kSecond = 1'000'000'000;
-constexpr Nanos kStart = 1000 * kSecond;
+constexpr Nanos kStart = Nanos{60000} << kTickShift;  // a whole tick, as entries count time
 
 Tuple4 tuple(uint8_t protocol, uint16_t src_port = 40000, uint16_t dst_port = 80,
              uint32_t src = 0x0a000001, uint32_t dst = 0x0a000002) {
@@ -37,6 +37,7 @@ Parsed packet(const Tuple4& t, int flags = 0) {
   p.tuple = t;
   p.tcp_flags = static_cast<uint8_t>(flags);
   p.total_length = 100;
+  p.tcp_window = 5000;
   return p;
 }
 Parsed icmp(const Tuple4& t, uint8_t type) {
@@ -65,19 +66,32 @@ struct Flow {
   Tuple4 t;
   Nanos now = kStart;
   ConnId id = table.create(t, now).id;
-  DropReason send(int flags, uint32_t seq = 0, uint32_t ack = 0) {
+  // The next segment of a side, as its kernel numbers it: what it has got is acknowledged.
+  DropReason send(int flags) { return next(kOriginal, flags); }
+  DropReason reply(int flags) { return next(kReply, flags); }
+  // A segment with numbers of the test's own.
+  DropReason send(int flags, uint32_t seq, uint32_t ack = 0) {
     return go(t, kOriginal, flags, seq, ack);
   }
-  DropReason reply(int flags, uint32_t seq = 0, uint32_t ack = 0) {
+  DropReason reply(int flags, uint32_t seq, uint32_t ack = 0) {
     return go(t.reversed(), kReply, flags, seq, ack);
   }
   Connection& c() { return table.at(id); }
+  uint32_t at[2] = {0xfffffff0, 7000};  // the next number of each side; the first wraps
 
  private:
+  DropReason next(Side side, int flags) {
+    const bool takes_one = (flags & (kSyn | kFin)) != 0;
+    const uint32_t seq = at[side];
+    const uint32_t ack = (flags & kAck) != 0 ? at[1 - side] : 0;
+    at[side] += takes_one ? 1 : 0;
+    return side == kOriginal ? send(flags, seq, ack) : reply(flags, seq, ack);
+  }
   DropReason go(const Tuple4& from, Side side, int flags, uint32_t seq, uint32_t ack) {
     Parsed p = packet(from, flags);
     p.tcp_seq = seq;
     p.tcp_ack = ack;
+    p.tcp_sack = ack;
     return table.update(id, side, p, now);
   }
 };
@@ -269,7 +283,8 @@ TEST(Conntrack, RefusedPacketsLeaveTheEntryAlone) {
   EXPECT_EQ(f.reply(kSyn), DropReason::ct_invalid);
   EXPECT_EQ(f.c().tcp, before.tcp);
   EXPECT_EQ(f.c().deadline, before.deadline);
-  EXPECT_EQ(f.c().packets, before.packets);
+  EXPECT_EQ(f.c().packets(kOriginal), before.packets(kOriginal));
+  EXPECT_EQ(f.c().packets(kReply), before.packets(kReply));
 }
 
 TEST(Conntrack, IgnoredPacketsAreCountedAndNoMore) {
@@ -281,7 +296,7 @@ TEST(Conntrack, IgnoredPacketsAreCountedAndNoMore) {
   EXPECT_EQ(f.send(kSyn), DropReason::none);
   EXPECT_EQ(f.c().tcp, TcpState::established);
   EXPECT_EQ(f.c().deadline, before.deadline);
-  EXPECT_EQ(f.c().packets[kOriginal], before.packets[kOriginal] + 1);
+  EXPECT_EQ(f.c().packets(kOriginal), before.packets(kOriginal) + 1);
 }
 
 TEST(Conntrack, CountsPacketsAndBytesBySide) {
@@ -289,10 +304,10 @@ TEST(Conntrack, CountsPacketsAndBytesBySide) {
   Flow f{table, tuple(proto::kTcp)};
   establish(f);
   f.send(kAck | kPsh);
-  EXPECT_EQ(f.c().packets[kOriginal], 3u);
-  EXPECT_EQ(f.c().packets[kReply], 1u);
-  EXPECT_EQ(f.c().bytes[kOriginal], 300u);
-  EXPECT_EQ(f.c().bytes[kReply], 100u);
+  EXPECT_EQ(f.c().packets(kOriginal), 3u);
+  EXPECT_EQ(f.c().packets(kReply), 1u);
+  EXPECT_EQ(f.c().bytes(kOriginal), 300u);
+  EXPECT_EQ(f.c().bytes(kReply), 100u);
 }
 
 TEST(Conntrack, SimultaneousOpenIsEstablishedByTheRespondersAck) {
@@ -395,10 +410,10 @@ TEST(Conntrack, AssuredMeansHandshakeDoneOrTalkingForTwoSeconds) {
   Flow udp{table, tuple(proto::kUdp)};
   udp.send(0);
   udp.reply(0);
-  udp.now = kStart + 2 * kSecond - 1;
+  udp.now = kStart + 2 * kSecond;
   udp.send(0);
   EXPECT_FALSE(udp.c().assured);
-  udp.now = kStart + 2 * kSecond;
+  udp.now = kStart + 2 * kSecond + (Nanos{1} << kTickShift);
   udp.send(0);
   EXPECT_TRUE(udp.c().assured);
 
@@ -518,20 +533,17 @@ TEST(Conntrack, RecyclesExpiredThenClosingThenOldestUnreplied) {
   constexpr uint32_t kMax = 8;
   ConnTable table(options(kMax));
   // Three unreplied at different times, five established.
-  std::vector<ConnId> established;
+  std::vector<Flow> flows;
   for (uint32_t n = 0; n < 5; ++n) {
-    Flow f{table, nth(n, proto::kTcp)};
-    establish(f);
-    established.push_back(f.id);
+    establish(flows.emplace_back(Flow{table, nth(n, proto::kTcp)}));
   }
   const uint32_t ages[] = {2, 1, 3};  // seconds after the start
   for (uint32_t n = 0; n < 3; ++n) {
     table.create(nth(10 + n), kStart + ages[n] * kSecond);
   }
-  table.update(established[1], kReply, packet(nth(1, proto::kTcp).reversed(), kRst),
-               kStart + 25 * kSecond);  // closing, until 35
-  table.update(established[3], kOriginal, packet(nth(3, proto::kTcp), kFin | kAck),
-               kStart);  // closing, until 120
+  flows[1].now = kStart + 25 * kSecond;
+  flows[1].reply(kRst);        // closing, until 35
+  flows[3].send(kFin | kAck);  // closing, until 120
   ASSERT_EQ(table.size(), kMax);
   const auto next = [&](uint32_t n, uint32_t second) {
     const ConnTable::Created made =
@@ -669,7 +681,7 @@ TEST(Conntrack, RandomWalkEqualsItsNaiveTwin) {
       expected->deadline = now + (expected->replied ? 120 : 30) * kSecond;
       const Connection& c = table.at(found.id);
       ASSERT_EQ(c.deadline, expected->deadline);
-      ASSERT_EQ(c.packets[0] + c.packets[1], expected->packets);
+      ASSERT_EQ(c.packets(kOriginal) + c.packets(kReply), expected->packets);
     } else if (choice == 3) {
       table.expire(now, 64, {});
     }
