@@ -15,6 +15,8 @@ namespace {
 
 using nlohmann::json;
 
+static_assert(kMaxCounters <= kNoRule, "a connection's entry holds the rules that allowed it");
+
 std::string connection_state(const Connection& c) {
   if (c.tuple.protocol == proto::kTcp) {
     return std::string(name(c.tcp));
@@ -248,7 +250,15 @@ json Daemon::connections() const {
 json Daemon::stats() const {
   const std::vector<const Counters*> all = counters();
   const std::vector<PortName> names = ports_->names();
+  uint64_t opened = 0;
+  uint64_t suppressed = 0;
+  for (const Counters* c : all) {
+    opened += c->connections_opened.get();
+    suppressed += c->icmp_suppressed.get();
+  }
   return {
+      {"connections_opened", opened},
+      {"icmp_suppressed", suppressed},
       {"ports", ports_json(all, names)},
       {"drops", drops_json(all, names)},
       {"rules", rules_json(all, registries_.rules)},

@@ -19,7 +19,9 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "classifier/result.h"
 #include "classifier/rule.h"
 #include "classifier/verdict.h"
 #include "fastpath/packet.h"
@@ -137,8 +139,14 @@ class ConnTable {
     uint32_t max = 1000000;
     Timeouts timeouts = Timeouts::linux_preset();
     std::array<uint64_t, 2> hash_key = {};
+    double endpoint_share = 0.5;  // of the table, that one endpoint may open
+    uint32_t tables = 1;          // of this size, that share the machine's memory
   };
-  explicit ConnTable(const Options& options);
+  // The memory is the table's from now on, but costs nothing until it is used.  An Error with
+  // the size needed if the machine has not as much.
+  static Result<ConnTable> make(const Options& options);
+  // Of memory, for a table of `max` connections, its index included.
+  static uint64_t bytes_for(uint32_t max);
 
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
@@ -148,16 +156,19 @@ class ConnTable {
 
   struct Created {
     ConnId id = kNoConn;
-    DropReason reason = DropReason::none;  // ct_table_full, ct_embryonic
+    // ct_table_full, ct_embryonic, ct_endpoint_limit
+    DropReason reason = DropReason::none;
     // The entry that had to go for it, if any; good until the next create().
     const Connection* recycled = nullptr;
   };
   // A new entry for `tuple` as initiator, zeroed but for tuple, created and a first deadline.
   // In a full table, or full buckets, it takes the place of another: an expired one, a closing
   // one, the oldest unreplied one, else ct_table_full.  Unreplied entries stay within half of
-  // the table, else ct_embryonic.
+  // the table, else ct_embryonic; those that one endpoint opened, within its share, else
+  // ct_endpoint_limit.  `source`: the local endpoint that opens it, `destination` that answers.
   // REQUIRES: find() did not return one for it since.
-  Created create(const Tuple4& tuple, Nanos now) noexcept;
+  Created create(const Tuple4& tuple, Nanos now, EndpointId source = kNoEndpoint,
+                 EndpointId destination = kNoEndpoint) noexcept;
 
   // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
   // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
@@ -185,13 +196,17 @@ class ConnTable {
   void cut(ConnId id, Nanos now) noexcept;
 
   // Looks at the next `slots` entries and erases those past their deadline; `gone` (may be
-  // empty) sees each before it goes.
+  // empty) sees each before it goes.  In a table more than three quarters full deadlines come
+  // sooner, as shrink() says.
   // `alive` sees each of those that stay, and may change their folded_* fields.
   void expire(Nanos now, uint32_t slots, const std::function<void(const Connection&)>& gone,
               const std::function<void(Connection&)>& alive = {});
   void for_each(const std::function<void(ConnId, const Connection&)>& visit) const;
 
   uint32_t size() const { return size_; }
+  uint32_t used() const { return used_; }  // entries that a whole round of expire() looks at
+  uint32_t embryonic() const { return embryonic_; }
+  uint32_t opened_by(EndpointId id) const { return opened_by_[id]; }
   uint32_t max() const { return max_; }
 
  private:
@@ -206,24 +221,40 @@ class ConnTable {
     uint16_t tag;
   };
   struct Unmap {
+    Unmap() noexcept : bytes(0) {}
+    explicit Unmap(size_t n) noexcept : bytes(n) {}
     size_t bytes;
     void operator()(void* memory) const noexcept;
   };
   template <typename T>
   using Mapped = std::unique_ptr<T[], Unmap>;
-  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any.
+  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any; null
+  // if there is none.
   template <typename T>
   static Mapped<T> map(size_t count);
+  static uint32_t buckets_for(uint32_t max);
 
   struct Spans {  // the timeouts in nanoseconds
-    std::array<Nanos, kTcpStates> tcp;
-    Nanos udp_one_way, udp_both_ways, icmp, other, midflow, stalled, grace;
+    std::array<Nanos, kTcpStates> tcp = {};
+    Nanos udp_one_way = 0, udp_both_ways = 0, icmp = 0, other = 0, midflow = 0, stalled = 0,
+          grace = 0;
   };
 
   Place place_of(const Tuple4& tuple) const noexcept;
   uint32_t candidates(const Place& place) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
-  ConnId victim(const Place& place, Nanos now, bool expired_embryo) const noexcept;
+  // Whose entries count against a limit that a new one would break.
+  struct Crowd {
+    bool all = true;
+    bool embryonic = false;
+    EndpointId source = kNoEndpoint;
+  };
+  ConnTable() = default;
+  double shrink() const noexcept;
+  bool gone_quiet(const Connection& c, Nanos now, double shrink) const noexcept;
+  ConnId victim(const Place& place, Nanos now, Crowd crowd) const noexcept;
+  bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
+  ConnId take(const Place& place) noexcept;
   void remove(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
   DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,
@@ -244,6 +275,8 @@ class ConnTable {
   uint32_t used_ = 0;  // entries from here on were never used
   uint32_t free_count_ = 0;
   uint32_t embryonic_ = 0;  // live and unreplied
+  uint32_t endpoint_limit_ = 0;
+  std::vector<uint32_t> opened_by_;  // by EndpointId: live entries
   uint32_t sweep_ = 0;
   Spans spans_;
   std::array<uint64_t, 2> key_ = {};

@@ -14,7 +14,9 @@ namespace sluice {
 namespace {
 
 constexpr Nanos kLooseGrace = 120u * Nanos{1000000000};
-constexpr uint32_t kSweepPerTick = 2048;
+// Entries that one look at the table goes through: some 10 microseconds.
+constexpr uint32_t kSweepSlice = 512;
+constexpr Nanos kRound = 1'000'000'000;  // in which the whole table is gone through
 
 bool opens_or_closes(const Parsed& p) {
   return p.tuple.protocol == proto::kIcmp ||
@@ -493,7 +495,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     if (reopened != kNoConn) {
       end(reopened);
     }
-    made = connections_.create(p.tuple, now_);
+    made = connections_.create(p.tuple, now_, way.source, way.destination);
     reason = made.reason;
   }
   if (made.recycled != nullptr) {
@@ -506,7 +508,6 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
   changed_ = true;
   out_.counters().connections_opened.add(1);
   Connection& c = connections_.at(made.id);
-  c.set_ends(way.source, way.destination);
   c.set_rules(verdict.egress, verdict.ingress);
   c.generation = static_cast<uint32_t>(g_->number);
   c.route_version = g_->routes->version;
@@ -619,10 +620,21 @@ void Pipeline::fold_all() noexcept {
   sweep(connections_.max());
 }
 
+void Pipeline::age() noexcept {
+  // A whole round takes about a second: folded_bytes counts no further.  What a long turn
+  // leaves is caught up slice by slice.
+  swept_ = std::max(swept_, now_ - std::min(now_, kRound));
+  const uint64_t used = std::max(connections_.used(), 1u);
+  const uint64_t due = std::min<uint64_t>((now_ - swept_) * used / kRound, kSweepSlice);
+  if (due > 0) {
+    swept_ += due * kRound / used;
+    sweep(static_cast<uint32_t>(due));
+  }
+}
+
 void Pipeline::tick() noexcept {
   out_.release_held();
-  // A whole round takes at most about a second: folded_bytes counts no further.
-  sweep(std::max(kSweepPerTick, connections_.max() / 500));
+  sweep(kSweepSlice);
   out_.flush();
 }
 

@@ -41,7 +41,9 @@ class Pipeline {
   void receive(std::span<rte_mbuf*> frames, PortId port) noexcept;
   // Frames that another worker handed over.
   void resume(std::span<rte_mbuf*> frames) noexcept;
-  // Expiry and waiting frames; often, it bounds its own work.
+  // Goes on with the sweep of the connections, a small slice at a time; every turn.
+  void age() noexcept;
+  // Waiting frames, and a slice of the sweep in any case; every millisecond.
   void tick() noexcept;
   // Credits every connection's traffic to its rules now; for the end of a replay.
   void fold_all() noexcept;
@@ -109,6 +111,7 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
+  Nanos swept_ = 0;       // the sweep has come as far as it should have at this time
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
 };

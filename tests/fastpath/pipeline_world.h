@@ -85,7 +85,7 @@ inline std::shared_ptr<RouteTable> routes() {
 struct Lane {
   Lane(uint8_t id, uint8_t count, Neighbours& neighbours)
       : counters(64),
-        connections({1024, Timeouts::linux_preset(), {1, 2}}),
+        connections(std::move(*ConnTable::make({1024, Timeouts::linux_preset(), {1, 2}}))),
         output(id, counters, neighbours, test::pool()),
         pipeline({id, count, 1, false}, connections, output) {}
   Counters counters;

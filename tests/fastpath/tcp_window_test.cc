@@ -61,7 +61,9 @@ TEST(TcpWindow, ReadsScaleAndSackOfItsOptionsAndNothingPastThem) {
 // The initiator's numbers count from `iss`, the responder's from `irs`: 0 is the SYN.
 struct Scene {
   explicit Scene(uint32_t iss_ = 0xfffffe00, uint32_t irs_ = 0x7fffff00)
-      : table({64, Timeouts::linux_preset(), {1, 2}}), iss(iss_), irs(irs_) {
+      : table(std::move(*ConnTable::make({64, Timeouts::linux_preset(), {1, 2}}))),
+        iss(iss_),
+        irs(irs_) {
     t = {Ip4{0x0a000001}, Ip4{0x0a000002}, 40000, 80, proto::kTcp, 0};
     id = table.create(t, now).id;
   }
@@ -403,9 +405,8 @@ TEST(TcpWindow, AStalledConnectionIsKeptFiveMinutes) {
 }
 
 TEST(TcpWindow, TheCalicoPresetKnowsNoStall) {
-  ConnTable table({64, Timeouts::calico_bpf_preset(), {1, 2}});
   Scene s;
-  s.table = std::move(table);
+  s.table = std::move(*ConnTable::make({64, Timeouts::calico_bpf_preset(), {1, 2}}));
   s.id = s.table.create(s.t, s.now).id;
   s.open();
   s.pass({kOriginal, kAck, 1, 1, 100});
