@@ -530,6 +530,9 @@ bool ConnTable::begins_anew(Connection& c, Side side, const TcpSegment& s, TcpEv
     first.end = c.syn_end;
     first.seq = c.syn_end - 1;
     first.scale = c.syn_scale;
+    // Its window was not kept; the one it had before is as good.
+    const uint32_t before = uint32_t{c.window.largest[kOriginal]} << c.marks.scale(kOriginal);
+    first.window = static_cast<uint16_t>(std::min<uint32_t>(before, UINT16_MAX));
     c.window = TcpWindow{};
     c.marks = TcpMarks{};
     open_window(c.window, c.marks, kOriginal, first);
@@ -548,8 +551,9 @@ Fit ConnTable::fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event
   }
   if (s.syn && c.window.largest[side] == 0) {
     if (event == TcpEvent::syn_ack) {
-      if (seq_after(s.ack, c.window.end[kOriginal])) {  // (III)
-        return Fit::beyond;
+      const uint32_t sent = c.window.end[kOriginal];
+      if (seq_after(s.ack, sent) || seq_before(s.ack, sent - kAckSlack)) {  // (III), (IV)
+        return seq_after(s.ack, sent) ? Fit::beyond : Fit::stale;
       }
     }
     open_window(c.window, c.marks, side, s);

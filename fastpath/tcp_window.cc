@@ -6,7 +6,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kAckSlack = 66000;  // of condition (IV): a whole unscaled window and a bit
 constexpr uint8_t kLargestScale = 14;  // RFC 7323, section 2.3
 
 constexpr Side peer_of(Side side) {
@@ -127,17 +126,16 @@ Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexc
   const uint32_t peers_largest = largest_of(w, m, peer);
   const uint32_t ack = s.has_ack ? s.ack : w.end[peer];
   const uint32_t sack = s.has_ack ? s.sack : w.end[peer];
-  // (I), and how far over it a stack may go.
-  if (seq_after(s.seq, w.allowed[side]) && s.end - w.allowed[side] >= peers_largest) {
-    return Fit::beyond;
-  }
-  if (seq_after(sack, w.end[peer])) {  // (III)
+  const bool over =
+      seq_after(s.seq, w.allowed[side]);  // (I), and how far a stack may go over it
+  if ((over && s.end - w.allowed[side] >= peers_largest) ||
+      seq_after(sack, w.end[peer])) {  // (III)
     return Fit::beyond;
   }
   const uint32_t slack = std::max(kAckSlack, largest_of(w, m, side));
   if ((peers_largest != 0 && seq_before(s.end, w.end[side] - peers_largest)) ||  // (II)
       seq_before(sack, w.end[peer] - slack)) {                                   // (IV)
-    return Fit::stale;
+    return over ? Fit::beyond : Fit::stale;
   }
   const uint32_t window = uint32_t{s.window} << (s.syn ? 0 : m.scale(side));
   raise_largest(w, m, side, window + (sack - ack));

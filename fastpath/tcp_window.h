@@ -26,7 +26,8 @@ constexpr bool seq_after(uint32_t a, uint32_t b) {
   return seq_before(b, a);
 }
 
-inline constexpr uint8_t kNoScale = 15;  // the SYN did not offer one; 14 is the largest
+inline constexpr uint32_t kAckSlack = 66000;  // of condition (IV): an unscaled window and a bit
+inline constexpr uint8_t kNoScale = 15;       // the SYN did not offer one; 14 is the largest
 
 struct TcpOptions {
   uint8_t scale = kNoScale;

@@ -124,6 +124,9 @@ TEST(TcpWindow, TheFourConditionsHoldToTheByte) {
        {kOriginal, kAck, 1502, 301, 998},
        Effect::moves},
       {"(I) past it by the peer's window", {kOriginal, kAck, 1502, 301, 999}, Effect::window},
+      {"(I) one byte past it, and an old acknowledgement",
+       {kOriginal, kAck, 1502, 301u - 66001},
+       Effect::window},
       {"(I) far past it", {kOriginal, kAck, 50000, 301, 1}, Effect::window},
       {"(I) half the circle away", {kOriginal, kAck, 0x7fffffff, 301, 1}, Effect::window},
       {"(II) ends where the peer's largest window begins",
@@ -369,6 +372,14 @@ TEST(TcpWindow, ASecondSynWithAnotherNumberDoesNotReplaceTheFirst) {
     EXPECT_EQ(s.pass({kOriginal, kAck, begin + 900, 1, 100}), DropReason::none);
     EXPECT_EQ(s.c().window.end[kOriginal] - s.iss, begin + 1000);
   }
+}
+
+TEST(TcpWindow, ASynAckOfSomethingLongGoneAnswersNothing) {
+  Scene s;
+  s.pass({kOriginal, kSyn, 0, 0});
+  EXPECT_EQ(s.pass({kReply, kSyn | kAck, 5000, 1u - 66001}), DropReason::none);
+  EXPECT_EQ(s.c().tcp, TcpState::syn_sent);
+  EXPECT_EQ(s.c().replied, 0);
 }
 
 TEST(TcpWindow, ASynAckOfWhatWasNotSentIsRefused) {
