@@ -71,24 +71,27 @@ struct alignas(64) Connection {
   Ip4 outer_source;         // whose tunnel the side that comes by the uplink uses; 0: none
   uint32_t created = 0;     // ticks()
   uint32_t generation = 0;  // low bits of the generation that allowed it
-  uint64_t egress_rule_ : kRuleBits = kNoRule;  // what allowed it, for each leg
-  uint64_t ingress_rule_ : kRuleBits = kNoRule;
-  uint64_t source_ : kEndpointBits = kNoEnd;
-  uint64_t destination_ : kEndpointBits = kNoEnd;
+  uint64_t egress_bits : kRuleBits = kNoRule;  // what allowed it, for each leg
+  uint64_t ingress_bits : kRuleBits = kNoRule;
+  uint64_t source_bits : kEndpointBits = kNoEnd;
+  uint64_t destination_bits : kEndpointBits = kNoEnd;
   // second line
   TcpWindow window;
-  uint32_t syn_end = 0;                   // syn_passed: what a SYN+ACK to it acknowledges
-  std::array<uint64_t, 2> bytes_ = {};    // by side: bits 0 to 55; above, packets' upper 8
-  std::array<uint32_t, 2> packets_ = {};  // the lower 32
+  uint32_t syn_end = 0;  // syn_passed: what a SYN+ACK to it acknowledges
+  std::array<uint64_t, 2> bytes_and_high =
+      {};                                    // by side: bits 0 to 55; above, packets' upper 8
+  std::array<uint32_t, 2> packets_low = {};  // the lower 32
   // Of those, what the rules were credited with: low 32 bits, enough between two sweeps.
   uint32_t folded_packets = 0;
   uint32_t folded_bytes = 0;
 
-  uint64_t packets(Side side) const { return bytes_[side] >> 56 << 32 | packets_[side]; }
-  uint64_t bytes(Side side) const { return bytes_[side] << 8 >> 8; }  // of IPv4 packets
+  uint64_t packets(Side side) const {
+    return bytes_and_high[side] >> 56 << 32 | packets_low[side];
+  }
+  uint64_t bytes(Side side) const { return bytes_and_high[side] << 8 >> 8; }  // of IPv4 packets
   void count(Side side, uint32_t bytes) {
-    packets_[side] += 1;
-    bytes_[side] += bytes + (uint64_t{packets_[side] == 0} << 56);
+    packets_low[side] += 1;
+    bytes_and_high[side] += bytes + (uint64_t{packets_low[side] == 0} << 56);
   }
   Origin origin(Side side) const {
     return {port[side], port[side] == kUplinkPort ? outer_source : Ip4{}};
@@ -101,24 +104,24 @@ struct alignas(64) Connection {
     }
   }
   EndpointId source() const {
-    return source_ == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(source_);
+    return source_bits == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(source_bits);
   }
   EndpointId destination() const {
-    return destination_ == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(destination_);
+    return destination_bits == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(destination_bits);
   }
   void set_ends(EndpointId source, EndpointId destination) {
-    source_ = source & kNoEnd;
-    destination_ = destination & kNoEnd;
+    source_bits = source & kNoEnd;
+    destination_bits = destination & kNoEnd;
   }
   CounterSlot egress_rule() const {
-    return egress_rule_ == kNoRule ? kNoCounter : static_cast<CounterSlot>(egress_rule_);
+    return egress_bits == kNoRule ? kNoCounter : static_cast<CounterSlot>(egress_bits);
   }
   CounterSlot ingress_rule() const {
-    return ingress_rule_ == kNoRule ? kNoCounter : static_cast<CounterSlot>(ingress_rule_);
+    return ingress_bits == kNoRule ? kNoCounter : static_cast<CounterSlot>(ingress_bits);
   }
   void set_rules(CounterSlot egress, CounterSlot ingress) {
-    egress_rule_ = egress & kNoRule;
-    ingress_rule_ = ingress & kNoRule;
+    egress_bits = egress & kNoRule;
+    ingress_bits = ingress & kNoRule;
   }
 };
 static_assert(sizeof(Connection) == 128 && offsetof(Connection, window) == 64);

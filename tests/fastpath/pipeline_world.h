@@ -222,6 +222,11 @@ class World {
       lane->pipeline.tick();
     }
   }
+  // A turn without frames.
+  void age(size_t worker = 0) {
+    lanes_[worker]->pipeline.begin(view_, now);
+    lanes_[worker]->pipeline.age();
+  }
   // The frame that went out there, or an empty one.
   Bytes out(PortId port) {
     auto& sent = ports_[port]->sent;
