@@ -33,6 +33,15 @@ TcpSegment segment_of(const Parsed& p) {
   return s;
 }
 
+// May a segment outside of the window pass?  Then it refreshes, as one inside does.
+bool tolerate(Connection& c, bool liberal) {
+  if (!liberal && c.midflow == 0) {
+    return false;
+  }
+  c.marks.reset_waits = 0;
+  return true;
+}
+
 }  // namespace
 
 // How long the entry lives from its last packet on: a function of the entry alone.
@@ -174,11 +183,8 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p, Nano
   const bool anew = begins_anew(c, side, s, event, to);
   if (!anew) {
     const Fit fits = fit(c, side, s, event);
-    if (fits == Fit::beyond) {
-      if (!liberal && c.midflow == 0) {
-        return DropReason::ct_window;
-      }
-      c.marks.reset_waits = 0;
+    if (fits == Fit::beyond && !tolerate(c, liberal)) {
+      return DropReason::ct_window;
     }
     to.ignored = fits == Fit::stale;
   }
@@ -210,11 +216,8 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
       ignored = true;  // no flags here; the first fragment had them
     } else if (plain && c.tcp == TcpState::established && c.syn_passed == 0) [[likely]] {
       const Fit fits = pass_window(c.window, c.marks, side, segment_of(p));
-      if (fits == Fit::beyond) {
-        if (!liberal && c.midflow == 0) {
-          return DropReason::ct_window;
-        }
-        c.marks.reset_waits = 0;
+      if (fits == Fit::beyond && !tolerate(c, liberal)) {
+        return DropReason::ct_window;
       }
       ignored = fits == Fit::stale;
     } else {

@@ -55,8 +55,7 @@ TEST(TcpWindow, ReadsScaleAndSackOfItsOptionsAndNothingPastThem) {
   EXPECT_EQ(read_tcp_options(wrapped, 0xfffffff0).sack, 16u);
 }
 
-// ---- a connection whose numbers the test gives
-// -----------------------------------------------
+// ---- a connection whose numbers the test gives ------------------------------------------
 
 // The initiator's numbers count from `iss`, the responder's from `irs`: 0 is the SYN.
 struct Scene {
@@ -255,8 +254,17 @@ TEST(TcpWindow, APickedUpConnectionIsNotHeldToAWindowNobodySaw) {
   EXPECT_EQ(s.c().tcp, TcpState::established);
 }
 
-// ---- RST
-// -------------------------------------------------------------------------------------
+TEST(TcpWindow, AfterAResetWhateverPassesRefreshes) {
+  Scene s;
+  s.pass({kOriginal, kAck, 1000, 2000, 10});
+  s.pass({kReply, kAck, 2000, 1010, 10});
+  EXPECT_EQ(s.pass({kReply, kRst, 3000, 0}), DropReason::none);
+  EXPECT_EQ(s.seconds_left(), 10u);
+  EXPECT_EQ(s.pass({kOriginal, kAck, 1010, 999999999}), DropReason::none);
+  EXPECT_GT(s.seconds_left(), 200u);
+}
+
+// ---- RST --------------------------------------------------------------------------------
 
 TEST(TcpWindow, AResetIsAsGoodAsItsNumber) {
   struct Row {
@@ -339,8 +347,7 @@ TEST(TcpWindow, ARefusalEndsTheEntryIfItAnswersTheSyn) {
   }
 }
 
-// ---- SYNs out of turn
-// --------------------------------------------------------------------------
+// ---- SYNs out of turn -------------------------------------------------------------------
 
 TEST(TcpWindow, TheAnswerToAPassedSynBringsItsWindows) {
   Scene s;
@@ -390,8 +397,7 @@ TEST(TcpWindow, ASynAckOfWhatWasNotSentIsRefused) {
   EXPECT_EQ(s.pass({kReply, kSyn | kAck, 0, 1}), DropReason::none);
 }
 
-// ---- timeouts that hang on the window
-// ----------------------------------------------------------
+// ---- timeouts that hang on the window ---------------------------------------------------
 
 TEST(TcpWindow, AStalledConnectionIsKeptFiveMinutes) {
   const auto left = [](std::vector<Scene::Segment> segments) {
@@ -424,8 +430,7 @@ TEST(TcpWindow, TheCalicoPresetKnowsNoStall) {
   EXPECT_EQ(s.seconds_left(), 3600u);
 }
 
-// ---- any numbers
-// -------------------------------------------------------------------------------
+// ---- any numbers ------------------------------------------------------------------------
 
 // A transfer both ways with loss, reordering and duplicates in front of us: nothing that a
 // correct stack sends is refused.
