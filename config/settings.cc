@@ -208,7 +208,7 @@ void read_path(const Value& v, Settings& s) {
   v.fields({
       {"ip6", [&](const Value& x) { set_unread(x, p.ip6, read_switch(x)); }},
       {"tcpLoose", choice(p.tcp_loose, {"grace", "on", "off"})},
-      {"tcpLiberal", [&](const Value& x) { set_unread(x, p.tcp_liberal, read_switch(x)); }},
+      {"tcpLiberal", toggle(p.tcp_liberal, "on", "off")},
       {"ipOptions", choice(p.ip_options, {"drop", "allow"})},
       {"l4Checksum", choice(p.l4_checksum, {"control", "full", "off"})},
       {"uplinkIp6",
@@ -269,7 +269,7 @@ void read_connections(const Value& v, Settings& s) {
          if (n && (*n <= 0 || *n > 1)) {
            x.error("a share above 0 and up to 1 is expected");
          } else {
-           set_unread(x, c.endpoint_share, n);
+           set(c.endpoint_share, n);
          }
        }},
   });

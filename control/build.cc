@@ -49,6 +49,7 @@ PathOptions path_options(const config::Settings& settings, const Felix& felix) {
   o.recheck = settings.connections.recheck;
   o.tcp_loose = settings.path.tcp_loose != config::TcpLoose::off;
   o.tcp_grace = settings.path.tcp_loose == config::TcpLoose::grace;
+  o.tcp_liberal = settings.path.tcp_liberal;
   return o;
 }
 

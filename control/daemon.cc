@@ -56,6 +56,8 @@ void keep_what_needs_a_restart(const config::Settings& runs, config::Settings& n
   keep("workers.cores", runs.workers.cores, next.workers.cores);
   keep("workers.idle", runs.workers.poll, next.workers.poll);
   keep("connections.max", runs.connections.max, next.connections.max);
+  keep("connections.endpointShare", runs.connections.endpoint_share,
+       next.connections.endpoint_share);
   keep("connections.timeouts", runs.connections.calico_bpf_timeouts,
        next.connections.calico_bpf_timeouts);
   keep("control.socket", runs.control.socket, next.control.socket);
@@ -236,6 +238,7 @@ Status Daemon::start_workers(const config::Settings& settings) {
     o.poll = settings.workers.poll;
     o.rule_counters = kMaxCounters;
     o.connections.max = settings.connections.max / static_cast<uint32_t>(cores.size());
+    o.connections.endpoint_share = settings.connections.endpoint_share;
     o.connections.timeouts = settings.connections.calico_bpf_timeouts
                                  ? Timeouts::calico_bpf_preset()
                                  : Timeouts::linux_preset();

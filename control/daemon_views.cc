@@ -16,6 +16,8 @@ namespace {
 
 using nlohmann::json;
 
+static_assert(kMaxCounters <= kNoRule, "a connection's entry holds the rules that allowed it");
+
 std::string connection_state(const Connection& c) {
   if (c.tuple.protocol == proto::kTcp) {
     return std::string(name(c.tcp));
@@ -235,10 +237,13 @@ json Daemon::routes() const {
 
 json Daemon::connections() const {
   json out = json::array();
-  const Nanos now = monotonic_now();
   for (const auto& worker : workers_) {
     std::vector<Connection> copies;
-    worker->call([&](const ConnTable& table) { copies = live(table, now); });
+    Nanos now = 0;
+    worker->call([&](const ConnTable& table) {
+      now = monotonic_now();  // in the worker: no entry is younger
+      copies = live(table, now);
+    });
     for (const Connection& c : copies) {
       if (out.size() == kMaxListed) {
         break;
@@ -251,14 +256,14 @@ json Daemon::connections() const {
           {"dst", to_string(c.tuple.dst)},
           {"dport", c.tuple.dst_port},
           {"state", connection_state(c)},
-          {"age_s", (now - c.created) / 1000000000},
+          {"age_s", age(c.created, now) / 1000000000},
           {"expires_s", (c.deadline - now) / 1000000000},
-          {"packets", c.packets[kOriginal]},
-          {"reply_packets", c.packets[kReply]},
-          {"bytes", c.bytes[kOriginal]},
-          {"reply_bytes", c.bytes[kReply]},
-          {"ingress_rule", rule_text(registries_.rules, c.ingress_rule)},
-          {"egress_rule", rule_text(registries_.rules, c.egress_rule)},
+          {"packets", c.packets(kOriginal)},
+          {"reply_packets", c.packets(kReply)},
+          {"bytes", c.bytes(kOriginal)},
+          {"reply_bytes", c.bytes(kReply)},
+          {"ingress_rule", rule_text(registries_.rules, c.ingress_rule())},
+          {"egress_rule", rule_text(registries_.rules, c.egress_rule())},
       });
     }
   }
@@ -268,7 +273,15 @@ json Daemon::connections() const {
 json Daemon::stats() const {
   const std::vector<const Counters*> all = counters();
   const std::vector<PortName> names = ports_->names();
+  uint64_t opened = 0;
+  uint64_t suppressed = 0;
+  for (const Counters* c : all) {
+    opened += c->connections_opened.get();
+    suppressed += c->icmp_suppressed.get();
+  }
   return {
+      {"connections_opened", opened},
+      {"icmp_suppressed", suppressed},
       {"ports", ports_json(all, names)},
       {"drops", drops_json(all, names)},
       {"inner_drops", inner_drops_json(all)},

@@ -236,16 +236,20 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
     neighbours.fix(neighbours.find(kUplinkPort, address), mac);
   }
   know_pods(neighbours, *built.generation);
-  ConnTable connections({settings.connections.max,
-                         settings.connections.calico_bpf_timeouts
-                             ? Timeouts::calico_bpf_preset()
-                             : Timeouts::linux_preset(),
-                         {0x0706050403020100u, 0x0f0e0d0c0b0a0908u}});
+  auto connections =
+      ConnTable::make({settings.connections.max,
+                       settings.connections.calico_bpf_timeouts ? Timeouts::calico_bpf_preset()
+                                                                : Timeouts::linux_preset(),
+                       {0x0706050403020100u, 0x0f0e0d0c0b0a0908u},
+                       settings.connections.endpoint_share});
+  if (!connections) {
+    return connections.error();
+  }
   std::vector<FateRecord> fates;
   Output output(0, counters, neighbours, (*buffers)->pool());
   output.record_fates(&fates);
   auto pipeline =
-      std::make_unique<Pipeline>(Pipeline::Options{0, 1, 1, true}, connections, output);
+      std::make_unique<Pipeline>(Pipeline::Options{0, 1, 1, true}, *connections, output);
   const View view = view_of(built, captures);
 
   run_all(captures, view, *pipeline, output);

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cstdio>
-#include <cstdlib>
+#include <string>
 
 #include <emmintrin.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fastpath/port.h"
 #include "fastpath/siphash.h"
@@ -17,7 +17,9 @@ namespace sluice {
 namespace {
 
 constexpr Nanos kSecond = 1'000'000'000;
-constexpr Nanos kAssuredAge = 2 * kSecond;  // before that a UDP exchange is just a question
+
+// In a crowded table: what is left of a timeout at least.
+constexpr Nanos kLeastSpan = 5 * kSecond, kLeastEstablished = 300 * kSecond;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 bool expired(const Connection& c, Nanos now) {
@@ -26,10 +28,6 @@ bool expired(const Connection& c, Nanos now) {
 
 bool closing(const Connection& c) {
   return c.tcp >= TcpState::fin_wait && c.tcp <= TcpState::close;
-}
-
-bool is_query(uint8_t icmp_type) {
-  return icmp_type == 8 || icmp_type == 13;
 }
 
 // The tuple is of the entry, in one direction or the other.
@@ -53,6 +51,7 @@ Timeouts Timeouts::linux_preset() {
   t.icmp = 30;
   t.other = 600;
   t.midflow = 300;
+  t.stalled = 300;
   return t;
 }
 
@@ -66,6 +65,7 @@ Timeouts Timeouts::calico_bpf_preset() {
   t.icmp = 5;
   t.other = 600;
   t.midflow = 300;
+  t.stalled = 0;
   t.grace = 10;
   return t;
 }
@@ -82,8 +82,7 @@ ConnTable::Mapped<T> ConnTable::map(size_t count) {
   void* memory =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
-    std::perror("connection table: mmap");
-    std::abort();
+    return {};
   }
   if (bytes >= kHugePage) {
     madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; plain pages work as well
@@ -91,24 +90,55 @@ ConnTable::Mapped<T> ConnTable::map(size_t count) {
   return {static_cast<T*>(memory), Unmap{bytes}};
 }
 
-ConnTable::ConnTable(const Options& options) : max_(options.max), key_(options.hash_key) {
-  assert(max_ > 0 && max_ < kNoConn);
-  // Half full at most when all entries are in use: two choices then hardly ever both overflow.
-  const uint32_t buckets = std::bit_ceil(std::max(max_ / (kSlots / 2), 2u));
-  bucket_mask_ = buckets - 1;
-  buckets_ = map<Bucket>(buckets);
-  entries_ = map<Connection>(max_);
-  free_ = map<ConnId>(max_);
+// Half full at most when all entries are in use: two choices then hardly ever both overflow.
+uint32_t ConnTable::buckets_for(uint32_t max) {
+  return std::bit_ceil(std::max(max / (kSlots / 2), 2u));
+}
+
+uint64_t ConnTable::bytes_for(uint32_t max) {
+  return uint64_t{buckets_for(max)} * sizeof(Bucket) +
+         uint64_t{max} * (sizeof(Connection) + sizeof(ConnId));
+}
+
+Result<ConnTable> ConnTable::make(const Options& options) {
+  assert(options.max > 0 && options.max < kNoConn);
+  const uint64_t needed = bytes_for(options.max) * options.tables;
+  const uint64_t there = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  ConnTable made;
+  if (needed <= there) {
+    made.buckets_ = map<Bucket>(buckets_for(options.max));
+    made.entries_ = map<Connection>(options.max);
+    made.free_ = map<ConnId>(options.max);
+  }
+  if (!made.buckets_ || !made.entries_ || !made.free_) {
+    const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
+    return Error{"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
+                     " connections need " + mebibytes(needed) +
+                     " of memory; this machine has " + mebibytes(there) + " in all",
+                 "a smaller connections.max; a connection takes " +
+                     std::to_string(bytes_for(options.max) / options.max) + " bytes"};
+  }
+  made.bucket_mask_ = buckets_for(options.max) - 1;
+  made.max_ = options.max;
+  made.key_ = options.hash_key;
+  made.endpoint_limit_ =
+      options.endpoint_share >= 1
+          ? options.max + 1  // a full table says so itself
+          : std::max(static_cast<uint32_t>(options.max * options.endpoint_share), 1u);
+  made.opened_by_.resize(kNoEnd);
   const Timeouts& t = options.timeouts;
   for (unsigned i = 0; i < kTcpStates; ++i) {
-    spans_.tcp[i] = t.tcp[i] * kSecond;
+    made.spans_.tcp[i] = t.tcp[i] * kSecond;
   }
-  spans_.udp_one_way = t.udp_one_way * kSecond;
-  spans_.udp_both_ways = t.udp_both_ways * kSecond;
-  spans_.icmp = t.icmp * kSecond;
-  spans_.other = t.other * kSecond;
-  spans_.midflow = t.midflow * kSecond;
-  spans_.grace = t.grace * kSecond;
+  made.spans_.udp_one_way = t.udp_one_way * kSecond;
+  made.spans_.udp_both_ways = t.udp_both_ways * kSecond;
+  made.spans_.icmp = t.icmp * kSecond;
+  made.spans_.other = t.other * kSecond;
+  made.spans_.midflow = t.midflow * kSecond;
+  made.spans_.stalled = t.stalled == 0 ? ~Nanos{0} : t.stalled * kSecond;
+  made.spans_.grace = t.grace * kSecond;
+  return made;
 }
 
 // ---- the index ---------------------------------------------------------------------------
@@ -162,7 +192,7 @@ void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId
       const Connection& c =
           entries_[candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)))];
       __builtin_prefetch(&c, 1);
-      __builtin_prefetch(&c.packets, 1);
+      __builtin_prefetch(&c.window, 1);
     }
   }
   for (size_t i = 0; i < n; ++i) {
@@ -210,9 +240,32 @@ void ConnTable::remove(ConnId id, const Place& place) noexcept {
 
 // ---- entries come and go -----------------------------------------------------------------
 
-// Which of the place's entries should go for a new one, or kNoConn.  `expired_embryo`: only an
-// expired unreplied one will do.
-ConnId ConnTable::victim(const Place& place, Nanos now, bool expired_embryo) const noexcept {
+// What a timeout is worth in a table as full as this one: all of it up to three quarters, a
+// tenth from 95 % on.
+double ConnTable::shrink() const noexcept {
+  constexpr double kFrom = 0.75, kTo = 0.95, kLeast = 0.1;
+  const double full = static_cast<double>(size_) / max_;
+  return full <= kFrom ? 1
+                       : std::max(kLeast, 1 - (1 - kLeast) * (full - kFrom) / (kTo - kFrom));
+}
+
+// Past its deadline, or what is left of it in a crowded table.  find() knows only the whole
+// deadline: what still sends, lives.
+bool ConnTable::gone_quiet(const Connection& c, Nanos now, double shrink) const noexcept {
+  if (expired(c, now) || shrink >= 1) {
+    return expired(c, now);
+  }
+  const bool established = c.assured != 0 && c.tcp == TcpState::established;
+  const Nanos span = span_of(c);
+  const Nanos least = std::min(span, established ? kLeastEstablished : kLeastSpan);
+  const Nanos shrunk = std::max(static_cast<Nanos>(static_cast<double>(span) * shrink), least);
+  return c.deadline - (span - shrunk) <= now;
+}
+
+// Which of the place's entries should go for a new one, or kNoConn.  Unless `crowd` is all,
+// only one of those that has gone quiet will do.
+ConnId ConnTable::victim(const Place& place, Nanos now, Crowd crowd) const noexcept {
+  const double shrunk = shrink();
   ConnId best = kNoConn;
   bool best_closing = false;
   for (unsigned n = 0; n < 2 * kSlots; ++n) {
@@ -221,16 +274,19 @@ ConnId ConnTable::victim(const Place& place, Nanos now, bool expired_embryo) con
     }
     const ConnId id = candidate(place, n);
     const Connection& c = entries_[id];
-    if (expired(c, now) && (!expired_embryo || c.replied == 0)) {
+    const bool of_crowd = crowd.all || (crowd.embryonic && c.replied == 0) ||
+                          (crowd.source != kNoEndpoint && c.source() == crowd.source);
+    if (of_crowd && gone_quiet(c, now, shrunk)) {
       return id;
     }
     const bool ends = closing(c);
-    if (expired_embryo || (!ends && c.replied != 0)) {
+    if (!crowd.all || (!ends && c.replied != 0)) {
       continue;
     }
-    const bool better = best == kNoConn || (ends && !best_closing) ||
-                        (ends && c.deadline < entries_[best].deadline) ||
-                        (!ends && !best_closing && c.created < entries_[best].created);
+    const bool better =
+        best == kNoConn || (ends && !best_closing) ||
+        (ends && c.deadline < entries_[best].deadline) ||
+        (!ends && !best_closing && seq_before(c.created, entries_[best].created));
     if (better) {
       best = id;
       best_closing = ends;
@@ -239,13 +295,48 @@ ConnId ConnTable::victim(const Place& place, Nanos now, bool expired_embryo) con
   return best;
 }
 
-ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
+// Would one more unreplied entry of `source` be too many?  Then why, and whose must go.
+bool ConnTable::over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept {
+  if (embryonic_ >= std::max(max_ / 2, 1u)) {
+    crowd = {false, true, kNoEndpoint};
+    reason = DropReason::ct_embryonic;
+    return true;
+  }
+  if (source != kNoEndpoint && opened_by_[source] >= endpoint_limit_) {
+    crowd = {false, false, source};
+    reason = DropReason::ct_endpoint_limit;
+    return true;
+  }
+  return false;
+}
+
+// A free entry, put into the index at `place`; kNoConn if there is none, or no slot.
+ConnId ConnTable::take(const Place& place) noexcept {
+  const ConnId next = free_count_ > 0 ? free_[free_count_ - 1] : used_;
+  if (size_ >= max_ || !insert(next, place)) {
+    return kNoConn;
+  }
+  if (free_count_ > 0) {
+    --free_count_;
+  } else {
+    ++used_;
+  }
+  return next;
+}
+
+ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now, EndpointId source,
+                                     EndpointId destination) noexcept {
   const Place place = place_of(tuple);
   Created made;
+  // One entry goes at most, so that the caller learns of all that go.
   const auto recycle = [&](ConnId id) {
+    if (id == kNoConn || made.recycled != nullptr) {
+      return false;
+    }
     recycled_ = entries_[id];
     made.recycled = &recycled_;
     erase(id);
+    return true;
   };
   // The same flow's expired entry, which find() no longer shows.
   for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
@@ -256,32 +347,21 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
       break;
     }
   }
-  if (embryonic_ >= std::max(max_ / 2, 1u)) {
-    // One entry goes at most, so that the caller learns of all that go.
-    const ConnId old = made.recycled != nullptr ? kNoConn : victim(place, now, true);
-    if (old == kNoConn) {
-      made.reason = DropReason::ct_embryonic;
+  Crowd crowd;
+  DropReason reason = DropReason::none;
+  while (over_limit(source, crowd, reason)) {
+    if (!recycle(victim(place, now, crowd))) {
+      made.reason = reason;
       return made;
     }
-    recycle(old);
   }
-  const ConnId next = free_count_ > 0 ? free_[free_count_ - 1] : used_;
-  if (size_ >= max_ || !insert(next, place)) {
-    const ConnId old = victim(place, now, false);
-    if (old == kNoConn) {
-      made.reason = DropReason::ct_table_full;
-      return made;
-    }
-    recycle(old);
-    made.id = free_[free_count_ - 1];
-    insert(made.id, place);
-  } else {
-    made.id = next;
+  made.id = take(place);
+  if (made.id == kNoConn && recycle(victim(place, now, {}))) {
+    made.id = take(place);
   }
-  if (free_count_ > 0) {
-    --free_count_;
-  } else {
-    ++used_;
+  if (made.id == kNoConn) {
+    made.reason = DropReason::ct_table_full;
+    return made;
   }
   ++size_;
   ++embryonic_;
@@ -289,13 +369,18 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now) noexcept {
   c = Connection{};
   c.tuple = tuple;
   c.live = 1;
-  c.created = now;
+  c.created = ticks(now);
+  c.set_ends(source, destination);
+  if (source != kNoEndpoint) {
+    ++opened_by_[source];
+  }
   c.deadline = now + std::max(span_of(c), spans_.grace);
   return made;
 }
 
 void ConnTable::cut(ConnId id, Nanos now) noexcept {
   entries_[id].tcp = TcpState::close;
+  entries_[id].cut = 1;
   entries_[id].deadline = now + kCutFor;
 }
 
@@ -305,6 +390,9 @@ void ConnTable::erase(ConnId id) noexcept {
   remove(id, place_of(c.tuple));
   c.live = 0;
   embryonic_ -= c.replied == 0 ? 1 : 0;
+  if (c.source() != kNoEndpoint) {
+    --opened_by_[c.source()];
+  }
   free_[free_count_++] = id;
   --size_;
 }
@@ -312,13 +400,14 @@ void ConnTable::erase(ConnId id) noexcept {
 void ConnTable::expire(Nanos now, uint32_t slots,
                        const std::function<void(const Connection&)>& gone,
                        const std::function<void(Connection&)>& alive) {
+  const double shrunk = shrink();
   for (uint32_t n = std::min(slots, used_); n > 0; --n) {
     sweep_ = sweep_ + 1 < used_ ? sweep_ + 1 : 0;
     Connection& c = entries_[sweep_];
     if (c.live == 0) {
       continue;
     }
-    if (!expired(c, now)) {
+    if (!gone_quiet(c, now, shrunk)) {
       if (alive) {
         alive(c);
       }
@@ -336,124 +425,6 @@ void ConnTable::for_each(const std::function<void(ConnId, const Connection&)>& v
     if (entries_[id].live != 0) {
       visit(id, entries_[id]);
     }
-  }
-}
-
-// ---- one packet --------------------------------------------------------------------------
-
-Nanos ConnTable::span_of(const Connection& c) const noexcept {
-  switch (c.tuple.protocol) {
-    case proto::kTcp: {
-      const Nanos span = spans_.tcp[static_cast<uint8_t>(c.tcp)];
-      return c.midflow != 0 && c.replied == 0 ? std::min(span, spans_.midflow) : span;
-    }
-    case proto::kUdp:
-      return c.replied != 0 ? spans_.udp_both_ways : spans_.udp_one_way;
-    case proto::kIcmp:
-      return spans_.icmp;
-    default:
-      return spans_.other;
-  }
-}
-
-// The table of TCP with its footnotes.  `ignored`: the packet passes and changes nothing.
-DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p,
-                                 bool& ignored) noexcept {
-  const TcpEvent event = event_of(p.tcp_flags);
-  const TcpState old = c.tcp;
-  TcpStep to = step(old, event, side == kOriginal);
-  if (!to.valid || reopens(c, side, p)) {
-    return DropReason::ct_invalid;
-  }
-  if (event == TcpEvent::syn && to.ignored) {
-    c.syn_passed = 1;
-    c.syn_end = p.tcp_seq + p.payload + 1;
-  } else if (event == TcpEvent::syn_ack && to.ignored) {
-    // The responder took the SYN that we passed out of turn: it is the new beginning.
-    if (c.syn_passed != 0 && p.tcp_ack == c.syn_end) {
-      to = {TcpState::syn_recv, true, false};
-    }
-  } else if (event == TcpEvent::ack && side == kReply) {
-    if (old == TcpState::last_ack && c.syn_passed != 0) {
-      // A challenge to that SYN, not the last acknowledgement (RFC 5961, section 4).
-      c.syn_passed = 0;
-      to = {old, true, true};
-    } else if (old == TcpState::syn_recv && c.simultaneous != 0) {
-      to.next = TcpState::established;
-    }
-  }
-  ignored = to.ignored;
-  if (ignored) {
-    return DropReason::none;
-  }
-  if (old == TcpState::none && to.next == TcpState::established) {
-    c.midflow = 1;
-  }
-  if (to.next == TcpState::simultaneous_open) {
-    c.simultaneous = 1;
-  }
-  if (old == TcpState::syn_recv && to.next == TcpState::established) {
-    c.assured = 1;
-  }
-  c.syn_passed = 0;
-  c.tcp = to.next;
-  return DropReason::none;
-}
-
-DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept {
-  Connection& c = entries_[id];
-  bool ignored = false;
-  if (c.tuple.protocol == proto::kTcp) {
-    const bool plain = (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) == 0;
-    if (p.later_fragment) {
-      ignored = true;  // no flags here; the first fragment had them
-    } else if (!plain || c.tcp != TcpState::established || c.syn_passed != 0) {
-      const DropReason reason = update_tcp(c, side, p, ignored);
-      if (reason != DropReason::none) {
-        return reason;
-      }
-    }
-  }
-  ++c.packets[side];
-  c.bytes[side] += p.total_length;
-  if (ignored) {
-    return DropReason::none;
-  }
-  if (side == kReply && c.replied == 0) {
-    c.replied = 1;
-    --embryonic_;
-  }
-  const bool by_age = c.tuple.protocol != proto::kTcp && c.tuple.protocol != proto::kIcmp;
-  if (by_age && c.replied != 0 && now >= c.created + kAssuredAge) {
-    c.assured = 1;
-  }
-  c.deadline = std::max(now + span_of(c), c.created + spans_.grace);
-  return DropReason::none;
-}
-
-bool ConnTable::reopens(const Connection& c, Side side, const Parsed& p) noexcept {
-  if (c.tuple.protocol != proto::kTcp || p.later_fragment ||
-      (c.tcp != TcpState::time_wait && c.tcp != TcpState::close) ||
-      event_of(p.tcp_flags) != TcpEvent::syn) {
-    return false;
-  }
-  return step(c.tcp, TcpEvent::syn, side == kOriginal).next == TcpState::syn_sent;
-}
-
-DropReason ConnTable::may_open(const Parsed& p, bool loose) noexcept {
-  if (p.tuple.protocol == proto::kIcmp && !p.later_fragment) {
-    return is_query(p.icmp_type) ? DropReason::none : DropReason::icmp_unsolicited;
-  }
-  if (p.tuple.protocol != proto::kTcp || p.later_fragment) {
-    return DropReason::none;
-  }
-  switch (event_of(p.tcp_flags)) {
-    case TcpEvent::syn:
-      return DropReason::none;
-    case TcpEvent::ack:
-      return loose ? DropReason::none : DropReason::ct_midflow;
-    default:
-      return DropReason::ct_invalid;
   }
 }
 

@@ -19,12 +19,15 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "classifier/result.h"
 #include "classifier/rule.h"
 #include "classifier/verdict.h"
 #include "fastpath/packet.h"
 #include "fastpath/tables.h"
 #include "fastpath/tcp_state.h"
+#include "fastpath/tcp_window.h"
 
 namespace sluice {
 
@@ -34,42 +37,100 @@ inline constexpr ConnId kNoConn = UINT32_MAX;
 // Longer than TCP waits between two retransmissions.
 inline constexpr Nanos kCutFor = 300u * Nanos{1000000000};
 
-enum Side : uint8_t { kOriginal = 0, kReply = 1 };
+// Rules and endpoints as an entry holds them: all bits set is none.
+inline constexpr unsigned kRuleBits = 20, kEndpointBits = 12;
+inline constexpr uint32_t kNoRule = (1u << kRuleBits) - 1, kNoEnd = (1u << kEndpointBits) - 1;
 
-// All that an established packet needs; the first cache line is what every packet touches.
+// A moment in 32 bits: 17 ms each, good for differences of two years.
+inline constexpr unsigned kTickShift = 24;
+constexpr uint32_t ticks(Nanos t) {
+  return static_cast<uint32_t>(t >> kTickShift);
+}
+constexpr Nanos age(uint32_t created, Nanos now) {
+  return Nanos{ticks(now) - created} << kTickShift;
+}
+
+// All that an established packet needs, in two cache lines.  Unlikely values have no bits to
+// spare: what is narrow here has a bound that a static_assert states.
 struct alignas(64) Connection {
   Tuple4 tuple;  // as the initiator sent it
-  TcpState tcp = TcpState::none;
+  TcpState tcp : 4 = TcpState::none;
+  uint8_t syn_scale : 4 = 0;  // syn_passed: the window scale of that SYN
   uint8_t replied : 1 = 0;
   uint8_t assured : 1 = 0;
   uint8_t live : 1 = 0;
-  uint8_t midflow : 1 = 0;            // picked up in mid-stream
-  uint8_t simultaneous : 1 = 0;       // TCP: both sides sent a SYN first
-  uint8_t syn_passed : 1 = 0;         // TCP: the initiator's last packet was a SYN out of turn
+  uint8_t midflow : 1 = 0;       // picked up in mid-stream: its windows are not enforced
+  uint8_t simultaneous : 1 = 0;  // TCP: both sides sent a SYN first
+  uint8_t syn_passed : 1 = 0;    // TCP: the initiator's last packet was a SYN out of turn
+  uint8_t cut : 1 = 0;           // TCP: ended by policy
+  TcpMarks marks;
   uint32_t route_version = 0;         // both routes below are good for this table version
   std::array<RouteId, 2> route = {};  // by side: where packets of that side go
-  std::array<Origin, 2> origin =
-      {};  // by side: where they come from; port kNoPort: unknown yet
   Nanos deadline = 0;
-  Nanos created = 0;
+  std::array<PortId, 2> port = {kNoPort, kNoPort};  // by side: where they come from, if known
+  Ip4 outer_source;         // whose tunnel the side that comes by the uplink uses; 0: none
+  uint32_t created = 0;     // ticks()
+  uint32_t generation = 0;  // low bits of the generation that allowed it
+  uint64_t egress_bits : kRuleBits = kNoRule;  // what allowed it, for each leg
+  uint64_t ingress_bits : kRuleBits = kNoRule;
+  uint64_t source_bits : kEndpointBits = kNoEnd;
+  uint64_t destination_bits : kEndpointBits = kNoEnd;
   // second line
-  std::array<uint64_t, 2> packets = {};
-  std::array<uint64_t, 2> bytes = {};  // of IPv4 packets
+  TcpWindow window;
+  uint32_t syn_end = 0;  // syn_passed: what a SYN+ACK to it acknowledges
+  std::array<uint64_t, 2> bytes_and_high =
+      {};                                    // by side: bits 0 to 55; above, packets' upper 8
+  std::array<uint32_t, 2> packets_low = {};  // the lower 32
   // Of those, what the rules were credited with: low 32 bits, enough between two sweeps.
   uint32_t folded_packets = 0;
   uint32_t folded_bytes = 0;
-  EndpointId source = kNoEndpoint;
-  EndpointId destination = kNoEndpoint;
-  CounterSlot egress_rule = kNoCounter;  // what allowed it, for each leg
-  CounterSlot ingress_rule = kNoCounter;
-  uint32_t generation = 0;  // low bits of the generation that allowed it
-  uint32_t syn_end = 0;     // syn_passed: what a SYN+ACK to it acknowledges
+
+  uint64_t packets(Side side) const {
+    return bytes_and_high[side] >> 56 << 32 | packets_low[side];
+  }
+  uint64_t bytes(Side side) const { return bytes_and_high[side] << 8 >> 8; }  // of IPv4 packets
+  void count(Side side, uint32_t bytes) {
+    packets_low[side] += 1;
+    bytes_and_high[side] += bytes + (uint64_t{packets_low[side] == 0} << 56);
+  }
+  Origin origin(Side side) const {
+    return {port[side], port[side] == kUplinkPort ? outer_source : Ip4{}};
+  }
+  // At most one side comes by the uplink: what would leave as it came is never forwarded.
+  void set_origin(Side side, Origin from) {
+    port[side] = from.port;
+    if (from.port == kUplinkPort) {
+      outer_source = from.outer_source;
+    }
+  }
+  EndpointId source() const {
+    return source_bits == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(source_bits);
+  }
+  EndpointId destination() const {
+    return destination_bits == kNoEnd ? kNoEndpoint : static_cast<EndpointId>(destination_bits);
+  }
+  void set_ends(EndpointId source, EndpointId destination) {
+    source_bits = source & kNoEnd;
+    destination_bits = destination & kNoEnd;
+  }
+  CounterSlot egress_rule() const {
+    return egress_bits == kNoRule ? kNoCounter : static_cast<CounterSlot>(egress_bits);
+  }
+  CounterSlot ingress_rule() const {
+    return ingress_bits == kNoRule ? kNoCounter : static_cast<CounterSlot>(ingress_bits);
+  }
+  void set_rules(CounterSlot egress, CounterSlot ingress) {
+    egress_bits = egress & kNoRule;
+    ingress_bits = ingress & kNoRule;
+  }
 };
-static_assert(sizeof(Connection) == 128 && offsetof(Connection, packets) == 64);
+static_assert(sizeof(Connection) == 128 && offsetof(Connection, window) == 64);
+static_assert(kMaxPorts - kFirstPodPort <= kNoEnd, "an endpoint has a port of its own");
 
 struct Timeouts {  // seconds
   std::array<uint32_t, kTcpStates> tcp;
   uint32_t udp_one_way, udp_both_ways, icmp, other, midflow;
+  uint32_t stalled;    // TCP: closed window, unacknowledged data, retransmissions; 0: no rule
   uint32_t grace = 0;  // no entry expires before this age
   static Timeouts linux_preset();
   static Timeouts calico_bpf_preset();
@@ -81,8 +142,14 @@ class ConnTable {
     uint32_t max = 1000000;
     Timeouts timeouts = Timeouts::linux_preset();
     std::array<uint64_t, 2> hash_key = {};
+    double endpoint_share = 0.5;  // of the table, that one endpoint may open
+    uint32_t tables = 1;          // of this size, that share the machine's memory
   };
-  explicit ConnTable(const Options& options);
+  // The memory is the table's from now on, but costs nothing until it is used.  An Error with
+  // the size needed if the machine has not as much.
+  static Result<ConnTable> make(const Options& options);
+  // Of memory, for a table of `max` connections, its index included.
+  static uint64_t bytes_for(uint32_t max);
 
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
@@ -92,22 +159,28 @@ class ConnTable {
 
   struct Created {
     ConnId id = kNoConn;
-    DropReason reason = DropReason::none;  // ct_table_full, ct_embryonic
+    // ct_table_full, ct_embryonic, ct_endpoint_limit
+    DropReason reason = DropReason::none;
     // The entry that had to go for it, if any; good until the next create().
     const Connection* recycled = nullptr;
   };
   // A new entry for `tuple` as initiator, zeroed but for tuple, created and a first deadline.
   // In a full table, or full buckets, it takes the place of another: an expired one, a closing
   // one, the oldest unreplied one, else ct_table_full.  Unreplied entries stay within half of
-  // the table, else ct_embryonic.
+  // the table, else ct_embryonic; those that one endpoint opened, within its share, else
+  // ct_endpoint_limit.  `source`: the local endpoint that opens it, `destination` that answers.
   // REQUIRES: find() did not return one for it since.
-  Created create(const Tuple4& tuple, Nanos now) noexcept;
+  Created create(const Tuple4& tuple, Nanos now, EndpointId source = kNoEndpoint,
+                 EndpointId destination = kNoEndpoint) noexcept;
 
-  // Moves the entry on for one packet of side `side`: state, deadline, replied, assured, packet
-  // and byte counts.  ct_invalid when the table of TCP refuses it.  What the table ignores is
-  // counted, no more.
-  // REQUIRES: !reopens(at(id), side, p); such a packet is refused.
-  DropReason update(ConnId id, Side side, const Parsed& p, Nanos now) noexcept;
+  // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
+  // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
+  // ct_rst when its numbers do.  What the table ignores, and what is stale, is counted, no
+  // more. `liberal`: of TCP, only RSTs must fit the window.  A RST that is the first answer
+  // ends the entry: its deadline is `now`, and the caller erases it. REQUIRES: !reopens(at(id),
+  // side, p); such a packet is refused.
+  DropReason update(ConnId id, Side side, const Parsed& p, Nanos now,
+                    bool liberal = false) noexcept;
 
   // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow
   // with `p`'s sender as initiator, so policy decides.  The caller erases the entry first.
@@ -126,13 +199,17 @@ class ConnTable {
   void cut(ConnId id, Nanos now) noexcept;
 
   // Looks at the next `slots` entries and erases those past their deadline; `gone` (may be
-  // empty) sees each before it goes.
+  // empty) sees each before it goes.  In a table more than three quarters full deadlines come
+  // sooner, as shrink() says.
   // `alive` sees each of those that stay, and may change their folded_* fields.
   void expire(Nanos now, uint32_t slots, const std::function<void(const Connection&)>& gone,
               const std::function<void(Connection&)>& alive = {});
   void for_each(const std::function<void(ConnId, const Connection&)>& visit) const;
 
   uint32_t size() const { return size_; }
+  uint32_t used() const { return used_; }  // entries that a whole round of expire() looks at
+  uint32_t embryonic() const { return embryonic_; }
+  uint32_t opened_by(EndpointId id) const { return opened_by_[id]; }
   uint32_t max() const { return max_; }
 
  private:
@@ -147,27 +224,49 @@ class ConnTable {
     uint16_t tag;
   };
   struct Unmap {
+    Unmap() noexcept : bytes(0) {}
+    explicit Unmap(size_t n) noexcept : bytes(n) {}
     size_t bytes;
     void operator()(void* memory) const noexcept;
   };
   template <typename T>
   using Mapped = std::unique_ptr<T[], Unmap>;
-  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any.
+  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any; null
+  // if there is none.
   template <typename T>
   static Mapped<T> map(size_t count);
+  static uint32_t buckets_for(uint32_t max);
 
   struct Spans {  // the timeouts in nanoseconds
-    std::array<Nanos, kTcpStates> tcp;
-    Nanos udp_one_way, udp_both_ways, icmp, other, midflow, grace;
+    std::array<Nanos, kTcpStates> tcp = {};
+    Nanos udp_one_way = 0, udp_both_ways = 0, icmp = 0, other = 0, midflow = 0, stalled = 0,
+          grace = 0;
   };
 
   Place place_of(const Tuple4& tuple) const noexcept;
   uint32_t candidates(const Place& place) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
-  ConnId victim(const Place& place, Nanos now, bool expired_embryo) const noexcept;
+  // Whose entries count against a limit that a new one would break.
+  struct Crowd {
+    bool all = true;
+    bool embryonic = false;
+    EndpointId source = kNoEndpoint;
+  };
+  ConnTable() = default;
+  double shrink() const noexcept;
+  bool gone_quiet(const Connection& c, Nanos now, double shrink) const noexcept;
+  ConnId victim(const Place& place, Nanos now, Crowd crowd) const noexcept;
+  bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
+  ConnId take(const Place& place) noexcept;
   void remove(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
-  DropReason update_tcp(Connection& c, Side side, const Parsed& p, bool& ignored) noexcept;
+  DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,
+                        bool& ignored) noexcept;
+  static DropReason update_reset(Connection& c, Side side, const TcpSegment& s, Nanos now,
+                                 bool& ignored) noexcept;
+  static bool begins_anew(Connection& c, Side side, const TcpSegment& s, TcpEvent event,
+                          TcpStep& to) noexcept;
+  static Fit fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event) noexcept;
   Nanos span_of(const Connection& c) const noexcept;
 
   Mapped<Bucket> buckets_;
@@ -179,6 +278,8 @@ class ConnTable {
   uint32_t used_ = 0;  // entries from here on were never used
   uint32_t free_count_ = 0;
   uint32_t embryonic_ = 0;  // live and unreplied
+  uint32_t endpoint_limit_ = 0;
+  std::vector<uint32_t> opened_by_;  // by EndpointId: live entries
   uint32_t sweep_ = 0;
   Spans spans_;
   std::array<uint64_t, 2> key_ = {};

@@ -146,6 +146,7 @@ DropReason Fragments::tell(const Record& r, Parsed& later) noexcept {
   later.icmp_code = r.icmp_code;
   later.icmp_error = r.icmp_error;
   later.quoted = r.quoted;
+  later.quoted_seq = r.quoted_seq;
   return r.reason;
 }
 
@@ -193,6 +194,7 @@ Fragments::Answer Fragments::add(Parsed& p, PortId port, rte_mbuf* frame, Nanos 
     r.icmp_code = p.icmp_code;
     r.icmp_error = p.icmp_error;
     r.quoted = p.quoted;
+    r.quoted_seq = p.quoted_seq;
     return {};
   }
   const Answer answer{tell(r, p)};

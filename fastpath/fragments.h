@@ -89,6 +89,7 @@ class Fragments {
   struct Record {
     Tuple4 tuple;  // of a later piece until the first has come
     Tuple4 quoted;
+    uint32_t quoted_seq = 0;
     Nanos seen = 0;
     uint16_t id = 0;
     PortId port = kNoPort;

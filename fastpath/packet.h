@@ -13,6 +13,7 @@
 #include "classifier/verdict.h"
 #include "fastpath/buffers.h"
 #include "fastpath/tables.h"
+#include "fastpath/tcp_window.h"
 
 struct rte_mbuf;
 
@@ -85,8 +86,11 @@ struct Parsed {
   uint32_t tcp_seq = 0;
   uint32_t tcp_ack = 0;
   uint16_t tcp_window = 0;
-  uint16_t payload = 0;  // L4 payload bytes
-  Tuple4 quoted;         // of an ICMP error: the tuple of the packet it complains about
+  uint8_t tcp_scale = kNoScale;
+  uint32_t tcp_sack = 0;    // the highest byte acknowledged, by SACK blocks or tcp_ack
+  uint16_t payload = 0;     // L4 payload bytes
+  uint32_t quoted_seq = 0;  // of an ICMP error about TCP
+  Tuple4 quoted;            // of an ICMP error: the tuple of the packet it complains about
   FlowKey flow_key() const {
     const bool icmp = tuple.protocol == proto::kIcmp;
     return {Address::of(tuple.src), Address::of(tuple.dst), icmp ? uint16_t{0} : tuple.src_port,

@@ -155,6 +155,20 @@ DropReason too_short(const Parsed& p) {
   return p.fragment ? DropReason::frag_tiny : DropReason::l4_truncated;
 }
 
+// The options of a TCP header: what the window of its connection needs to know.
+// REQUIRES: they are inside the frame.
+void read_options(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
+  constexpr uint32_t kOnlyTimestamps = 0x0101080a;  // as nearly every segment has them
+  const uint32_t at = out.l4_offset + kTcpBytes;
+  if (bytes == 12 && read<Be32>(frame, at).host() == kOnlyTimestamps) {
+    return;
+  }
+  const TcpOptions options = read_tcp_options(
+      {rte_pktmbuf_mtod_offset(frame, const uint8_t*, at), bytes}, out.tcp_ack);
+  out.tcp_scale = options.scale;
+  out.tcp_sack = options.sack;
+}
+
 DropReason parse_tcp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   if (bytes < kTcpBytes) {
     return too_short(out);
@@ -179,6 +193,10 @@ DropReason parse_tcp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   out.tcp_seq = h.seq.host();
   out.tcp_ack = h.ack.host();
   out.tcp_window = h.window.host();
+  out.tcp_sack = out.tcp_ack;
+  if (header > kTcpBytes) {
+    read_options(frame, header - kTcpBytes, out);
+  }
   out.payload = static_cast<uint16_t>(bytes - header);
   return DropReason::none;
 }
@@ -215,8 +233,10 @@ DropReason parse_sctp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   return DropReason::none;
 }
 
-// The tuple of the packet that an ICMP error quotes, from the `bytes` behind the ICMP header.
-DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, Tuple4& out) {
+// The tuple (and, of TCP, the number) of the packet that an ICMP error quotes, from the `bytes`
+// behind the ICMP header.
+DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, Tuple4& out,
+                       uint32_t& tcp_seq) {
   constexpr uint32_t kEnoughL4 = 8;  // holds the ports of every protocol that has them
   if (bytes < kIp4Bytes + kEnoughL4) {
     return DropReason::icmp_quote;
@@ -238,6 +258,7 @@ DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, T
   } else if (proto::has_ports(h.protocol)) {
     out.src_port = read<Be16>(frame, offset + header).host();
     out.dst_port = read<Be16>(frame, offset + header + 2).host();
+    tcp_seq = read<Be32>(frame, offset + header + 4).host();
   }
   return DropReason::none;
 }
@@ -259,8 +280,8 @@ DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
     return DropReason::icmp_type;
   }
   out.icmp_error = true;
-  const DropReason reason =
-      parse_quote(frame, out.l4_offset + kIcmpBytes, bytes - kIcmpBytes, out.quoted);
+  const DropReason reason = parse_quote(frame, out.l4_offset + kIcmpBytes, bytes - kIcmpBytes,
+                                        out.quoted, out.quoted_seq);
   if (reason != DropReason::none) {
     return reason;
   }

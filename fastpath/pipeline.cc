@@ -14,7 +14,9 @@ namespace sluice {
 namespace {
 
 constexpr Nanos kLooseGrace = 120u * Nanos{1000000000};
-constexpr uint32_t kSweepPerTick = 2048;
+// Entries that one look at the table goes through: some 10 microseconds.
+constexpr uint32_t kSweepSlice = 512;
+constexpr Nanos kRound = 1'000'000'000;  // in which the whole table is gone through
 
 bool opens_or_closes(const Parsed& p) {
   return p.tuple.protocol == proto::kIcmp ||
@@ -319,7 +321,7 @@ void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
 void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                       Side side) noexcept {
   Connection& c = connections_.at(id);
-  if (c.origin[side] != origin || c.route_version != g_->routes->version) {
+  if (c.origin(side) != origin || c.route_version != g_->routes->version) {
     bool moved = false;
     const DropReason reason = refresh(c, side, p, origin, moved);
     if (moved) {
@@ -348,11 +350,14 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     reason = judge_again(frame, p, id, side);
   }
   if (reason == DropReason::none) {
-    reason = connections_.update(id, side, p, now_);
+    reason = connections_.update(id, side, p, now_, g_->options.tcp_liberal);
   }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);
     return;
+  }
+  if (c.deadline <= now_) [[unlikely]] {
+    end(id);
   }
   go(frame, p, route, origin);
 }
@@ -375,16 +380,15 @@ DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
   Parsed first = p;
   first.tuple = c.tuple;
   Way way;
-  way.source = c.source;
-  way.destination = c.destination;
+  way.source = c.source();
+  way.destination = c.destination();
   way.route = g_->routes->lpm.find(c.tuple.dst);
-  const Origin from = c.origin[kOriginal].port == kNoPort ? origin_towards(*g_, c.tuple.src)
-                                                          : c.origin[kOriginal];
+  const Origin from =
+      c.port[kOriginal] == kNoPort ? origin_towards(*g_, c.tuple.src) : c.origin(kOriginal);
   const Judged verdict = judge(frame, first, from, way);
   if (verdict.reason == DropReason::none) {
     settle(c);
-    c.egress_rule = verdict.egress;
-    c.ingress_rule = verdict.ingress;
+    c.set_rules(verdict.egress, verdict.ingress);
     c.generation = generation;
     return DropReason::none;
   }
@@ -412,21 +416,29 @@ DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p, Origin o
     return way.reason;
   }
   // What the host sends to a pod is never judged: it has no destination, nor has its answer.
-  const bool exempt = side == kReply && c.destination == kNoEndpoint;
+  const bool exempt = side == kReply && c.destination() == kNoEndpoint;
   const bool from_host = origin.port == kHostPort;
-  const EndpointId source = side == kOriginal ? c.source : c.destination;
-  const EndpointId destination = side == kOriginal ? c.destination : c.source;
+  const EndpointId source = side == kOriginal ? c.source() : c.destination();
+  const EndpointId destination = side == kOriginal ? c.destination() : c.source();
   moved = (way.destination != destination && !from_host) || (way.source != source && !exempt);
   if (moved) {
     return DropReason::none;
   }
   if (c.route_version != g_->routes->version) {
-    c.origin = {};
+    c.port = {kNoPort, kNoPort};
     c.route_version = g_->routes->version;
   }
-  c.origin[side] = origin;
+  c.set_origin(side, origin);
   c.route[side] = way.route;
   return DropReason::none;
+}
+
+// Has the side sent what the error quotes?  Of TCP the number must be under way, as far as its
+// window is enforced.
+bool Pipeline::was_sent(const Connection& c, Side side, const Parsed& error) const noexcept {
+  const bool windows =
+      c.tuple.protocol == proto::kTcp && c.midflow == 0 && !g_->options.tcp_liberal;
+  return c.packets(side) > 0 && (!windows || under_way(c.window, side, error.quoted_seq));
 }
 
 // An ICMP error about a packet that travelled on side `quoted` of the connection.
@@ -446,8 +458,8 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   }
   if (reason == DropReason::none) {
     // The error comes from where the quoted packet went, which must have been sent at all.
-    const bool sent = connections_.at(id).packets[quoted] > 0;
-    if (!sent || port_towards(*g_, p.quoted.dst) != origin.port) {
+    if (!was_sent(connections_.at(id), quoted, p) ||
+        port_towards(*g_, p.quoted.dst) != origin.port) {
       reason = DropReason::icmp_quote_mismatch;
     }
   }
@@ -522,7 +534,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     if (reopened != kNoConn) {
       end(reopened);
     }
-    made = connections_.create(p.tuple, now_);
+    made = connections_.create(p.tuple, now_, way.source, way.destination);
     reason = made.reason;
   }
   if (made.recycled != nullptr) {
@@ -535,15 +547,12 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
   changed_ = true;
   out_.counters().connections_opened.add(1);
   Connection& c = connections_.at(made.id);
-  c.source = way.source;
-  c.destination = way.destination;
-  c.egress_rule = verdict.egress;
-  c.ingress_rule = verdict.ingress;
+  c.set_rules(verdict.egress, verdict.ingress);
   c.generation = static_cast<uint32_t>(g_->number);
   c.route_version = g_->routes->version;
-  c.origin[kOriginal] = origin;
+  c.set_origin(kOriginal, origin);
   c.route[kOriginal] = way.route;
-  reason = connections_.update(made.id, kOriginal, p, now_);
+  reason = connections_.update(made.id, kOriginal, p, now_, g_->options.tcp_liberal);
   if (reason != DropReason::none) {
     connections_.erase(made.id);
     refuse(frame, p, origin, reason);
@@ -613,10 +622,10 @@ Verdict::Kind Pipeline::consult(ProgramId program, const FlowKey& key, uint32_t 
 // Credits the rules that admitted a connection with what it carried since the last time.
 void Pipeline::fold(const Connection& c) noexcept {
   const auto packets =
-      static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]) - c.folded_packets;
+      static_cast<uint32_t>(c.packets(kOriginal) + c.packets(kReply)) - c.folded_packets;
   const auto bytes =
-      static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]) - c.folded_bytes;
-  for (const CounterSlot slot : {c.egress_rule, c.ingress_rule}) {
+      static_cast<uint32_t>(c.bytes(kOriginal) + c.bytes(kReply)) - c.folded_bytes;
+  for (const CounterSlot slot : {c.egress_rule(), c.ingress_rule()}) {
     if (slot != kNoCounter && packets > 0) {
       out_.counters().rule(slot).packets.add(packets);
       out_.counters().rule(slot).bytes.add(bytes);
@@ -626,11 +635,11 @@ void Pipeline::fold(const Connection& c) noexcept {
 
 // The same, for a connection that goes on.
 void Pipeline::settle(Connection& c) noexcept {
-  const auto packets = static_cast<uint32_t>(c.packets[kOriginal] + c.packets[kReply]);
+  const auto packets = static_cast<uint32_t>(c.packets(kOriginal) + c.packets(kReply));
   if (packets != c.folded_packets) {
     fold(c);
     c.folded_packets = packets;
-    c.folded_bytes = static_cast<uint32_t>(c.bytes[kOriginal] + c.bytes[kReply]);
+    c.folded_bytes = static_cast<uint32_t>(c.bytes(kOriginal) + c.bytes(kReply));
   }
 }
 
@@ -650,12 +659,23 @@ void Pipeline::fold_all() noexcept {
   sweep(connections_.max());
 }
 
+void Pipeline::age() noexcept {
+  // A whole round takes about a second: folded_bytes counts no further.  What a long turn
+  // leaves is caught up slice by slice.
+  swept_ = std::max(swept_, now_ - std::min(now_, kRound));
+  const uint64_t used = std::max(connections_.used(), 1u);
+  const uint64_t due = std::min<uint64_t>((now_ - swept_) * used / kRound, kSweepSlice);
+  if (due > 0) {
+    swept_ += due * kRound / used;
+    sweep(static_cast<uint32_t>(due));
+  }
+}
+
 void Pipeline::tick() noexcept {
   fragments_.expire(now_);
   drop_lost();
   out_.release_held();
-  // A whole round takes at most about a second: folded_bytes counts no further.
-  sweep(std::max(kSweepPerTick, connections_.max() / 500));
+  sweep(kSweepSlice);
   out_.flush();
 }
 

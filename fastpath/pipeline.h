@@ -43,7 +43,9 @@ class Pipeline {
   void receive(std::span<rte_mbuf*> frames, PortId port) noexcept;
   // Frames that another worker handed over.
   void resume(std::span<rte_mbuf*> frames) noexcept;
-  // Expiry and waiting frames; often, it bounds its own work.
+  // Goes on with the sweep of the connections, a small slice at a time; every turn.
+  void age() noexcept;
+  // Waiting frames, and a slice of the sweep in any case; every millisecond.
   void tick() noexcept;
   // Credits every connection's traffic to its rules now; for the end of a replay.
   void fold_all() noexcept;
@@ -77,6 +79,7 @@ class Pipeline {
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
+  bool was_sent(const Connection& c, Side side, const Parsed& error) const noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
   DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
                            const Way& way) noexcept;
@@ -118,6 +121,7 @@ class Pipeline {
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;
+  Nanos swept_ = 0;       // the sweep has come as far as it should have at this time
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
 };

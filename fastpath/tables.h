@@ -115,6 +115,7 @@ struct PathOptions {
   bool recheck = false;          // connections.onPolicyChange: recheck
   bool tcp_loose = true;         // mid-stream pickup: tcpLoose on or grace
   bool tcp_grace = true;         // only for kLooseGrace after the start
+  bool tcp_liberal = false;      // of TCP, only RSTs must fit the window
 };
 
 struct Generation {

@@ -29,12 +29,12 @@ Nanos monotonic_now() noexcept {
   return static_cast<Nanos>(t.tv_sec) * 1000000000u + static_cast<Nanos>(t.tv_nsec);
 }
 
-Worker::Worker(const Options& options, Published& published, Neighbours& neighbours,
-               rte_mempool* pool)
+Worker::Worker(const Options& options, ConnTable connections, Published& published,
+               Neighbours& neighbours, rte_mempool* pool)
     : options_(options),
       published_(published),
       counters_(options.rule_counters),
-      connections_(options.connections),
+      connections_(std::move(connections)),
       output_(options.id, counters_, neighbours, pool),
       pipeline_(
           {options.id, options.count, options.first_id, false, options.connections.hash_key},
@@ -42,7 +42,14 @@ Worker::Worker(const Options& options, Published& published, Neighbours& neighbo
 
 Result<std::unique_ptr<Worker>> Worker::create(const Options& options, Published& published,
                                                Neighbours& neighbours, rte_mempool* pool) {
-  std::unique_ptr<Worker> w(new Worker(options, published, neighbours, pool));
+  ConnTable::Options size = options.connections;
+  size.tables = options.count;
+  auto table = ConnTable::make(size);
+  if (!table) {
+    return table.error();
+  }
+  std::unique_ptr<Worker> w(
+      new Worker(options, std::move(*table), published, neighbours, pool));
   w->epoll_ = epoll_create1(EPOLL_CLOEXEC);
   w->event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (w->epoll_ < 0 || w->event_ < 0) {
@@ -192,6 +199,7 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
       found += n;
     }
   }
+  pipeline_.age();
   uint64_t wakes = output_.take_wakes();
   if (wakes != 0) {
     // What the peer's ring got must be seen before we believe that it does not sleep.

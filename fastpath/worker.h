@@ -64,8 +64,8 @@ class Worker {
   static constexpr int kSleepMs = 10;
   static constexpr Nanos kTickEvery = 1000000;
 
-  Worker(const Options& options, Published& published, Neighbours& neighbours,
-         rte_mempool* pool);
+  Worker(const Options& options, ConnTable connections, Published& published,
+         Neighbours& neighbours, rte_mempool* pool);
   void run() noexcept;
   void adopt(const View& view) noexcept;
   unsigned turn(const View& view, Nanos now) noexcept;

@@ -46,12 +46,15 @@ Ip4Header ip_header(Ip4 src, Ip4 dst, uint8_t protocol, uint16_t total) {
 }
 
 // The TCP segment at `at`, zero payload, with its checksum.
-void write_tcp(const Tuple4& t, uint8_t flags, uint16_t bytes, uint8_t* at) {
+// The initiator's numbers begin at 1000, the responder's at 2000.
+void write_tcp(const Tuple4& t, uint8_t flags, bool from_initiator, uint16_t bytes,
+               uint8_t* at) {
   TcpWire h;
   h.src = Be16::of(t.src_port);
   h.dst = Be16::of(t.dst_port);
-  h.seq = Be32::of(1000);
-  h.ack = Be32::of(2000);
+  const uint32_t first = from_initiator ? 1000 : 2000;
+  h.seq = Be32::of((flags & tcp::kSyn) != 0 ? first : first + 1);
+  h.ack = Be32::of((flags & tcp::kAck) != 0 ? 3001 - first : 0);
   h.flags = flags;
   std::memset(at, 0, bytes);
   std::memcpy(at, &h, sizeof(h));
@@ -145,7 +148,8 @@ void write_frame(const Scene& scene, uint32_t n, uint8_t tcp_flags, bool from_in
   }
   const Ip4Header inner = ip_header(t.src, t.dst, proto::kTcp, total);
   std::memcpy(at, &inner, sizeof(inner));
-  write_tcp(t, tcp_flags, static_cast<uint16_t>(total - kIp4Bytes), at + kIp4Bytes);
+  write_tcp(t, tcp_flags, from_initiator, static_cast<uint16_t>(total - kIp4Bytes),
+            at + kIp4Bytes);
 }
 
 Order::Order(const Scene& scene) {

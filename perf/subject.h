@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "fastpath/conntrack.h"
 #include "fastpath/port.h"
 #include "perf/scene.h"
 
@@ -43,13 +44,19 @@ class Subject {
   // The memory port by that name.
   virtual MemoryPort& port(PortId id) = 0;
   virtual uint64_t sent() const = 0;  // by all ports
+  // What it knows of connections, if it does, and what it refused for a reason.
+  virtual const ConnTable* connections() const { return nullptr; }
+  virtual uint64_t drops(DropReason) const { return 0; }
 };
 
 // The memory ports alone: what is received is sent.
 std::unique_ptr<Subject> make_floor();
-// The real Pipeline, with all flows of the scene established; `rules` per program.
+inline constexpr uint32_t kTableSize = 1'000'000;
+// The real Pipeline, with all flows of the scene established; `rules` per program, a table of
+// `table_size` connections, or as many as there are flows.
 std::unique_ptr<Subject> make_sluice(const Scene& scene, unsigned rules, rte_mempool* pool,
-                                     std::span<rte_mbuf*> frames);
+                                     std::span<rte_mbuf*> frames,
+                                     uint32_t table_size = kTableSize);
 // A plain DPDK loop: rte_hash (5-tuple -> entry), rte_lpm, TTL, MACs, bare IPIP.
 std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene);
 

@@ -10,7 +10,6 @@ namespace sluice::perf {
 namespace {
 
 constexpr Nanos kTurn = 10'000;  // of the pipeline's clock, from burst to burst
-constexpr uint32_t kTableSize = 1'000'000;
 
 // Programs 0 (egress) and 1 (ingress): rules that do not match, and one that does.
 std::shared_ptr<const RuleSet> make_rules(unsigned rules) {
@@ -72,11 +71,21 @@ std::shared_ptr<const Generation> make_generation(unsigned rules) {
   return g;
 }
 
+ConnTable make_table(uint32_t max) {
+  auto made = ConnTable::make({max, Timeouts::linux_preset(), {1, 2}});
+  if (!made) {
+    std::fprintf(stderr, "%s\n", made.error().what.c_str());
+    std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
+  }
+  return std::move(*made);
+}
+
 class Sluice : public Subject {
  public:
-  Sluice(const Scene& scene, unsigned rules, rte_mempool* pool, std::span<rte_mbuf*> frames)
+  Sluice(const Scene& scene, unsigned rules, rte_mempool* pool, std::span<rte_mbuf*> frames,
+         uint32_t table_size)
       : counters_(1),
-        table_({std::max(kTableSize, scene.flows), Timeouts::linux_preset(), {1, 2}}),
+        table_(make_table(std::max(table_size, scene.flows))),
         output_(0, counters_, neighbours_, pool),
         pipeline_({}, table_, output_) {
     ports_.resize(kFirstPodPort + kPods);
@@ -100,6 +109,11 @@ class Sluice : public Subject {
     now_ += kTurn;
     pipeline_.begin(view_, now_);
     pipeline_.receive({frames.data(), n}, port);
+    pipeline_.age();
+  }
+  const ConnTable* connections() const override { return &table_; }
+  uint64_t drops(DropReason reason) const override {
+    return counters_.drops[static_cast<size_t>(reason)].get();
   }
   MemoryPort& port(PortId id) override { return *ports_[id]; }
   uint64_t sent() const override {
@@ -173,8 +187,8 @@ std::unique_ptr<Subject> make_floor() {
 }
 
 std::unique_ptr<Subject> make_sluice(const Scene& scene, unsigned rules, rte_mempool* pool,
-                                     std::span<rte_mbuf*> frames) {
-  return std::make_unique<Sluice>(scene, rules, pool, frames);
+                                     std::span<rte_mbuf*> frames, uint32_t table_size) {
+  return std::make_unique<Sluice>(scene, rules, pool, frames, table_size);
 }
 
 }  // namespace sluice::perf

@@ -364,5 +364,42 @@ TEST(Pipeline, CarriesAFlowBetweenPodsOfTwoWorkers) {
   w.expect_sums();
 }
 
+TEST(Pipeline, TheSweepGoesThroughAsMuchOfTheTableAsTimeHasPassed) {
+  World w;
+  for (uint16_t n = 0; n < 400; ++n) {
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(static_cast<uint16_t>(1000 + n), 53));
+  }
+  ASSERT_EQ(w.connections().size(), 400u);
+  constexpr Nanos kSecond = 1'000'000'000;
+  w.now += 29 * kSecond;
+  w.age();
+  EXPECT_EQ(w.connections().size(), 400u);
+  w.now += 2 * kSecond;  // all have expired; of two seconds' debt one round is paid
+  w.age();
+  EXPECT_EQ(w.connections().size(), 0u);
+  for (uint16_t n = 0; n < 400; ++n) {
+    w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(static_cast<uint16_t>(1000 + n), 53));
+  }
+  w.now += 29 * kSecond + kSecond * 9 / 10;
+  w.age();
+  EXPECT_EQ(w.connections().size(), 400u);
+  for (const uint32_t left : {300u, 200u, 100u, 0u}) {
+    w.now += kSecond / 4;
+    w.age();
+    EXPECT_EQ(w.connections().size(), left);
+  }
+}
+
+TEST(Pipeline, ARefusedConnectionLeavesNothing) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 80, kSyn, 500));
+  ASSERT_EQ(w.connections().size(), 1u);
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(80, 1000, tcp::kRst | kAck, 0, 501));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  EXPECT_EQ(w.connections().size(), 0u);
+  EXPECT_EQ(w.connections().opened_by(0), 0u);
+  w.expect_sums();
+}
+
 }  // namespace
 }  // namespace sluice::test

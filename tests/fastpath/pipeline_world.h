@@ -89,7 +89,7 @@ inline std::shared_ptr<RouteTable> routes() {
 struct Lane {
   Lane(uint8_t id, uint8_t count, Neighbours& neighbours)
       : counters(64),
-        connections({1024, Timeouts::linux_preset(), {1, 2}}),
+        connections(std::move(*ConnTable::make({1024, Timeouts::linux_preset(), {1, 2}}))),
         output(id, counters, neighbours, test::pool()),
         pipeline({id, count, 1, false}, connections, output) {}
   Counters counters;
@@ -225,6 +225,11 @@ class World {
       lane->pipeline.begin(view_, now);
       lane->pipeline.tick();
     }
+  }
+  // A turn without frames.
+  void age(size_t worker = 0) {
+    lanes_[worker]->pipeline.begin(view_, now);
+    lanes_[worker]->pipeline.age();
   }
   // The frame that went out there, or an empty one.
   Bytes out(PortId port) {

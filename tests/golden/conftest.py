@@ -21,7 +21,7 @@ ELSEWHERE = {
 }
 # Nothing in the path says these yet.
 NOT_YET = {"ip6_truncated", "ip6_version", "ip6_len", "ip6_ext", "ip6_src", "ip6_dst", "ip6_hop",
-           "ct_window", "ct_rst", "ct_endpoint_limit", "res_punt_rate"}
+           "res_punt_rate"}
 NEVER = {"sys_bug"}
 met = set()
 

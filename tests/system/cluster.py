@@ -199,11 +199,12 @@ spec: {{cidr: {self.block}, node: {self.name}, state: confirmed}}
 class Peer(Machine):
     """An IPIP node without sluice; `pods` are addresses of its kernel."""
 
-    def __init__(self, cluster, number, block, other):
+    def __init__(self, cluster, number, block, other, seed=None):
         super().__init__(cluster, number, block)
+        disturbed = () if seed is None else (str(seed),)
         script = str(pathlib.Path(__file__).with_name("peer.py"))
         self.process = self.namespace.start("/usr/bin/python3", script, "tun0", self.address,
-                                            other.address, stdout=subprocess.PIPE)
+                                            other.address, *disturbed, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"ready\n"
         self.namespace.ip("link", "set", "tun0", "mtu", "1480", "up")
         self.namespace.ip("route", "add", other.block, "dev", "tun0")
@@ -354,8 +355,8 @@ class Cluster:
         self.machines.append(Node(self, number, block))
         return self.machines[-1]
 
-    def peer(self, other, number=112, block="10.244.146.192/26"):
-        self.machines.append(Peer(self, number, block, other))
+    def peer(self, other, number=112, block="10.244.146.192/26", seed=None):
+        self.machines.append(Peer(self, number, block, other, seed))
         return self.machines[-1]
 
     def pod(self, node, name, address, **labels):

@@ -55,24 +55,34 @@ def other_protocols_live_600_seconds(r):
     _late(r, packet(WEB, CLIENT))
 
 
-def _segment(src, flags):
-    return (ip(CLIENT, WEB) / TCP(sport=9, dport=80, flags=flags) if src is CLIENT
-            else ip(WEB, CLIENT) / TCP(sport=80, dport=9, flags=flags))
+class _Numbers:
+    """Segments with the numbers that two kernels would give them."""
+
+    def __init__(self):
+        self.next = {CLIENT: 1000, WEB: 5000}
+
+    def segment(self, src, flags):
+        dst, ports = (WEB, (9, 80)) if src is CLIENT else (CLIENT, (80, 9))
+        seq = self.next[src]
+        self.next[src] += "S" in flags or "F" in flags
+        return ip(src, dst) / TCP(sport=ports[0], dport=ports[1], flags=flags, seq=seq,
+                                  ack=self.next[dst] if "A" in flags else 0)
 
 
 def _tcp_lives(r, so_far, seconds, flags):
     """After the segments `so_far` the next of WEB passes just before `seconds`, not after."""
     for run in range(2):
+        numbers = _Numbers()
         for src, f in so_far:
-            (_ask if src is CLIENT else _answer)(r, _segment(src, f))
+            (_ask if src is CLIENT else _answer)(r, numbers.segment(src, f))
         r.wait(seconds - 0.1 if run == 0 else seconds)
         if run == 0:
-            _answer(r, _segment(WEB, flags))
+            _answer(r, numbers.segment(WEB, flags))
             # Ends this connection, so that the next begins anew.
-            _ask(r, _segment(CLIENT, "R"))
+            _ask(r, numbers.segment(CLIENT, "R"))
             r.wait(11)
         else:
-            _late(r, _segment(WEB, flags), "ct_invalid" if flags != "A" else "ct_midflow")
+            _late(r, numbers.segment(WEB, flags), "ct_invalid" if flags != "A" else "ct_midflow")
 
 
 OPEN = [(CLIENT, "S"), (WEB, "SA"), (CLIENT, "A")]
