@@ -151,12 +151,14 @@ TEST(Fragments, LaterOnesLearnWhatTheFirstOneSaid) {
   first.icmp_type = 3;
   first.icmp_code = 4;
   first.icmp_error = true;
-  first.quoted = {kB, kA, 1, 2, proto::kUdp};
+  first.quoted = {kB, kA, 1, 2, proto::kTcp};
+  first.quoted_seq = 77;
   EXPECT_EQ(fragments.add(first, kPort, nullptr, kStart).reason, DropReason::none);
   Parsed later = fragment(kA, kB, proto::kIcmp, 7, 80, 80, true);
   EXPECT_EQ(fragments.add(later, kPort, nullptr, kStart).reason, DropReason::none);
   EXPECT_EQ(later.tuple, first.tuple);
   EXPECT_EQ(later.quoted, first.quoted);
+  EXPECT_EQ(later.quoted_seq, 77u);
   EXPECT_EQ(later.icmp_type, 3);
   EXPECT_EQ(later.icmp_code, 4);
   EXPECT_TRUE(later.icmp_error);
