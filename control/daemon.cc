@@ -305,6 +305,7 @@ bool Daemon::publish() {
   }
   view->host_mac = host_port_->kernel_end().mac;
   view->node_flows = node_flows_;
+  view->node_flows_since = node_flows_since_;
   view->node_mac =
       ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
   ++beat_;
@@ -378,6 +379,7 @@ void Daemon::apply() {
     node_flows_.reset();
   } else if (node_flows_ == nullptr) {
     node_flows_ = std::make_shared<const NodeFlows>(tcp_connections());
+    node_flows_since_ = monotonic_now();
   }
   ports_->sync(pods());
   settle_ports();

@@ -119,6 +119,7 @@ class Daemon {
   std::unique_ptr<Published> published_;
   // While there is a host endpoint: what was there before it.
   std::shared_ptr<const NodeFlows> node_flows_;
+  Nanos node_flows_since_ = 0;
   std::optional<Netlink> netlink_;
   std::optional<NetlinkMonitor> monitor_;
   std::optional<HostPort> host_port_;

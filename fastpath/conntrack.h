@@ -182,6 +182,10 @@ class ConnTable {
   DropReason update(ConnId id, Side side, const Parsed& p, Nanos now,
                     bool liberal = false) noexcept;
 
+  // A TCP connection of which no good packet passed here since `since`, as the kernel carried
+  // it: the windows begin with the packet, in mid-stream.  False if some did, or for a RST.
+  bool resume(ConnId id, Side side, const Parsed& p, Nanos since) noexcept;
+
   // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow
   // with `p`'s sender as initiator, so policy decides.  The caller erases the entry first.
   static bool reopens(const Connection& c, Side side, const Parsed& p) noexcept;

@@ -247,6 +247,16 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
   return DropReason::none;
 }
 
+bool ConnTable::resume(ConnId id, Side side, const Parsed& p, Nanos since) noexcept {
+  Connection& c = entries_[id];
+  if (c.tuple.protocol != proto::kTcp || p.later_fragment || (p.tcp_flags & tcp::kRst) != 0 ||
+      c.deadline >= since + span_of(c)) {
+    return false;
+  }
+  pick_up_window(c.window, c.marks, side, segment_of(p));
+  return true;
+}
+
 bool ConnTable::reopens(const Connection& c, Side side, const Parsed& p) noexcept {
   if (c.tuple.protocol != proto::kTcp || p.later_fragment ||
       (c.tcp != TcpState::time_wait && c.tcp != TcpState::close) ||

@@ -44,6 +44,7 @@ struct View {
   // kernel's its own, so that the kernel takes them as come by the uplink.
   MacAddress node_mac;
   std::shared_ptr<const NodeFlows> node_flows;  // null: none
+  uint64_t node_flows_since = 0;                // when they began to come; monotonic ns
 };
 
 struct FateRecord {

@@ -111,6 +111,12 @@ bool Pipeline::was_before(const Parsed& p) const noexcept {
          std::binary_search(flows->begin(), flows->end(), received);
 }
 
+// A connection of the node's own that went on without us while no host endpoint was there: its
+// windows begin with this packet, once.
+bool Pipeline::catch_up(ConnId id, Side side, const Parsed& p) noexcept {
+  return was_before(p) && connections_.resume(id, side, p, out_.view().node_flows_since);
+}
+
 // The stages before the workloads' policies, of a new flow.
 bool Pipeline::judge_host_in(const HostStages& stages, const FlowKey& key, uint32_t bytes,
                              Origin origin, Judged& out) noexcept {
