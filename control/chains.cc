@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kMaxName = 28;
 constexpr size_t kMaxSetName = 31;
 constexpr size_t kHashShown = 16;
+constexpr const char* kAnyInterface = "any-interface-at-all";
 constexpr const char* kAccepted = "-m mark --mark 0x10000/0x10000";
 constexpr const char* kNotPassed = "-m mark --mark 0/0x20000";
 // Alternatives of one rule (3.8): do all blocks of them match, and does this one?
@@ -202,6 +203,7 @@ class Writer {
       endpoint(e, Direction::egress);
       endpoint(e, Direction::ingress);
     }
+    host_endpoints();
     for (ListId list = 0; list < policy_.lists.size(); ++list) {
       if (used_.contains(list)) {
         add_list(list);
@@ -231,7 +233,9 @@ class Writer {
     return it == counters_.rules.end() ? Count{} : it->second;
   }
 
-  void start(const std::string& name) { out_.push_back({name, 0, {}}); }
+  void start(const std::string& name, const char* table = "filter") {
+    out_.push_back({name, table, 0, {}});
+  }
 
   ChainLine& line(std::string match, std::string target, std::string argument = "",
                   std::vector<std::string> comments = {}) {
@@ -290,9 +294,88 @@ class Writer {
     if (from && !felix_.allow_ipip) {
       line("-p 4", "DROP", "", {"Drop IPinIP encapped packets originating in workloads"});
     }
+    add_tiers(id, from);
+  }
+
+  void add_tiers(ProgramId id, bool from) {
     const Program& program = policy_.rules->programs[id];
     for (size_t t = 0; t < program.tiers.size(); ++t) {
       add_tier(program.tiers[t], policy_.tier_names[id][t], from);
+    }
+  }
+
+  // One of the lists of policies that a host endpoint has.  `in`: from the network.
+  struct HostPart {
+    const char* table;
+    const char* dispatch;
+    const char* prefix;
+    HostStage HostPolicy::*stage;
+    bool in;
+  };
+
+  void host_endpoints() {
+    constexpr HostPart kParts[] = {
+        {"raw", "cali-from-host-endpoint", "cali-fh-", &HostPolicy::untracked_in, true},
+        {"raw", "cali-to-host-endpoint", "cali-th-", &HostPolicy::untracked_out, false},
+        {"mangle", "cali-from-host-endpoint", "cali-fh-", &HostPolicy::pre_dnat, true},
+        {"filter", "cali-from-hep-forward", "cali-fhfw-", &HostPolicy::forward_in, true},
+        {"filter", "cali-to-hep-forward", "cali-thfw-", &HostPolicy::forward_out, false},
+        {"filter", "cali-from-host-endpoint", "cali-fh-", &HostPolicy::normal_in, true},
+        {"filter", "cali-to-host-endpoint", "cali-th-", &HostPolicy::normal_out, false}};
+    for (const HostPart& part : kParts) {
+      // By interface; where a `*` endpoint stands for several it is one.
+      std::map<std::string, HostStage> stages;
+      for (const ProtectedInterface* p : {&policy_.uplink, &policy_.tunnel, &policy_.pods}) {
+        const HostStage& stage = p->policy.*part.stage;
+        if (!p->name.empty() && stage.program != kNoProgram) {
+          stages.emplace(p->interface_name, stage);
+        }
+      }
+      if (!stages.empty()) {
+        add_host_part(part, stages);
+      }
+    }
+  }
+
+  void add_host_part(const HostPart& part, const std::map<std::string, HostStage>& stages) {
+    const auto chain = [&](const std::string& interface) {
+      return chain_name(part.prefix, interface == "*" ? kAnyInterface : interface);
+    };
+    start(part.dispatch, part.table);
+    // "*" sorts first, and takes what no other does: last.
+    for (auto it = stages.rbegin(); it != stages.rend(); ++it) {
+      const std::string by = part.in ? "--in-interface " : "--out-interface ";
+      line(it->first == "*" ? "" : by + it->first, chain(it->first)).go_to = true;
+    }
+    const std::string failsafe = part.in ? "cali-failsafe-in" : "cali-failsafe-out";
+    ProgramId failsafes = kNoProgram;
+    for (const auto& [interface, stage] : stages) {
+      start(chain(interface), part.table);
+      if (part.table == std::string_view("filter")) {
+        line("-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT");
+        line("-m conntrack --ctstate INVALID", "DROP");
+      }
+      if (stage.failsafe != kNoProgram) {
+        failsafes = stage.failsafe;
+        line("", failsafe);
+      }
+      line("", "MARK", "--set-mark 0/0x30000");
+      add_tiers(stage.program, !part.in);
+    }
+    if (failsafes != kNoProgram) {
+      start(failsafe, part.table);
+      add_failsafes(failsafes);
+    }
+  }
+
+  void add_failsafes(ProgramId id) {
+    for (const ListId list : policy_.rules->programs[id].tiers[0].lists) {
+      for (const Rule& rule : policy_.rules->lists[list]->rules) {
+        const Count n = count(rule.counter);
+        ChainLine& accept = line(match_text(rule, policy_.sets), "ACCEPT");
+        accept.packets = n.packets;
+        accept.bytes = n.bytes;
+      }
     }
   }
 
@@ -456,20 +539,24 @@ class Writer {
 
   // Hashes and references, when all is written.
   void finish() {
-    std::map<std::string, size_t> references;
+    std::map<std::string, size_t> chains;      // of that name
+    std::map<std::string, size_t> references;  // to "TABLE NAME", and to NAME
     for (Chain& chain : out_) {
       std::vector<std::string> texts;
       for (const ChainLine& l : chain.lines) {
         texts.push_back(rule_text(l));
         ++references[l.target];
+        ++references[chain.table + " " + l.target];
       }
+      ++chains[chain.name];
       const std::vector<std::string> hashes = rule_hashes(chain.name, texts);
       for (size_t i = 0; i < hashes.size(); ++i) {
         chain.lines[i].hash = hashes[i];
       }
     }
     for (Chain& chain : out_) {
-      chain.references = references[chain.name];
+      chain.references =
+          references[chains[chain.name] > 1 ? chain.table + " " + chain.name : chain.name];
     }
   }
 

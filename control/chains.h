@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled policy as Calico's iptables chains: the listing that operators know.
 //
-// Names, order, marks and rule hashes are those of Calico's IPv4 filter table, but that
-// dispatch is one chain, not a tree, and that no policies are grouped.  The rules are those of
+// Names, order, marks and rule hashes are those of Calico's IPv4 tables, but that dispatch is
+// one chain, not a tree, and that no policies are grouped.  The rules are those of
 // the compiled programs, in the order in which they are written, a counter each.  What sluice
 // decides before policy (sources, tunnels, states) has a line, too, so that every drop has a
 // home.  Pure.  Source: Calico semantics, sections 3.8 and 7.
@@ -34,6 +34,7 @@ struct ChainLine {
 };
 struct Chain {
   std::string name;
+  std::string table = "filter";  // those of policies and profiles are in all, here once
   size_t references = 0;
   std::vector<ChainLine> lines;
 };
@@ -54,7 +55,8 @@ std::string chain_name(std::string_view prefix, std::string_view suffix);
 std::vector<std::string> rule_hashes(const std::string& chain,
                                      const std::vector<std::string>& rules);
 
-// cali-PREROUTING, cali-INPUT, cali-FORWARD, the dispatch, then each endpoint, policy, profile.
+// cali-PREROUTING, cali-INPUT, cali-FORWARD, the dispatch, then each workload, each part of
+// each host endpoint with the failsafes, each policy and profile.
 // `felix`: what workloads may encapsulate, and the prefixes of their interfaces.
 std::vector<Chain> make_chains(const CompiledPolicy& policy, const Felix& felix,
                                const RuleNames& names, const ChainCounters& counters);

@@ -53,7 +53,10 @@ json chain_json(const Chain& chain) {
                      {"hash", "cali:" + l.hash},
                      {"key", l.key}});
   }
-  return {{"chain", chain.name}, {"references", chain.references}, {"rules", rules}};
+  return {{"chain", chain.name},
+          {"table", chain.table},
+          {"references", chain.references},
+          {"rules", rules}};
 }
 
 // A line in the words of iptables -L, whose match and argument are those of iptables -S.
@@ -145,7 +148,8 @@ Listed list(const ChainLine& l) {
 
 // As iptables -xvnL does.
 void print_chain(const Chain& chain) {
-  std::printf("Chain %s (%zu references)\n", chain.name.c_str(), chain.references);
+  std::printf("Chain %s (%zu references)%s\n", chain.name.c_str(), chain.references,
+              chain.table == "filter" ? "" : (" in table " + chain.table).c_str());
   std::puts(
       "    pkts      bytes target     prot opt in     out     source               "
       "destination");

@@ -194,6 +194,17 @@ TEST(Chains, NameAClusterPolicysRules) {
 using Lines = std::vector<std::string>;
 
 // The lines of one chain: "MATCH > TARGET ARGUMENT # COMMENTS".
+std::string text_of(const ChainLine& l) {
+  std::string text = l.match;
+  for (const std::string& part : {l.target, l.argument}) {
+    text += part.empty() ? "" : (text.empty() ? "" : " ") + part;
+  }
+  for (const std::string& comment : l.comments) {
+    text += " # " + comment;
+  }
+  return text;
+}
+
 Lines lines(const std::string& more, const std::string& name, const Felix& felix = {},
             const ChainCounters& counters = {}) {
   const World world(more);
@@ -203,14 +214,7 @@ Lines lines(const std::string& more, const std::string& name, const Felix& felix
       continue;
     }
     for (const ChainLine& l : chain.lines) {
-      std::string text = l.match;
-      for (const std::string& part : {l.target, l.argument}) {
-        text += part.empty() ? "" : (text.empty() ? "" : " ") + part;
-      }
-      for (const std::string& comment : l.comments) {
-        text += " # " + comment;
-      }
-      out.push_back(text);
+      out.push_back(text_of(l));
     }
   }
   return out;
@@ -361,6 +365,82 @@ TEST(Chains, DispatchGoesToTheEndpointsChain) {
     ASSERT_EQ(texts.size(), 4u);
     EXPECT_EQ(shown, rule_hashes(chain.name, texts));
   }
+}
+
+// Host endpoints u (eth0) and e (*), with a policy for each of their parts.
+std::string host_resources() {
+  const auto host = [](const std::string& name, const std::string& interface) {
+    return "\n---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: " +
+           name + ", labels: {host: a}}, spec: {node: n1, interfaceName: \"" + interface +
+           "\"}}\n";
+  };
+  return host("u", "eth0") + host("e", "*") +
+         gnp("raw",
+             "{selector: has(host), doNotTrack: true, applyOnForward: true, ingress: "
+             "[{action: Deny, source: {nets: [10.9.0.0/16]}}]}") +
+         gnp("dnat",
+             "{selector: has(host), preDNAT: true, applyOnForward: true, types: "
+             "[Ingress], ingress: [{action: Allow}]}") +
+         gnp("forward",
+             "{selector: has(host), applyOnForward: true, egress: [{action: Allow}]}");
+}
+
+TEST(Chains, OfHostEndpointsArePartedByTables) {
+  const World world(host_resources());
+  Lines heads;
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
+    if (chain.name.find("host-endpoint") != chain.name.npos ||
+        chain.name.starts_with("cali-fh") || chain.name.starts_with("cali-th") ||
+        chain.name.find("hep") != chain.name.npos ||
+        chain.name.find("failsafe") != chain.name.npos) {
+      heads.push_back(chain.table + " " + chain.name + " " + std::to_string(chain.references));
+    }
+  }
+  const std::string any = "any-interface-at-all";
+  const std::string any_forward_in = chain_name("cali-fhfw-", any);
+  const std::string any_forward_out = chain_name("cali-thfw-", any);
+  EXPECT_EQ(heads, (Lines{"raw cali-from-host-endpoint 0", "raw cali-fh-eth0 1",
+                          "raw cali-failsafe-in 1", "mangle cali-from-host-endpoint 0",
+                          "mangle cali-fh-" + any + " 1", "mangle cali-fh-eth0 1",
+                          "mangle cali-failsafe-in 2", "filter cali-to-hep-forward 1",
+                          "filter " + any_forward_out + " 1", "filter cali-thfw-eth0 1",
+                          "filter cali-from-host-endpoint 0", "filter cali-fh-" + any + " 1",
+                          "filter cali-fh-eth0 1", "filter cali-failsafe-in 2",
+                          "filter cali-to-host-endpoint 0", "filter cali-th-" + any + " 1",
+                          "filter cali-th-eth0 1", "filter cali-failsafe-out 2"}));
+}
+
+TEST(Chains, OfAHostEndpointJudgeAsThePartDoes) {
+  const World world(host_resources());
+  std::map<std::string, Lines> chains;
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
+    for (const ChainLine& l : chain.lines) {
+      chains[chain.table + " " + chain.name].push_back(text_of(l));
+    }
+  }
+  EXPECT_EQ(chains["raw cali-fh-eth0"],
+            (Lines{"cali-failsafe-in", "MARK --set-mark 0/0x30000",
+                   "MARK --set-mark 0/0x20000 # Start of tier default",
+                   "-m mark --mark 0/0x20000 cali-pi-gnp/raw",
+                   "-m mark --mark 0x10000/0x10000 RETURN # Return if policy accepted"}))
+      << "what no untracked policy decides is tracked, not dropped";
+  const Lines& normal = chains["filter cali-fh-eth0"];
+  ASSERT_FALSE(normal.empty());
+  EXPECT_EQ(normal.front(), "-m conntrack --ctstate RELATED,ESTABLISHED ACCEPT");
+  EXPECT_EQ(normal.back(), "DROP # Drop if no profiles matched");
+  const Lines& forward = chains["filter cali-thfw-eth0"];
+  ASSERT_FALSE(forward.empty());
+  EXPECT_EQ(forward.back(),
+            "-m mark --mark 0/0x20000 DROP # End of tier default. Drop if no policies passed "
+            "packet");
+  for (const std::string& l : forward) {
+    EXPECT_EQ(l.find("failsafe"), l.npos) << "forwarded traffic has no failsafes";
+  }
+  const Lines& failsafe = chains["filter cali-failsafe-in"];
+  EXPECT_NE(std::find(failsafe.begin(), failsafe.end(),
+                      "-p tcp -m multiport --destination-ports 22 ACCEPT"),
+            failsafe.end())
+      << ::testing::PrintToString(failsafe);
 }
 
 }  // namespace
