@@ -51,16 +51,25 @@ double median(std::vector<uint64_t>& values) {
   return static_cast<double>(*middle);
 }
 
-// Bursts of established flows, each preceded by `flood` bursts of SYNs that were never seen.
-Measured measure(Subject& subject, const Scene& scene, Order& order, const Settings& s,
-                 unsigned flood, uint32_t& next_syn, std::span<rte_mbuf*> frames) {
+// What comes in.
+struct Traffic {
+  const Scene& scene;
+  Order order;
+  uint32_t next_syn;
+  std::span<rte_mbuf*> frames;
+};
+
+// `rounds` of bursts of established flows, each preceded by `flood` bursts of SYNs that were
+// never seen.
+Measured measure(Subject& subject, Traffic& traffic, unsigned rounds, unsigned flood) {
+  auto& [scene, order, next_syn, frames] = traffic;
   std::array<uint32_t, kMaxBurst> flows;
   const std::span<rte_mbuf*> acks = frames.first(kMaxBurst);
   const std::span<rte_mbuf*> syns = frames.subspan(kMaxBurst, kMaxBurst);
   std::vector<uint64_t> of_acks;
   std::vector<uint64_t> of_syns;
   Measured out;
-  const unsigned bursts = s.rounds * kRing / kMaxBurst;
+  const unsigned bursts = rounds * kRing / kMaxBurst;
   for (unsigned b = 0; b < bursts; ++b) {
     for (unsigned f = 0; f < flood; ++f) {
       for (rte_mbuf* frame : syns) {
@@ -109,18 +118,17 @@ uint64_t flood(const Settings& s, unsigned percent, rte_mempool* pool,
   const uint64_t before = resident_kib();
   const auto subject = make_sluice(scene, 100, pool, frames, s.table);
   const double bytes = static_cast<double>(resident_kib() - before) * 1024 / scene.flows;
-  Order order(scene);
-  uint32_t next_syn = scene.flows;
-  measure(*subject, scene, order, s, 0, next_syn, frames);  // warms up
-  const Measured quiet = measure(*subject, scene, order, s, 0, next_syn, frames);
-  const Measured under = measure(*subject, scene, order, s, s.flood, next_syn, frames);
+  Traffic traffic{scene, Order(scene), scene.flows, frames};
+  measure(*subject, traffic, s.rounds, 0);  // warms up
+  const Measured quiet = measure(*subject, traffic, s.rounds, 0);
+  const Measured under = measure(*subject, traffic, s.rounds, s.flood);
   const uint64_t lost = missing(*subject, scene, frames) + quiet.lost + under.lost;
   const uint64_t refused = subject->drops(DropReason::ct_table_full) +
                            subject->drops(DropReason::ct_embryonic) +
                            subject->drops(DropReason::ct_endpoint_limit);
   std::printf("%10u %11u %9.1f %9.1f %9.1f %10u %10lu %8lu %12.0f\n", s.table, scene.flows,
-              quiet.established, under.established, under.syn, next_syn - scene.flows, refused,
-              lost, bytes);
+              quiet.established, under.established, under.syn, traffic.next_syn - scene.flows,
+              refused, lost, bytes);
   return lost;
 }
 

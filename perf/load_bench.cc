@@ -86,7 +86,7 @@ void add_pods(const Size& size, Files& out) {
 }
 
 void add_policies(const Size& size, Files& out) {
-  const unsigned apps = size.endpoints / kPodsOfApp;
+  const unsigned apps = std::max(1u, size.endpoints / kPodsOfApp);
   for (unsigned i = 0; i < size.policies; ++i) {
     const unsigned app = i % apps;
     out[space_of_app(app)] +=

@@ -66,7 +66,7 @@ Parsed packet(Input& in, const Tuple4& t, const Connection* c, Side side) {
   p.tcp_seq = near(own);
   p.tcp_ack = near(others);
   p.tcp_window = in.two();
-  p.payload = (kind & 16) != 0 ? in.two() % 1461 : 0;
+  p.payload = (kind & 16) != 0 ? static_cast<uint16_t>(in.two() % 1461) : uint16_t{0};
   p.fragment = (kind & 32) != 0;
   p.later_fragment = (kind & 96) == 96;
   p.total_length = static_cast<uint16_t>(40 + p.payload);
