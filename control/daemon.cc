@@ -100,19 +100,27 @@ Daemon::~Daemon() {
 
 // ---- start -------------------------------------------------------------------------------
 
-Status Daemon::start(const config::Loaded& loaded) {
+bool Daemon::load(std::string& report) {
+  config::Loaded loaded = read_files();
+  std::optional<Built> built;
+  if (loaded.ok()) {
+    built = build(loaded.model, registries_, nullptr, loaded.findings);
+  }
+  report = loaded.findings.format(loaded.model.files);
+  model_ = std::move(loaded.model);
+  built_ = std::move(built);
+  return loaded.ok();
+}
+
+config::Loaded Daemon::read_files() {
+  return config::load(config_file_, {.trust = config::Trust::owner, .known = &files_});
+}
+
+Status Daemon::start() {
   const sigset_t signals = loop_signals();
   signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
   started_ = monotonic_now();
   last_reload_.at = std::time(nullptr);
-  model_ = loaded.model;
-
-  config::Findings findings;
-  Built built = build(model_, registries_, nullptr, findings);
-  if (findings.has_errors()) {
-    return Error{findings.format(model_.files)};
-  }
-  built_ = std::move(built);
   using Step = Status (Daemon::*)(const config::Settings&);
   // The socket first: a second daemon must learn that it is one before it touches a port.
   for (const Step step :
@@ -457,8 +465,7 @@ Status Daemon::reload() {
   }
   last_reload_ = {false, std::time(nullptr), ""};
   ++beat_;
-  config::Loaded loaded =
-      config::load(config_file_, {.trust = config::Trust::owner, .known = &files_});
+  config::Loaded loaded = read_files();
   ++beat_;
   std::optional<Built> next;
   if (loaded.ok()) {

@@ -47,9 +47,13 @@ class Daemon {
   // (EAL makes some): a thread that does not block them would be ended by them.
   static void block_signals();
 
-  // Brings all of it up from a model that loaded without errors; on failure what was set up is
-  // taken down again by the destructor.
-  Status start(const config::Loaded& loaded);
+  // Reads and resolves the files; `report` is all there is to say about them.  False: one of
+  // that is an error.
+  bool load(std::string& report);
+  const config::Settings& settings() const { return model_.settings; }
+  // Brings all of it up; on failure what was set up is taken down again by the destructor.
+  // REQUIRES: load() was true.
+  Status start();
   // Serves until SIGTERM or SIGINT.
   void run();
 
@@ -75,6 +79,7 @@ class Daemon {
   Status start_workers(const config::Settings& settings);
   Status start_control(const config::Settings& settings);
   Status keep_ports(const config::Settings& settings);
+  config::Loaded read_files();
   Handlers handlers();
   void start_watchdog();
   // Makes the view of built_ and the open ports what the workers see.  False: it is pending.

@@ -39,9 +39,15 @@ bool check(const std::string& file, sluice::config::Trust trust,
   return loaded.ok();
 }
 
-int run(const sluice::config::Loaded& loaded, const std::string& file,
-        const sluice::control::LogSink& log) {
+int run(const std::string& file, const sluice::control::LogSink& log) {
   using namespace sluice;
+  control::Daemon daemon(file, log);
+  std::string report;
+  const bool fine = daemon.load(report);
+  std::fputs(report.c_str(), stderr);
+  if (!fine) {
+    return kBadInput;
+  }
   if (geteuid() != 0) {
     return fail(kBadInput,
                 {"must run as root: it attaches XDP programs and opens AF_XDP sockets",
@@ -51,11 +57,10 @@ int run(const sluice::config::Loaded& loaded, const std::string& file,
     return fail(kRefused, s.error());
   }
   control::Daemon::block_signals();
-  if (Status s = start_eal(eal_options(loaded.model.settings.uplink.device)); !s) {
+  if (Status s = start_eal(eal_options(daemon.settings().uplink.device)); !s) {
     return fail(kRefused, s.error());
   }
-  control::Daemon daemon(file, log);
-  if (Status s = daemon.start(loaded); !s) {
+  if (Status s = daemon.start(); !s) {
     return fail(kRefused, s.error());
   }
   if (Status s = control::confine(); !s) {
@@ -64,7 +69,7 @@ int run(const sluice::config::Loaded& loaded, const std::string& file,
   if (!control::posture().seccomp) {
     spdlog::warn("any system call is allowed: this is a build with sanitizers");
   }
-  spdlog::info("ready node={}", loaded.model.settings.node);
+  spdlog::info("ready node={}", daemon.settings().node);
   daemon.run();
   return kYes;
 }
@@ -113,6 +118,9 @@ int main(int argc, char** argv) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %n %v", spdlog::pattern_time_type::utc);
   spdlog::set_level(spdlog::level::from_str(level));
 
+  if (directory.empty() && !only_check) {
+    return run(file, *log);
+  }
   sluice::config::Loaded loaded;
   // A replay judges captures by whatever files a user has.
   const auto trust =
@@ -124,5 +132,5 @@ int main(int argc, char** argv) {
     std::printf("%s: fine\n", file.c_str());
     return kYes;
   }
-  return directory.empty() ? run(loaded, file, *log) : replay(loaded, directory);
+  return replay(loaded, directory);
 }
