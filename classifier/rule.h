@@ -74,6 +74,7 @@ struct Rule {
 
 struct RuleList {
   std::vector<Rule> rules;
+  bool staged = false;  // judges nothing; what it would have decided is counted
 };
 
 enum class TierEnd : uint8_t { deny, pass };

@@ -64,6 +64,8 @@ Endpoint make_endpoint(const LocalEndpoint& local, EndpointId id,
   e.allow_vxlan = felix.allow_vxlan;
   e.ingress = local.ingress;
   e.egress = local.egress;
+  e.pending_ingress = local.pending_ingress;
+  e.pending_egress = local.pending_egress;
   for (const Address& address : local.addresses) {
     if (address.is_v4()) {
       e.addresses.push_back(address.v4());

@@ -56,7 +56,7 @@ struct LocalEndpoint {
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
   // What would judge it if staged policies were enforced; kNoProgram where none selects it.
-  // Only explain runs these.
+  // explain shows what these say, workers count what staged rules would have decided.
   ProgramId pending_ingress = kNoProgram;
   ProgramId pending_egress = kNoProgram;
   config::Where where;

@@ -19,6 +19,7 @@ ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
   // The sets of one that was not used are given up, see end().
   if (!list.rules || list.run + 1 != run_) {
     RuleList made;
+    made.staged = name.kind.starts_with("Staged");
     ListName named = name;
     list.notes = {};
     for (size_t i = 0; i < rules.size(); ++i) {

@@ -2,6 +2,7 @@
 #include "fastpath/pipeline.h"
 
 #include <algorithm>
+#include <functional>
 
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
@@ -574,6 +575,7 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       out.reason = DropReason::policy_not_ready;
       return;
     }
+    count_staged(e.pending_egress, key);
     if (consult(e.egress, key, bytes, out.egress) != Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_egress;
       return;
@@ -589,6 +591,7 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       out.reason = DropReason::policy_not_ready;
       return;
     }
+    count_staged(e.pending_ingress, key);
     if (consult(e.ingress, key, bytes, out.ingress) != Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_ingress;
     }
@@ -618,6 +621,24 @@ Verdict::Kind Pipeline::consult(ProgramId program, const FlowKey& key, uint32_t 
     }
   }
   return verdict.kind;
+}
+
+// Counts the rules of staged policies that would have been met, were they enforced, and the
+// tier's end where a staged policy is its first.
+void Pipeline::count_staged(ProgramId pending, const FlowKey& key) noexcept {
+  if (pending == kNoProgram) {
+    return;
+  }
+  const RuleSet& rules = g_->matcher->rules();
+  const auto count = [&](const Step& step) {
+    const std::vector<ListId>& lists = rules.programs[pending].tiers[step.tier].lists;
+    const bool of_rule = step.kind == Step::Kind::rule;
+    if (step.counter != kNoCounter && (of_rule || !lists.empty()) &&
+        rules.lists[of_rule ? step.list : lists.front()]->staged) {
+      out_.counters().rule(step.counter).judged.add(1);
+    }
+  };
+  g_->matcher->walk(key, pending, std::ref(count));  // by reference: nothing is allocated
 }
 
 // ---- between bursts ----------------------------------------------------------------------

@@ -86,6 +86,7 @@ class Pipeline {
   DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
+  void count_staged(ProgramId pending, const FlowKey& key) noexcept;
   void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
                        EndpointId destination, Judged& out) noexcept;
   Verdict::Kind consult(ProgramId program, const FlowKey& key, uint32_t bytes,

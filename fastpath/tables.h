@@ -48,6 +48,9 @@ struct Endpoint {
   bool allow_vxlan = false;    // of those, UDP/4789
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
+  // With staged policies among the enforced: for their counts.  kNoProgram where none is.
+  ProgramId pending_ingress = kNoProgram;
+  ProgramId pending_egress = kNoProgram;
   std::vector<Ip4> addresses;           // its own, the only sources it may use
   std::vector<Prefix> allowed_sources;  // besides those
   MacAddress mac;                       // zero: learn it by ARP
