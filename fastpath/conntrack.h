@@ -183,7 +183,8 @@ class ConnTable {
                     bool liberal = false) noexcept;
 
   // A TCP connection of which no good packet passed here since `since`, as the kernel carried
-  // it: the windows begin with the packet, in mid-stream.  False if some did, or for a RST.
+  // it: the windows begin with the packet, in mid-stream, and hold nobody to them any more.
+  // False if some did, or for a RST.
   bool resume(ConnId id, Side side, const Parsed& p, Nanos since) noexcept;
 
   // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow

@@ -55,8 +55,8 @@ Nanos ConnTable::span_of(const Connection& c) const noexcept {
         return kCutFor;
       }
       const Nanos span = spans_.tcp[static_cast<uint8_t>(c.tcp)];
-      const bool stalled =
-          unacknowledged(c.window) || c.marks.zero_window != 0 || c.marks.retransmissions >= 3;
+      const bool stalled = (unacknowledged(c.window) && c.marks.end_guessed == 0) ||
+                           c.marks.zero_window != 0 || c.marks.retransmissions >= 3;
       const Nanos least = stalled ? std::min(span, spans_.stalled) : span;
       return c.midflow != 0 && c.replied == 0 ? std::min(least, spans_.midflow) : least;
     }
@@ -254,6 +254,7 @@ bool ConnTable::resume(ConnId id, Side side, const Parsed& p, Nanos since) noexc
     return false;
   }
   pick_up_window(c.window, c.marks, side, segment_of(p));
+  c.midflow = 1;  // or one forged packet would shut the real ones out
   return true;
 }
 

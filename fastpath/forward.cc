@@ -139,7 +139,8 @@ bool Forward::may_tell(const Parsed& p, IcmpError what) noexcept {
     return false;
   }
   // A token bucket told as time: the credit lies at most kErrorBurst in the past.
-  const Nanos floor = now > kErrorBurst ? now - kErrorBurst : 0;
+  const Nanos reach = std::max(kErrorBurst, error_every_);
+  const Nanos floor = now > reach ? now - reach : 0;
   error_credit_at_ = error_credit_at_ < floor ? floor : error_credit_at_;
   if (error_credit_at_ + error_every_ > now) {
     return false;

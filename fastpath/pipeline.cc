@@ -347,6 +347,9 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (reason == DropReason::none && verify && !l4_checksum_ok(frame, p)) {
     reason = DropReason::l4_checksum;
   }
+  if (reason == DropReason::none && c.cut != 0) {
+    reason = DropReason::policy_recheck;
+  }
   if (reason == DropReason::none) {
     reason = judge_again(frame, p, id, side);
   }
@@ -457,7 +460,7 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (reason == DropReason::none) {
     reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
   }
-  if (reason == DropReason::none && id == kNoConn) {
+  if (reason == DropReason::none && (id == kNoConn || connections_.at(id).cut != 0)) {
     reason = DropReason::icmp_unrelated;
   }
   if (reason == DropReason::none) {
@@ -491,7 +494,10 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origi
   if (p.tuple.protocol == proto::kIcmp && (p.icmp_type == 0 || p.icmp_type == 14)) {
     return DropReason::icmp_unsolicited;
   }
-  if (p.tuple.protocol == proto::kTcp && !p.later_fragment) {
+  if (p.tuple.protocol == proto::kTcp && p.later_fragment) {
+    return DropReason::ct_midflow;  // its first has ended the connection, or lost it
+  }
+  if (p.tuple.protocol == proto::kTcp) {
     const PathOptions& o = g_->options;
     // The node's own connections were not seen before a host endpoint had us see them; its
     // kernel follows their states itself.
@@ -541,8 +547,9 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     made = connections_.create(p.tuple, now_, way.source, way.destination);
     reason = made.reason;
   }
-  if (made.recycled != nullptr) {
+  if (made.recycled != nullptr) {  // even where it was in vain
     fold(*made.recycled);
+    changed_ = true;
   }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);

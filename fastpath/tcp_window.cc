@@ -145,13 +145,18 @@ Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexc
     raise_largest(w, m, peer, peers_largest + (s.end - w.allowed[side]));
   }
   // Of a fragmented segment the rest may reach as far as the window does.
-  const uint32_t end =
-      s.first_fragment && seq_after(w.allowed[side], s.end) ? w.allowed[side] : s.end;
+  const bool guess = s.first_fragment && seq_after(w.allowed[side], s.end);
+  const uint32_t end = guess ? w.allowed[side] : s.end;
+  if (guess || (is_new && s.data)) {
+    m.end_guessed = guess;
+  }
   w.end[side] = seq_after(end, w.end[side]) ? end : w.end[side];
   w.acked[peer] = acknowledges ? ack : w.acked[peer];
   raise_allowed(w, peer, sack, window);
   if (is_new || acknowledges) {
     m.retransmissions = 0;
+  } else if (s.data && m.last_sender != (side & 1)) {
+    m.retransmissions = 1;  // the other side still answers: perhaps a keep-alive's byte
   } else if (s.data && m.retransmissions < 3) {
     ++m.retransmissions;
   }

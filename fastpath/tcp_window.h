@@ -67,6 +67,7 @@ struct TcpMarks {
   uint8_t last_sender : 1 = 0;      // the side of the last good segment
   uint8_t zero_window : 1 = 0;      // and it closed the window
   uint8_t reset_waits : 1 = 0;      // an inexact RST passed, nothing good since
+  uint8_t end_guessed : 1 = 0;      // a segment came in fragments: nobody saw where it ended
   unsigned scale(Side side) const {
     const unsigned n = side == kOriginal ? original_scale : reply_scale;
     return n == kNoScale ? 0 : n;

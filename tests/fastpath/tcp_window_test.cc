@@ -418,6 +418,8 @@ TEST(TcpWindow, AStalledConnectionIsKeptFiveMinutes) {
   EXPECT_EQ(left({data, answer, {kOriginal, kAck, 1, 1, 100}}), 432000u);
   EXPECT_EQ(left({data, answer, data, data}), 432000u);
   EXPECT_EQ(left({data, answer, data, data, data}), 300u);  // the third time
+  const Scene::Segment alive{kOriginal, kAck, 100, 1, 1};   // the last byte once more
+  EXPECT_EQ(left({data, answer, alive, answer, alive, answer, alive, answer, alive}), 432000u);
   EXPECT_EQ(left({data, answer, data, data, data, more, {kReply, kAck, 1, 102}}), 432000u);
 }
 
