@@ -363,8 +363,18 @@ bool Daemon::settled() {
   if (ports_->sync(pods()) || std::exchange(links_changed_, false)) {
     settle_ports();
   }
-  registries_.endpoints.release_absent(built_->policy.endpoints);
+  if (published_->settled()) {
+    finish_change();
+  }
   return published_->settled();
+}
+
+// What waits until no worker can see what was before.
+void Daemon::finish_change() {
+  if (!built_->policy.uplink.name.empty()) {
+    take_node(true);
+  }
+  registries_.endpoints.release_absent(built_->policy.endpoints);
 }
 
 // Those of the settings.
@@ -385,17 +395,14 @@ void Daemon::apply() {
   }
   if (!built_->generation->host_endpoints) {
     node_flows_.reset();
-  } else if (node_flows_ == nullptr) {
+  } else if (node_flows_ == nullptr || (protected_uplink && !node_taken_)) {
     node_flows_ = std::make_shared<const NodeFlows>(tcp_connections());
     node_flows_since_ = monotonic_now();
   }
   ports_->sync(pods());
   settle_ports();
-  if (protected_uplink) {
-    take_node(true);
-  }
   if (published_->settled()) {
-    registries_.endpoints.release_absent(built_->policy.endpoints);
+    finish_change();
   }
   sync_kernel();
 }
@@ -406,6 +413,7 @@ void Daemon::take_node(bool on) {
                   s.error().hint.empty() ? "" : "; hint: ", s.error().hint);
     return;
   }
+  node_taken_ = on;
   if (on) {
     warn_of_strange_addresses();
   }

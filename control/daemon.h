@@ -92,6 +92,7 @@ class Daemon {
   void close_leaving();
   // Whether the last change is in force for all; if it has just come to be, does what waited.
   bool settled();
+  void finish_change();
   void warn_of_pending() const;
   void fix_neighbours();
   std::vector<PortSet::Pod> pods() const;
@@ -125,6 +126,7 @@ class Daemon {
   // While there is a host endpoint: what was there before it.
   std::shared_ptr<const NodeFlows> node_flows_;
   Nanos node_flows_since_ = 0;
+  bool node_taken_ = false;  // the node's own traffic comes through the workers
   std::optional<Netlink> netlink_;
   std::optional<NetlinkMonitor> monitor_;
   std::optional<HostPort> host_port_;

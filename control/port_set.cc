@@ -204,16 +204,17 @@ bool PortSet::sync(const std::vector<Pod>& pods) {
   return changed;
 }
 
-void PortSet::show(std::span<Port*> ports) const {
-  for (const auto& [id, open] : open_) {
-    ports[id] = open.leaving ? nullptr : open.port.get();
+void PortSet::show(std::span<Port*> ports) {
+  for (auto& [id, open] : open_) {
+    open.shown = !open.leaving;
+    ports[id] = open.shown ? open.port.get() : nullptr;
   }
 }
 
 std::vector<PortId> PortSet::close_leaving() {
   std::vector<PortId> closed;
   for (auto it = open_.begin(); it != open_.end();) {
-    if (!it->second.leaving) {
+    if (!it->second.leaving || it->second.shown) {
       ++it;
       continue;
     }

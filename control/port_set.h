@@ -66,8 +66,9 @@ class PortSet {
   // or refused are logged once and tried again at the next call.
   bool sync(const std::vector<Pod>& pods);
   // Enters the ports that the next View may show, by PortId.
-  void show(std::span<Port*> ports) const;
-  // Closes the leaving ports and says which.  REQUIRES: no worker can see them any more.
+  void show(std::span<Port*> ports);
+  // Closes the leaving ports that the last show() left out, and says which.  REQUIRES: no
+  // worker can see what was shown before that.
   std::vector<PortId> close_leaving();
 
   // What the uplink's XDP program takes from the kernel: IPIP to these, and these destinations.
@@ -86,6 +87,7 @@ class PortSet {
     std::string interface;
     int ifindex = 0;  // 0: not a kernel interface
     bool leaving = false;
+    bool shown = false;  // by the last show()
   };
 
   Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
