@@ -4,7 +4,9 @@
 #include <ctime>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace sluice::config {
 namespace {
@@ -21,9 +23,15 @@ void ReadFiles::begin() {
 }
 
 std::optional<ReadFiles::File> ReadFiles::look(const std::string& path) {
+  // Opened, not asked by name: network file systems look at the server then.
+  const int fd = path == "-" ? -1 : open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   struct stat s {};
   timespec now{};
-  if (path == "-" || stat(path.c_str(), &s) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) {
+  const bool known = fd >= 0 && fstat(fd, &s) == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0;
+  if (fd >= 0) {
+    close(fd);
+  }
+  if (!known) {
     return std::nullopt;
   }
   File out;
@@ -54,9 +62,13 @@ std::shared_ptr<const FileContent> ReadFiles::find(const std::string& path) {
 
 void ReadFiles::keep(const std::string& path, std::shared_ptr<const FileContent> content) {
   ++read_;
-  if (const auto file = now_.find(path); file != now_.end()) {
-    file->second.content = std::move(content);
+  const auto file = now_.find(path);
+  if (file == now_.end()) {
+    return;
   }
+  const auto after = look(path);  // another may have taken its place before it was read
+  file->second.settled = file->second.settled && after && after->state == file->second.state;
+  file->second.content = std::move(content);
 }
 
 uint32_t ReadFiles::index_of(const std::string& path) {

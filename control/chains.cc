@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/hash.h"
+#include "control/host_endpoints.h"
 
 namespace sluice::control {
 namespace {
@@ -13,6 +14,7 @@ constexpr size_t kMaxName = 28;
 constexpr size_t kMaxSetName = 31;
 constexpr size_t kHashShown = 16;
 constexpr const char* kAnyInterface = "any-interface-at-all";
+constexpr const char* kUplinkInterface = "uplink";
 constexpr const char* kAccepted = "-m mark --mark 0x10000/0x10000";
 constexpr const char* kNotPassed = "-m mark --mark 0/0x20000";
 // Alternatives of one rule (3.8): do all blocks of them match, and does this one?
@@ -328,13 +330,20 @@ class Writer {
       for (const ProtectedInterface* p : {&policy_.uplink, &policy_.tunnel, &policy_.pods}) {
         const HostStage& stage = p->policy.*part.stage;
         if (!p->name.empty() && stage.program != kNoProgram) {
-          stages.emplace(p->interface_name, stage);
+          stages.emplace(interface_of(*p), stage);
         }
       }
       if (!stages.empty()) {
         add_host_part(part, stages);
       }
     }
+  }
+
+  // One that is found by its addresses has no name in the files.
+  std::string interface_of(const ProtectedInterface& p) const {
+    return !p.interface_name.empty() ? p.interface_name
+           : &p == &policy_.tunnel   ? kTunnelInterface
+                                     : kUplinkInterface;
   }
 
   void add_host_part(const HostPart& part, const std::map<std::string, HostStage>& stages) {
@@ -351,7 +360,7 @@ class Writer {
     ProgramId failsafes = kNoProgram;
     for (const auto& [interface, stage] : stages) {
       start(chain(interface), part.table);
-      if (part.table == std::string_view("filter")) {
+      if (part.table != std::string_view("raw")) {
         line("-m conntrack --ctstate RELATED,ESTABLISHED", "ACCEPT");
         line("-m conntrack --ctstate INVALID", "DROP");
       }

@@ -267,9 +267,7 @@ class Compilation {
       return out;
     }
     out.name = host->endpoint.name;
-    out.interface_name = host->endpoint.interface_name.empty()
-                             ? model_.settings.uplink.interface
-                             : host->endpoint.interface_name;
+    out.interface_name = host->endpoint.interface_name;
     HostPolicy& p = out.policy;
     p.pre_dnat = stage(*host, Direction::ingress, Part::pre_dnat);
     p.forward_in = stage(*host, Direction::ingress, Part::forward);

@@ -71,7 +71,7 @@ struct SetNames {
 // What protects one place of the node; `name` is "" where no HostEndpoint does.
 struct ProtectedInterface {
   std::string name;
-  std::string interface_name;  // "*" for all that have none of their own
+  std::string interface_name;  // "*": all that have none of their own; "": told by addresses
   HostPolicy policy;
 };
 

@@ -97,7 +97,10 @@ void reduce_capabilities(int /*signal*/) {
     kept |= capability != CAP_IPC_LOCK || keep_lock ? uint64_t{1} << capability : 0;
   }
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
-    if (((kept >> capability) & 1) == 0 && prctl(PR_CAPBSET_DROP, capability) != 0) {
+    // Who was never given CAP_SETPCAP cannot; nothing is gained back without exec, either.
+    const bool drop =
+        ((kept >> capability) & 1) == 0 && prctl(PR_CAPBSET_READ, capability) == 1;
+    if (drop && prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EPERM) {
       reduce_error = errno;
     }
   }
