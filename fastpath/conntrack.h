@@ -182,10 +182,8 @@ class ConnTable {
   DropReason update(ConnId id, Side side, const Parsed& p, Nanos now,
                     bool liberal = false) noexcept;
 
-  // A TCP connection of which no good packet passed here since `since`, as the kernel carried
-  // it: the windows begin with the packet, in mid-stream, and hold nobody to them any more.
-  // False if some did, or for a RST.
-  bool resume(ConnId id, Side side, const Parsed& p, Nanos since) noexcept;
+  // Has no good packet of the connection passed here since then?
+  bool quiet_since(ConnId id, Nanos then) const noexcept;
 
   // True for a SYN that begins anew on a connection in time_wait or close: it is a new flow
   // with `p`'s sender as initiator, so policy decides.  The caller erases the entry first.

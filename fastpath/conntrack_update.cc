@@ -247,15 +247,8 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
   return DropReason::none;
 }
 
-bool ConnTable::resume(ConnId id, Side side, const Parsed& p, Nanos since) noexcept {
-  Connection& c = entries_[id];
-  if (c.tuple.protocol != proto::kTcp || p.later_fragment || (p.tcp_flags & tcp::kRst) != 0 ||
-      c.deadline >= since + span_of(c)) {
-    return false;
-  }
-  pick_up_window(c.window, c.marks, side, segment_of(p));
-  c.midflow = 1;  // or one forged packet would shut the real ones out
-  return true;
+bool ConnTable::quiet_since(ConnId id, Nanos then) const noexcept {
+  return entries_[id].deadline < then + span_of(entries_[id]);
 }
 
 bool ConnTable::reopens(const Connection& c, Side side, const Parsed& p) noexcept {

@@ -354,8 +354,10 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   }
   if (reason == DropReason::none) {
     reason = connections_.update(id, side, p, now_, g_->options.tcp_liberal);
-    if (reason == DropReason::ct_window && catch_up(id, side, p)) {
-      reason = connections_.update(id, side, p, now_, g_->options.tcp_liberal);
+    if (reason == DropReason::ct_window && went_on_elsewhere(id, p)) {
+      end(id);
+      on_miss(frame, p, origin);
+      return;
     }
   }
   if (reason != DropReason::none) {

@@ -106,7 +106,7 @@ class Pipeline {
   bool untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   void send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   bool was_before(const Parsed& p) const noexcept;
-  bool catch_up(ConnId id, Side side, const Parsed& p) noexcept;
+  bool went_on_elsewhere(ConnId id, const Parsed& p) const noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   bool owns(EndpointId id) const noexcept;

@@ -111,10 +111,10 @@ bool Pipeline::was_before(const Parsed& p) const noexcept {
          std::binary_search(flows->begin(), flows->end(), received);
 }
 
-// A connection of the node's own that went on without us while no host endpoint was there: its
-// windows begin with this packet, once.
-bool Pipeline::catch_up(ConnId id, Side side, const Parsed& p) noexcept {
-  return was_before(p) && connections_.resume(id, side, p, out_.view().node_flows_since);
+// A connection of the node's own that the kernel carried while no host endpoint was there, and
+// of which nothing has passed here since: what we know of it is of the past.
+bool Pipeline::went_on_elsewhere(ConnId id, const Parsed& p) const noexcept {
+  return was_before(p) && connections_.quiet_since(id, out_.view().node_flows_since);
 }
 
 // The stages before the workloads' policies, of a new flow.

@@ -476,33 +476,5 @@ TEST(Conntrack, RandomWalkEqualsItsNaiveTwin) {
   EXPECT_EQ(visited, table.size());
 }
 
-// Its packets went another way for a while: what they said is not known here.
-TEST(Conntrack, AConnectionThatWentOnElsewhereIsCaughtUpWithOnce) {
-  ConnTable table = make(options(64));
-  Flow f{table, tuple(proto::kTcp, 1000, 80)};
-  establish(f);
-  const Nanos since = f.now += 5 * kSecond;
-  f.now += kSecond;
-  Parsed later = packet(f.t, kAck);
-  later.tcp_seq = f.at[0] + 3'000'000;
-  later.tcp_ack = later.tcp_sack = f.at[1] + 4'000'000;
-  ASSERT_EQ(table.update(f.id, kOriginal, later, f.now), DropReason::ct_window);
-  Parsed reset = later;
-  reset.tcp_flags = tcp::kRst;
-  EXPECT_FALSE(table.resume(f.id, kOriginal, reset, since)) << "a RST could be anybody's";
-  EXPECT_FALSE(table.resume(f.id, kOriginal, later, f.now - 60 * kSecond))
-      << "it was here since";
-  ASSERT_TRUE(table.resume(f.id, kOriginal, later, since));
-  EXPECT_EQ(table.update(f.id, kOriginal, later, f.now), DropReason::none);
-  Parsed answer = packet(f.t.reversed(), kAck);
-  answer.tcp_seq = later.tcp_ack;
-  answer.tcp_ack = answer.tcp_sack = later.tcp_seq;
-  EXPECT_EQ(table.update(f.id, kReply, answer, f.now), DropReason::none);
-  later.tcp_seq += 0x40000000;
-  EXPECT_EQ(table.update(f.id, kOriginal, later, f.now), DropReason::none)
-      << "had that packet been forged, the real ones would have to pass";
-  EXPECT_FALSE(table.resume(f.id, kOriginal, later, since)) << "once";
-}
-
 }  // namespace
 }  // namespace sluice

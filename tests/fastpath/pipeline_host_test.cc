@@ -124,5 +124,48 @@ TEST(Pipeline, TakesUpConnectionsOfTheNodeThatWereBeforeItsHostEndpoint) {
   w.expect_sums();
 }
 
+// The host endpoint went, the kernel carried the connections on, and it came back.
+TEST(Pipeline, TakesUpAgainWhatTheKernelCarriedMeanwhile) {
+  struct Row {
+    const char* sentence;
+    bool known;        // the kernel has the connection when the host endpoint comes back
+    bool passed_here;  // since then
+    bool passes;
+  };
+  const Row rows[] = {
+      {"its numbers went on without us", true, false, true},
+      {"it was here all the time", true, true, false},
+      {"it is none of the node's", false, false, false},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.sentence);
+    World w;
+    HostPolicy host;
+    host.normal_in = host.normal_out = {kAllowAll};
+    w.protect(host);
+    const Frame in = Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode);
+    const Frame out = Frame().ether(kHostMac, kKernelMac).ip4(kNode, kPeer);
+    w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kSyn, 0));
+    w.in(kHostPort, Frame(out).tcp(8080, 1000, kSyn | kAck, 0, 1));
+    w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kAck, 1, 1));
+    w.now += 60 * Nanos{1000000000};
+    host.normal_in = {kDenyAll};
+    w.protect(host);
+    w.knew(row.known ? NodeFlows{{ip(kNode), ip(kPeer), 8080, 1000}} : NodeFlows{});
+    if (row.passed_here) {
+      w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kAck, 1, 1));
+    }
+    while (!w.out(kHostPort).empty()) {
+    }
+    const uint32_t far = 3'000'000;
+    w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kAck, far, far + 1));
+    EXPECT_EQ(!w.out(kHostPort).empty(), row.passes);
+    EXPECT_EQ(w.drops(DropReason::ct_window), row.passes ? 0u : 1u);
+    w.in(kHostPort, Frame(out).tcp(8080, 1000, kAck, far + 1, far));
+    EXPECT_EQ(w.drops(DropReason::ct_window), row.passes ? 0u : 2u);
+    w.expect_sums();
+  }
+}
+
 }  // namespace
 }  // namespace sluice::test

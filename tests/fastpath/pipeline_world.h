@@ -87,9 +87,9 @@ inline std::shared_ptr<RouteTable> routes() {
 
 // One worker's half of the world; all workers share the tables and the ports.
 struct Lane {
-  Lane(uint8_t id, uint8_t count, Neighbours& neighbours)
+  Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max)
       : counters(64),
-        connections(std::move(*ConnTable::make({1024, Timeouts::linux_preset(), {1, 2}}))),
+        connections(std::move(*ConnTable::make({max, Timeouts::linux_preset(), {1, 2}}))),
         output(id, counters, neighbours, test::pool()),
         pipeline({id, count, 1, false}, connections, output) {}
   Counters counters;
@@ -102,7 +102,7 @@ struct Lane {
 class World {
  public:
   explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
-                 uint16_t uplink_mtu = kEtherMtu) {
+                 uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024) {
     test::pool();
     auto g = std::make_shared<Generation>();
     g->number = 1;
@@ -137,7 +137,7 @@ class World {
     view_.node_mac = kKernelMac;
     neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
     for (uint8_t w = 0; w < workers; ++w) {
-      lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_));
+      lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_, max_connections));
     }
     if (workers == 2) {
       for (int to : {0, 1}) {
@@ -216,8 +216,9 @@ class World {
         uplink.untracked_in.program != kNoProgram || uplink.untracked_out.program != kNoProgram;
     view_.generation = next;
   }
-  // The node had these before its host endpoint; sorted.
+  // The node had these before its host endpoint, which comes now; sorted.
   void knew(NodeFlows flows) {
+    view_.node_flows_since = now;
     view_.node_flows = std::make_shared<const NodeFlows>(std::move(flows));
   }
   void tick() {
