@@ -66,6 +66,21 @@ TEST(PipelineFragments, ShareTheVerdictOfTheFirstInTheSameBurstToo) {
   w.expect_sums();
 }
 
+TEST(PipelineFragments, OfASegmentOpenNoConnectionByThemselves) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1, 80, kSyn));
+  const auto piece = [](uint16_t offset, bool more) {
+    return from_pod(kPodAMac).ip4(kA, kB).id(9).fragment(offset, more);
+  };
+  w.in(kPodA, piece(0, true).tcp(1, 80, kSyn).payload(12));
+  ASSERT_EQ(w.connections().size(), 1u);
+  w.connections().erase(0);
+  w.in(kPodA, piece(4, false).protocol(proto::kTcp).payload(8));
+  EXPECT_EQ(w.drops(DropReason::ct_midflow), 1u);
+  EXPECT_EQ(w.connections().size(), 0u);
+  w.expect_sums();
+}
+
 TEST(PipelineFragments, AreHeldNoLongerThanATickAfter100Ms) {
   World w;
   w.in(kPodA, later_of(3, true));

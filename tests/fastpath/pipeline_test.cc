@@ -75,6 +75,49 @@ TEST(Pipeline, RecheckCutsWhatPolicyNowDeniesWhicheverSideSpeaks) {
   }
 }
 
+TEST(Pipeline, WhatRecheckCutStaysCutWhenPolicyIsNotAskedAgain) {
+  World w;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kSyn));
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(81, 1000, kSyn | kAck));
+  w.recheck(kAllow80);
+  const Bytes ack = from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, kAck);
+  w.in(kPodA, ack);
+  w.change(kAllow80, false);
+  w.out(kPodB);
+  w.in(kPodA, ack);
+  EXPECT_TRUE(w.out(kPodB).empty());
+  EXPECT_EQ(w.drops(DropReason::policy_recheck), 2u);
+  w.expect_sums();
+}
+
+// In a crowded table a new flow ends another's quiet one, and is refused all the same: its pod
+// has opened its share.
+TEST(Pipeline, WhatWasRecycledInVainIsNotUsedByTheRestOfTheBurst) {
+  World w(kAllowAll, 1, kEtherMtu, 8);
+  const auto a_to_b = [](uint16_t port) {
+    return from_pod(kPodAMac).ip4(kA, kB).udp(port, 53).build();
+  };
+  for (const uint16_t port : {uint16_t{5}, uint16_t{6}}) {
+    w.in(kUplinkPort, from_peer().ip4(kRemotePod, kB).udp(port, 53));
+    w.in(kPodB, from_pod(kPodBMac).ip4(kB, kRemotePod).udp(53, port));
+  }
+  w.in(kUplinkPort, from_peer().ip4(kRemotePod, kA).udp(9, 53));  // is not answered
+  w.now += 14 * Nanos{1000000000};
+  w.in(kPodA, a_to_b(1));
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).udp(53, 1));
+  for (const uint16_t port : {uint16_t{2}, uint16_t{3}, uint16_t{4}}) {
+    w.in(kPodA, a_to_b(port));
+  }
+  ASSERT_EQ(w.connections().size(), 7u);
+  ASSERT_EQ(w.connections().embryonic(), 4u);
+  w.now += Nanos{1000000000};
+  w.burst(kPodA, {a_to_b(7), from_pod(kPodAMac).ip4(kA, kRemotePod).udp(53, 9)});
+  EXPECT_EQ(w.connections().size(), 6u);
+  EXPECT_EQ(w.connections().embryonic(), 3u);
+  EXPECT_EQ(w.drops(DropReason::ct_endpoint_limit), 2u) << "the answer has no flow any more";
+  w.expect_sums();
+}
+
 // Also verdict vector 18 of semantics 11, and the rule of 6.3 for a SYN.
 TEST(Pipeline, Trap18AnEstablishedFlowOutlivesANewDenyAll) {
   World w;

@@ -176,6 +176,18 @@ TEST(PipelineTunnel, TellsAtMostAThousandASecondInBurstsOfFifty) {
   w.expect_sums();
 }
 
+TEST(PipelineTunnel, EachOfManyWorkersTellsItsPart) {
+  World w(kAllowAll, 64);
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).ttl(1).udp(1, 2));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).ttl(1).udp(2, 2));
+  EXPECT_TRUE(w.out(kPodA).empty());
+  w.now += 64 * kSecond / 1000;
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).ttl(1).udp(3, 2));
+  EXPECT_FALSE(w.out(kPodA).empty());
+  w.expect_sums();
+}
+
 TEST(PipelineTunnel, NeverAnswersWithAnErrorWhatMayNotBeAnswered) {
   struct Row {
     const char* sentence;

@@ -231,7 +231,10 @@ TEST(TcpWindow, TheRestOfAFragmentedSegmentMayBeAcknowledged) {
   p.payload = 100;
   EXPECT_EQ(s.table.update(s.id, kOriginal, p, s.now), DropReason::none);
   EXPECT_EQ(s.pass({kReply, kAck, 1, 900}), DropReason::none);
+  EXPECT_EQ(s.seconds_left(), 432000u) << "perhaps it was all: nothing says that more is due";
   EXPECT_EQ(s.pass({kReply, kAck, 1, 1002}), DropReason::ct_window);
+  EXPECT_EQ(s.pass({kOriginal, kAck, 1001, 1, 50}), DropReason::none);
+  EXPECT_EQ(s.seconds_left(), 300u) << "this is due";
 }
 
 TEST(TcpWindow, LiberalLetsEverythingPassButResets) {
