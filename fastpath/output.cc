@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/output.h"
 
+#include <cstring>
+
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
@@ -44,8 +46,27 @@ void Output::count_held(rte_mbuf* frame, uint64_t n) noexcept {
   }
 }
 
+void Output::sample(rte_mbuf* frame, DropReason reason) noexcept {
+  const PacketMeta& m = meta(frame);
+  DropSample* s = m.in_port == kNoPort ? nullptr : samples_->begin(reason, now_);
+  if (s == nullptr) {
+    return;
+  }
+  s->rule = denied_by_;
+  s->in_port = m.in_port;
+  s->outer_source = m.origin.outer_source;
+  s->length = frame->pkt_len;
+  s->head_bytes = std::min<uint16_t>(frame->data_len, DropSample::kHead);
+  std::memcpy(s->head.data(), rte_pktmbuf_mtod(frame, const uint8_t*), s->head_bytes);
+  samples_->commit();
+}
+
 void Output::drop(rte_mbuf* frame, DropReason reason) noexcept {
   count(frame, Fate::dropped, reason);
+  if (samples_ != nullptr) {
+    sample(frame, reason);
+  }
+  denied_by_ = kNoCounter;
   rte_pktmbuf_free(frame);
 }
 

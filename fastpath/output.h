@@ -15,6 +15,7 @@
 
 #include "fastpath/conntrack.h"
 #include "fastpath/counters.h"
+#include "fastpath/drop_samples.h"
 #include "fastpath/neighbours.h"
 #include "fastpath/node_flow.h"
 #include "fastpath/packet.h"
@@ -69,6 +70,7 @@ class Output {
     rings_[to] = ring;
   }
   void record_fates(std::vector<FateRecord>* log) { fate_log_ = log; }
+  void sample_drops(DropSamples* samples) { samples_ = samples; }
   void begin(const View& view, Nanos now) noexcept {
     view_ = &view;
     now_ = now;
@@ -84,6 +86,8 @@ class Output {
   void hand_over(rte_mbuf* frame, uint8_t worker) noexcept;
 
   void drop(rte_mbuf* frame, DropReason reason) noexcept;
+  // The rule that the next drop is due to.
+  void denied_by(CounterSlot rule) noexcept { denied_by_ = rule; }
   void consume(rte_mbuf* frame) noexcept;
 
   // Sends every batch; once per burst.
@@ -134,6 +138,7 @@ class Output {
   void ask(uint32_t slot) noexcept;
   void count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept;
   void count_held(rte_mbuf* frame, uint64_t n) noexcept;
+  void sample(rte_mbuf* frame, DropReason reason) noexcept;
 
   uint8_t worker_;
   Counters& counters_;
@@ -144,6 +149,8 @@ class Output {
   uint64_t wakes_ = 0;
   std::vector<rte_ring*> rings_;
   std::vector<FateRecord>* fate_log_ = nullptr;
+  DropSamples* samples_ = nullptr;
+  CounterSlot denied_by_ = kNoCounter;
   std::unique_ptr<Batch[]> batches_;
   unsigned dirty_count_ = 0;
   std::array<PortId, kMaxPorts> dirty_;

@@ -57,6 +57,7 @@ Verdict::Kind Pipeline::consult(ProgramId program, const FlowKey& key, uint32_t 
     RuleCounters& c = counters.rule(rule);
     c.judged.add(1);
     if (verdict.kind == Verdict::Kind::deny) {
+      out_.denied_by(rule);
       c.packets.add(1);
       c.bytes.add(bytes);
     }

@@ -34,11 +34,14 @@ Worker::Worker(const Options& options, ConnTable connections, Published& publish
     : options_(options),
       published_(published),
       counters_(options.rule_counters),
+      drop_samples_(options.count),
       connections_(std::move(connections)),
       output_(options.id, counters_, neighbours, pool),
       pipeline_(
           {options.id, options.count, options.first_id, false, options.connections.hash_key},
-          connections_, output_) {}
+          connections_, output_) {
+  output_.sample_drops(&drop_samples_);
+}
 
 Result<std::unique_ptr<Worker>> Worker::create(const Options& options, Published& published,
                                                Neighbours& neighbours, rte_mempool* pool) {

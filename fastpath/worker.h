@@ -54,6 +54,8 @@ class Worker {
   void wake() noexcept;
 
   const Counters& counters() const { return counters_; }
+  // For one reader.
+  DropSamples& drop_samples() { return drop_samples_; }
   const Options& options() const { return options_; }
   uint64_t turns() const { return turns_.get(); }            // polls of all ports
   uint64_t busy_turns() const { return busy_turns_.get(); }  // of which found frames
@@ -75,6 +77,7 @@ class Worker {
   Options options_;
   Published& published_;
   Counters counters_;
+  DropSamples drop_samples_;
   ConnTable connections_;
   Output output_;
   Pipeline pipeline_;

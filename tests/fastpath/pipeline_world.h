@@ -91,10 +91,13 @@ struct Lane {
       : counters(64),
         connections(std::move(*ConnTable::make({max, Timeouts::linux_preset(), {1, 2}}))),
         output(id, counters, neighbours, test::pool()),
-        pipeline({id, count, 1, false}, connections, output) {}
+        pipeline({id, count, 1, false}, connections, output) {
+    output.sample_drops(&samples);
+  }
   Counters counters;
   ConnTable connections;
   Output output;
+  DropSamples samples{1};
   Pipeline pipeline;
   rte_ring* inbox = nullptr;
 };
@@ -255,6 +258,15 @@ class World {
       n += lane->counters.inner_drops[static_cast<size_t>(reason)].get();
     }
     return n;
+  }
+  // What was sampled of the drops since the last call.
+  std::vector<DropSample> samples(size_t worker = 0) {
+    std::vector<DropSample> out(1);
+    while (lanes_[worker]->samples.take(out.back())) {
+      out.emplace_back();
+    }
+    out.pop_back();
+    return out;
   }
   uint64_t fate(PortId port, Fate of) const {
     uint64_t n = 0;

@@ -209,10 +209,22 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
     for (auto& worker : workers) {
       ASSERT_TRUE(worker->start());
     }
+    // Control looks on at what is dropped meanwhile: every second view denies all.
+    uint64_t samples = 0;
+    const auto take_samples = [&] {
+      DropSample sample;
+      for (auto& worker : workers) {
+        while (worker->drop_samples().take(sample)) {
+          ++samples;
+          EXPECT_EQ(sample.head_bytes, 42) << name(sample.reason);
+        }
+      }
+    };
     uint64_t serial = 1;
     while (!(a.done() && b.done() && serial >= kSwaps)) {
       ++serial;
       ASSERT_TRUE((*published)->replace(view(serial, serial % 2 != 0, a, b), kPatience));
+      take_samples();
     }
     const auto sums = [&](PortId port) {
       uint64_t rx = 0;
@@ -250,6 +262,8 @@ TEST(Worker, LosesNothingWhileViewsAreSwapped) {
         }
       }
     }
+    take_samples();
+    EXPECT_GT(samples, 0u);
     EXPECT_GT(a.sent() + b.sent(), 0u);
   }
   EXPECT_EQ(rte_mempool_avail_count(locked_pool()), before);
