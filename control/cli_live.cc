@@ -114,9 +114,7 @@ void print_stats(const json& stats, const std::string& what) {
 
 }  // namespace
 
-std::optional<json> ask(const Daemon& daemon, const std::string& verb,
-                        std::chrono::seconds patience, int& exit) {
-  const Result<json> answer = call(daemon.socket, {{"verb", verb}}, patience);
+std::optional<json> result_of(const Result<json>& answer, int& exit) {
   if (!answer) {
     print_error(answer.error().what, answer.error().hint);
     exit = kUnreachable;
@@ -129,6 +127,11 @@ std::optional<json> ask(const Daemon& daemon, const std::string& verb,
   }
   exit = kYes;
   return answer->value("result", json());
+}
+
+std::optional<json> ask(const Daemon& daemon, const std::string& verb,
+                        std::chrono::seconds patience, int& exit) {
+  return result_of(call(daemon.socket, {{"verb", verb}}, patience), exit);
 }
 
 int status(const Daemon& daemon) {

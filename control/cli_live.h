@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "classifier/result.h"
 #include "control/cli_output.h"
 
 namespace sluice::control::cli {
@@ -20,7 +21,9 @@ struct Daemon {
   Output output = Output::table;
 };
 
-// The `result` of an answered request; otherwise prints why not and sets `exit`.
+// The `result` of an answer; otherwise prints why there is none and sets `exit`.
+std::optional<nlohmann::json> result_of(const Result<nlohmann::json>& answer, int& exit);
+// The same, of a request without arguments.
 std::optional<nlohmann::json> ask(const Daemon& daemon, const std::string& verb,
                                   std::chrono::seconds patience, int& exit);
 

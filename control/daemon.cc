@@ -534,6 +534,7 @@ void Daemon::run() {
     if ((polled[1].revents & POLLIN) != 0) {
       on_netlink();
     }
+    collect_drops();
     api_->handle(polled);
     resolve_wanted();
     if (settled() && std::exchange(reload_wanted_, false)) {

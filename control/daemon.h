@@ -25,6 +25,7 @@
 #include "config/read_files.h"
 #include "control/api.h"
 #include "control/build.h"
+#include "control/drop_log.h"
 #include "control/host_port.h"
 #include "control/log_sink.h"
 #include "control/netlink.h"
@@ -66,6 +67,8 @@ class Daemon {
   nlohmann::json routes() const;
   nlohmann::json connections() const;
   nlohmann::json stats() const;
+  // What was dropped after request["after"], or from now on.
+  nlohmann::json drops(const nlohmann::json& request);
 
  private:
   struct LastReload {
@@ -107,6 +110,7 @@ class Daemon {
   void on_neighbour(const Neighbour& neighbour);
   void resolve_wanted();
   std::vector<const Counters*> counters() const;
+  void collect_drops();
   nlohmann::json alarms() const;
 
   std::string config_file_;
@@ -132,6 +136,7 @@ class Daemon {
   std::optional<HostPort> host_port_;
   std::unique_ptr<PortSet> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  DropLog drop_log_;
   std::optional<ApiServer> api_;
   std::optional<Watchdog> watchdog_;  // its subjects: the workers in order, then this thread
   std::atomic<uint64_t> beat_{0};     // this thread comes round

@@ -75,6 +75,8 @@ Handlers Daemon::handlers() {
       {"routes", show(&Daemon::routes)},
       {"connections", show(&Daemon::connections)},
       {"stats", show(&Daemon::stats)},
+      {"drops",
+       Handler([this](const json& request) -> Result<json> { return drops(request); })},
       {"reload", Handler(
                      [this](const json&) -> Result<json> {
                        const uint64_t before = built_->generation->number;
@@ -268,6 +270,30 @@ json Daemon::connections() const {
     }
   }
   return out;
+}
+
+void Daemon::collect_drops() {
+  for (const auto& worker : workers_) {
+    drop_log_.drain(worker->drop_samples(), worker->options().id);
+  }
+}
+
+json Daemon::drops(const json& request) {
+  collect_drops();
+  std::map<PortId, std::string> open;
+  for (const PortName& port : ports_->names()) {
+    open[port.id] = port.name;
+  }
+  const DropLog::Words words{
+      registries_.rules,
+      [&](PortId id) {
+        const auto known = open.find(id);
+        return known != open.end() ? known->second : registries_.endpoints.interface_of(id);
+      },
+      monotonic_now(), std::chrono::system_clock::now()};
+  const auto after = request.find("after");
+  const bool known = after != request.end() && after->is_number_unsigned();
+  return drop_log_.after(known ? after->get<uint64_t>() : drop_log_.last(), words);
 }
 
 json Daemon::stats() const {

@@ -8,6 +8,7 @@
 
 #include "control/cli_chains.h"
 #include "control/cli_detach.h"
+#include "control/cli_drops.h"
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
 #include "control/cli_policies.h"
@@ -23,6 +24,7 @@ struct Arguments {
   cli::TestArguments test;
   cli::DiffArguments diff;
   cli::ChainsArguments chains;
+  cli::DropsArguments drops;
   std::string expression;
   std::string labels;
   std::string what;
@@ -166,6 +168,24 @@ void add_live(CLI::App& app, Arguments& a, Run& run) {
       ->check(CLI::IsMember({"ports", "drops", "rules"}));
   stats->footer("Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json\n");
   stats->callback([&] { run = [&] { return cli::stats(a.daemon, a.what); }; });
+
+  CLI::App* drops =
+      app.add_subcommand("drops", "packets dropped, by reason; or each as it happens");
+  auto* watch = drops->add_flag("--watch", a.drops.watch,
+                                "show what is dropped from now on, until interrupted: reason, "
+                                "port, rule, header");
+  drops->add_option("--reason", a.drops.reason, "only this reason")->needs(watch);
+  drops->add_option("--port", a.drops.port, "only what came in by this port")->needs(watch);
+  drops->footer(
+      "The daemon samples at most 100 drops a second of each reason; \"more before\" counts "
+      "the "
+      "rest.\n"
+      "With -o json, one JSON object a line.\n"
+      "Examples:\n"
+      "  sluicectl drops\n"
+      "  sluicectl drops --watch --reason policy_deny_ingress\n"
+      "  sluicectl drops --watch --port cali1a2b3c -o json\n");
+  drops->callback([&] { run = [&] { return cli::drops(a.drops, a.daemon); }; });
 
   CLI::App* reload =
       app.add_subcommand("reload", "read the configuration again, all or nothing");

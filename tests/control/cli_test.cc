@@ -387,6 +387,70 @@ TEST_F(CliTest, ListsTheMostFrequentDropFirst) {
             "REASON               PACKETS  INNER\n"
             "policy_deny_ingress       30     12\n"
             "ip4_ttl                    2      0\n");
+  EXPECT_EQ(run("-s sock drops").out, run("-s sock stats drops").out);
+}
+
+// What a daemon says to `drops`: nothing yet, two drops, then no more.
+Handlers two_drops() {
+  const json tcp = {{"proto", "tcp"}, {"src", "10.1.0.2"}, {"dst", "10.1.0.3"},
+                    {"sport", 1000},  {"dport", 80},       {"flags", "SYN"}};
+  const json denied = {
+      {"time", "2026-01-02T03:04:05.678Z"},
+      {"reason", "policy_deny_ingress"},
+      {"port", "caliweb"},
+      {"layer", "outer"},
+      {"before", 7},
+      {"length", 74},
+      {"tier", "default"},
+      {"policy", {{"kind", "NetworkPolicy"}, {"namespace", "shop"}, {"name", "db"}}},
+      {"rule", -1},
+      {"direction", "ingress"},
+      {"packet", tcp}};
+  const json strange = {{"time", "2026-01-02T03:04:05.679Z"},
+                        {"reason", "l2_ethertype"},
+                        {"port", "cali\x1b[2J"},
+                        {"layer", "inner"},
+                        {"tunnel", "192.168.0.2"},
+                        {"before", 0},
+                        {"length", 60},
+                        {"policy", nullptr},
+                        {"packet", {{"etherType", "0x88cc"}, {"srcMac", "02:00:00:00:00:01"}}}};
+  return {{"drops", Handler([=](const json& request) -> Result<json> {
+             if (!request.contains("after")) {
+               return json{{"next", 5}, {"missed", 0}, {"drops", json::array()}};
+             }
+             if (request["after"] == 5) {
+               return json{{"next", 7}, {"missed", 3}, {"drops", {denied, strange}}};
+             }
+             return Error{"enough"};
+           })}};
+}
+
+TEST_F(CliTest, WatchesDropsAndAsksForWhatCameSince) {
+  serve(two_drops());
+  const Outcome all = run("-s sock drops --watch");
+  EXPECT_EQ(all.out,
+            "2026-01-02T03:04:05.678Z  policy_deny_ingress  caliweb  tcp 10.1.0.2:1000 > "
+            "10.1.0.3:80 SYN  length 74  ingress default/NetworkPolicy:shop/db#default  "
+            "(7 more before)\n"
+            "2026-01-02T03:04:05.679Z  l2_ethertype  cali\\x1b[2J  ethertype 0x88cc from "
+            "02:00:00:00:00:01  length 60  through 192.168.0.2\n");
+  EXPECT_EQ(all.exit, 4);
+  EXPECT_NE(all.err.find("3 samples came too fast"), std::string::npos) << all.err;
+  EXPECT_NE(all.err.find("enough"), std::string::npos) << all.err;
+}
+
+TEST_F(CliTest, WatchesOnlyTheDropsAskedFor) {
+  serve(two_drops());
+  const std::string watch = "-s sock -o json drops --watch ";
+  EXPECT_EQ(json::parse(run(watch + "--reason l2_ethertype").out)["length"], 60);
+  EXPECT_EQ(json::parse(run(watch + "--port caliweb").out)["length"], 74);
+  EXPECT_EQ(run(watch + "--port caliweb --reason l2_ethertype").out, "");
+  const Outcome unknown = run(watch + "--reason l2_ethertypo");
+  EXPECT_EQ(unknown.exit, 2);
+  EXPECT_NE(unknown.err.find("did you mean \"l2_ethertype\"?"), std::string::npos);
+  EXPECT_EQ(run("-s sock drops --port caliweb").exit, 2) << "without --watch";
+  EXPECT_EQ(run("-s none drops --watch").exit, 3);
 }
 
 TEST_F(CliTest, PassesOnThePlaceAndHintOfARefusedReload) {
