@@ -374,6 +374,8 @@ struct Settings {
     OnExit on_exit = OnExit::drop;
     bool tun_from_workload = false;  // tunFromWorkload: allow
     bool punt_unknown_l2 = false;    // puntUnknownL2
+    uint32_t punt_rate = 20000;      // puntRate: packets a second to the kernel; 0: no limit
+    uint32_t punt_arp_rate = 2000;   // puntArpRate
   } path;
   struct {
     bool http_l4 = false;        // httpRules: l4, else refuse

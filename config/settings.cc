@@ -203,6 +203,13 @@ std::optional<uint64_t> read_size(const Value& v) {
   return n << shift;
 }
 
+// Packets a second; 0 is no limit.
+std::optional<uint32_t> read_rate(const Value& v) {
+  constexpr uint64_t kHighest = 10000000;
+  const auto n = v.integer(0, kHighest);
+  return n ? std::optional(static_cast<uint32_t>(*n)) : std::nullopt;
+}
+
 void read_path(const Value& v, Settings& s) {
   auto& p = s.path;
   v.fields({
@@ -224,6 +231,8 @@ void read_path(const Value& v, Settings& s) {
       {"tunFromWorkload", toggle(p.tun_from_workload, "allow", "deny")},
       {"puntUnknownL2",
        [&](const Value& x) { set_unread(x, p.punt_unknown_l2, read_switch(x)); }},
+      {"puntRate", [&](const Value& x) { set(p.punt_rate, read_rate(x)); }},
+      {"puntArpRate", [&](const Value& x) { set(p.punt_arp_rate, read_rate(x)); }},
   });
 }
 

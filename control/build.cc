@@ -50,6 +50,8 @@ PathOptions path_options(const config::Settings& settings, const Felix& felix) {
   o.tcp_loose = settings.path.tcp_loose != config::TcpLoose::off;
   o.tcp_grace = settings.path.tcp_loose == config::TcpLoose::grace;
   o.tcp_liberal = settings.path.tcp_liberal;
+  o.punt_rate = settings.path.punt_rate;
+  o.punt_arp_rate = settings.path.punt_arp_rate;
   return o;
 }
 

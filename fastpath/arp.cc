@@ -49,7 +49,7 @@ bool answers_for(const Generation& g, PortId port, const ArpPacket& arp) {
 
 }  // namespace
 
-void handle_arp(Output& out, rte_mbuf* frame, PortId port) noexcept {
+void handle_arp(Output& out, PuntPolice& police, rte_mbuf* frame, PortId port) noexcept {
   ArpPacket arp;
   DropReason reason = parse_arp(frame, arp);
   bool learn = false;
@@ -68,6 +68,10 @@ void handle_arp(Output& out, rte_mbuf* frame, PortId port) noexcept {
     }
   }
   if (answers_for(g, port, arp)) {
+    if (!police.arp(g.options, out.now())) {
+      out.drop(frame, DropReason::res_punt_rate);
+      return;
+    }
     if (rte_mbuf* reply = out.allocate()) {
       const MacAddress own = out.view().ports[port]->info().mac;
       make_arp(reply, {2, own, arp.target, arp.sender_mac, arp.sender}, arp.sender_mac);

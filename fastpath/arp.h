@@ -7,12 +7,13 @@
 #define SLUICE_FASTPATH_ARP_H_
 
 #include "fastpath/output.h"
+#include "fastpath/punt_police.h"
 
 namespace sluice {
 
-// Answers or absorbs the ARP frame and ends it: consumed, or dropped with arp_invalid or
-// endpoint_down.
-void handle_arp(Output& out, rte_mbuf* frame, PortId port) noexcept;
+// Answers or absorbs the ARP frame and ends it: consumed, or dropped with arp_invalid,
+// endpoint_down, or res_punt_rate (a question too many; answers to ours are never).
+void handle_arp(Output& out, PuntPolice& police, rte_mbuf* frame, PortId port) noexcept;
 
 }  // namespace sluice
 

@@ -138,14 +138,9 @@ bool Forward::may_tell(const Parsed& p, IcmpError what) noexcept {
   if (unreachable && same && told.mtu == what.mtu && now < told.until) {
     return false;
   }
-  // A token bucket told as time: the credit lies at most kErrorBurst in the past.
-  const Nanos reach = std::max(kErrorBurst, error_every_);
-  const Nanos floor = now > reach ? now - reach : 0;
-  error_credit_at_ = error_credit_at_ < floor ? floor : error_credit_at_;
-  if (error_credit_at_ + error_every_ > now) {
+  if (!errors_.take(now, error_every_, kErrorBurst)) {
     return false;
   }
-  error_credit_at_ += error_every_;
   if (unreachable) {
     told = {p.tuple.src, p.tuple.dst, what.mtu, now + kTellAgain};
   }

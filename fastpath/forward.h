@@ -15,6 +15,7 @@
 #include "fastpath/output.h"
 #include "fastpath/packet.h"
 #include "fastpath/rewrite.h"
+#include "fastpath/token_bucket.h"
 
 namespace sluice {
 
@@ -53,7 +54,7 @@ class Forward {
   Output& out_;
   uint16_t next_id_;
   Nanos error_every_;
-  Nanos error_credit_at_ = 0;
+  TokenBucket errors_;
   std::unique_ptr<Told[]> told_ = std::make_unique<Told[]>(kTold);
 };
 

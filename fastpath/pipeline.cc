@@ -58,7 +58,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     const L2 l2_result = parse_l2(frame, l2);
     DropReason reason = l2_result.reason;
     if (reason == DropReason::none && l2_result.kind == L2Kind::arp) {
-      handle_arp(out_, frame, port);
+      handle_arp(out_, police_, frame, port);
       continue;
     }
     if (reason == DropReason::none && l2_result.kind == L2Kind::ip6) {
@@ -309,6 +309,13 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
   forward_.send(frame, p, route, origin.port == kHostPort);
 }
 
+// May a packet that the node has not asked for go that way?
+DropReason Pipeline::police(RouteId route) noexcept {
+  const bool punted = g_->routes->routes[route].kind == RouteKind::local;
+  return punted && !police_.packet(g_->options, now_) ? DropReason::res_punt_rate
+                                                      : DropReason::none;
+}
+
 // Drops a frame; of a first fragment the later ones will know.
 void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
                       DropReason reason) noexcept {
@@ -359,6 +366,9 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
       on_miss(frame, p, origin);
       return;
     }
+  }
+  if (reason == DropReason::none && c.replied == 0) {
+    reason = police(route);
   }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);
@@ -475,6 +485,9 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
       !l4_checksum_ok(frame, p)) {
     reason = DropReason::l4_checksum;
   }
+  if (reason == DropReason::none) {
+    reason = police(way.route);
+  }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);
     return;
@@ -539,6 +552,9 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
   if (reason == DropReason::none) {
     verdict = judge(frame, p, origin, way);
     reason = verdict.reason;
+  }
+  if (reason == DropReason::none) {
+    reason = police(way.route);  // before an entry is made for it
   }
   ConnTable::Created made;
   if (reason == DropReason::none) {

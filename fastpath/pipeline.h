@@ -18,6 +18,7 @@
 #include "fastpath/forward.h"
 #include "fastpath/fragments.h"
 #include "fastpath/output.h"
+#include "fastpath/punt_police.h"
 
 namespace sluice {
 
@@ -35,7 +36,8 @@ class Pipeline {
         connections_(connections),
         out_(output),
         forward_(output, options.first_id, options.workers),
-        fragments_({Fragments::kMaxHeld / options.workers, options.hash_key}) {}
+        fragments_({Fragments::kMaxHeld / options.workers, options.hash_key}),
+        police_(options.workers) {}
 
   // The tables, ports and time of what follows.  `view` must live until the next begin().
   void begin(const View& view, Nanos now) noexcept;
@@ -109,6 +111,7 @@ class Pipeline {
   bool went_on_elsewhere(ConnId id, const Parsed& p) const noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
+  DropReason police(RouteId route) noexcept;
   bool owns(EndpointId id) const noexcept;
   void fold(const Connection& c) noexcept;
   void settle(Connection& c) noexcept;
@@ -120,6 +123,7 @@ class Pipeline {
   Output& out_;
   Forward forward_;
   Fragments fragments_;
+  PuntPolice police_;
   const Generation* g_ = nullptr;
   Nanos now_ = 0;
   Nanos started_ = 0;

@@ -119,6 +119,8 @@ struct PathOptions {
   bool tcp_loose = true;         // mid-stream pickup: tcpLoose on or grace
   bool tcp_grace = true;         // only for kLooseGrace after the start
   bool tcp_liberal = false;      // of TCP, only RSTs must fit the window
+  uint32_t punt_rate = 20000;    // packets a second, of all workers; 0: no limit
+  uint32_t punt_arp_rate = 2000;
 };
 
 struct Generation {

@@ -48,6 +48,7 @@ std::string describe(const Settings& s) {
       << "\nchecksum=" << static_cast<int>(p.l4_checksum) << "\nuplinkIp6=" << p.uplink_ip6_punt
       << "\ntransit=" << p.transit_allow << "\nonExit=" << static_cast<int>(p.on_exit)
       << "\ntun=" << p.tun_from_workload << "\nl2=" << p.punt_unknown_l2
+      << "\npunt=" << p.punt_rate << "\npuntArp=" << p.punt_arp_rate
       << "\nhttp=" << s.policy.http_l4 << "\nmemory=" << s.policy.memory
       << "\nsocket=" << s.control.socket << "\nmetrics=" << s.control.metrics
       << "\nstate=" << s.control.state << "\n";
@@ -144,6 +145,9 @@ const Key kKeys[] = {
     {"path.tunFromWorkload", kLeast + "path: {tunFromWorkload: allow}\n", "tun=1;"},
     {"path.puntUnknownL2", kLeast + "path: {puntUnknownL2: on}\n", "l2=1;",
      "3:23: warning: settings.path.puntUnknownL2:"},
+    {"path.puntRate", kLeast + "path: {puntRate: 1000}\n", "punt=1000;"},
+    {"path.puntRate 0", kLeast + "path: {puntRate: 0}\n", "punt=0;"},
+    {"path.puntArpRate", kLeast + "path: {puntArpRate: 10000000}\n", "puntArp=10000000;"},
     {"policy.httpRules", kLeast + "policy: {httpRules: l4}\n", "http=1;"},
     {"policy.memory", kLeast + "policy: {memory: 64Mi}\n", "memory=67108864;",
      "3:18: warning: settings.policy.memory:"},
@@ -159,12 +163,13 @@ INSTANTIATE_TEST_SUITE_P(Settings, SettingsKey, testing::ValuesIn(kKeys));
 TEST(Settings, HaveTheseDefaults) {
   const Loaded loaded = load_settings_text(kLeast, kTestFile);
   EXPECT_EQ(all_of(loaded), "");
-  EXPECT_EQ(describe(loaded.model.settings),
-            "node=n1\nresources=\ninterface=e\ndevice=\naddresses=10.0.0.1/8 \ngateway=\nmac=\n"
-            "neighbours=\ntunnel=\nroutes=\ncores=0 \npoll=0\nmax=1000000\nbpf=0\nrecheck=0\n"
-            "share=0.5\nip6=1\nloose=0\nliberal=0\noptions=0\nchecksum=0\nuplinkIp6=1\n"
-            "transit=0\nonExit=0\ntun=0\nl2=0\nhttp=0\nmemory=1073741824\n"
-            "socket=/run/sluice/control.sock\nmetrics=127.0.0.1:9091\nstate=/run/sluice\n");
+  EXPECT_EQ(
+      describe(loaded.model.settings),
+      "node=n1\nresources=\ninterface=e\ndevice=\naddresses=10.0.0.1/8 \ngateway=\nmac=\n"
+      "neighbours=\ntunnel=\nroutes=\ncores=0 \npoll=0\nmax=1000000\nbpf=0\nrecheck=0\n"
+      "share=0.5\nip6=1\nloose=0\nliberal=0\noptions=0\nchecksum=0\nuplinkIp6=1\n"
+      "transit=0\nonExit=0\ntun=0\nl2=0\npunt=20000\npuntArp=2000\nhttp=0\nmemory=1073741824\n"
+      "socket=/run/sluice/control.sock\nmetrics=127.0.0.1:9091\nstate=/run/sluice\n");
 }
 
 struct Wrong {
@@ -216,6 +221,12 @@ const Wrong kWrong[] = {
     {"workers: {idle: polling}\n",
      "3:17: error: settings.workers.idle: \"polling\" is not one "
      "of: poll, adaptive | hint: did you mean \"poll\"?"},
+    {"path: {puntRate: 10000001}\n",
+     "3:18: error: settings.path.puntRate: a whole number from 0 to 10000000 is expected, "
+     "not \"10000001\""},
+    {"path: {puntArpRate: off}\n",
+     "3:21: error: settings.path.puntArpRate: a whole number from 0 to 10000000 is expected, "
+     "not \"off\""},
     {"connections: {max: 1000}\n",
      "3:20: error: settings.connections.max: a whole number from "
      "1024 to 100000000 is expected, not \"1000\""},
