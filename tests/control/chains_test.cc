@@ -410,6 +410,33 @@ TEST(Chains, OfHostEndpointsArePartedByTables) {
                           "filter cali-th-eth0 1", "filter cali-failsafe-out 2"}));
 }
 
+// Interfaces that have chains of that prefix in that table.
+Lines interfaces_in(const World& world, const std::string& table, const std::string& prefix) {
+  Lines out;
+  for (const Chain& chain : make_chains(world.built().policy, {}, world.names(), {})) {
+    if (chain.table == table && chain.name.starts_with(prefix)) {
+      out.push_back(chain.name.substr(prefix.size()));
+    }
+  }
+  return out;
+}
+
+// expectedIPs name no interface: the chains are of the one that has the address.
+TEST(Chains, OfAHostEndpointToldByItsAddressesBearTheInterfacesName) {
+  const auto host = [](const std::string& name, const std::string& address) {
+    return "\n---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: " +
+           name + ", labels: {host: a}}, spec: {node: n1, expectedIPs: [" + address + "]}}\n";
+  };
+  const std::string node =
+      document("projectcalico.org/v3", "Node", "n1", "",
+               "{bgp: {ipv4Address: 192.168.0.1/24, ipv4IPIPTunnelAddr: 10.0.0.254}}");
+  const std::string policy = gnp("all", "{selector: has(host), ingress: [{action: Allow}]}");
+  const World tunnel(node + host("t", "10.0.0.254") + policy);
+  EXPECT_EQ(interfaces_in(tunnel, "filter", "cali-fh-"), Lines{"tunl0"});
+  const World both(node + host("t", "10.0.0.254") + host("u", "192.168.0.1") + policy);
+  EXPECT_EQ(interfaces_in(both, "filter", "cali-fh-"), (Lines{"tunl0", "uplink"}));
+}
+
 TEST(Chains, OfAHostEndpointJudgeAsThePartDoes) {
   const World world(host_resources());
   std::map<std::string, Lines> chains;
@@ -428,6 +455,12 @@ TEST(Chains, OfAHostEndpointJudgeAsThePartDoes) {
   ASSERT_FALSE(normal.empty());
   EXPECT_EQ(normal.front(), "-m conntrack --ctstate RELATED,ESTABLISHED ACCEPT");
   EXPECT_EQ(normal.back(), "DROP # Drop if no profiles matched");
+  const Lines& before_nat = chains["mangle cali-fh-eth0"];
+  ASSERT_GE(before_nat.size(), 3u);
+  EXPECT_EQ((Lines{before_nat[0], before_nat[1], before_nat[2]}),
+            (Lines{"-m conntrack --ctstate RELATED,ESTABLISHED ACCEPT",
+                   "-m conntrack --ctstate INVALID DROP", "cali-failsafe-in"}))
+      << "preDNAT judges new connections, as the filter table does";
   const Lines& forward = chains["filter cali-thfw-eth0"];
   ASSERT_FALSE(forward.empty());
   EXPECT_EQ(forward.back(),
