@@ -252,10 +252,10 @@ class Node(Machine):
         self.config.write_text(json.dumps(self.settings, indent=1))
         self.write("cluster.yaml", self.cluster.resources())
 
-    def start(self):
+    def start(self, prefix=()):
         self.write_config()
         with open(self.log, "ab") as log:
-            self.process = self.namespace.start(SLUICED, "--config", str(self.config),
+            self.process = self.namespace.start(*prefix, SLUICED, "--config", str(self.config),
                                                 stdout=log, stderr=log)
         wait_until(self.answers, lambda: "sluiced does not come up:\n" + self.log.read_text(), 20)
 

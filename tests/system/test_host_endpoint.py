@@ -122,6 +122,20 @@ def test_connections_of_the_node_outlive_its_host_endpoint(node, operator, pod1,
         assert footprint(node) == before
 
 
+def test_a_connection_made_between_two_host_endpoints_outlives_the_second(node, operator):
+    """One for the tunnel comes first, and the node's own traffic stays with its kernel; what is
+    there when the uplink's follows is not what was there at first."""
+    node.start()
+    protect(node, host_endpoint("tunl0", OPEN, "tunnel"))
+    assert not hooked(node)
+    with connected(operator, node.host, 8080) as web:
+        protect(node, host_endpoint("tunl0", OPEN, "tunnel") + host_endpoint()
+                + policy("types: [Ingress, Egress]"))
+        assert hooked(node)
+        denied(node, lambda: operator.reaches(node.host, 8081), "policy_deny_ingress")
+        assert carries(*web) and carries(*reversed(web))
+
+
 def test_policy_judges_what_the_node_receives_and_sends(node, operator, pod1):
     protect(node, host_endpoint() + ALLOWS)
     node.start()

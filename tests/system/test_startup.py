@@ -130,6 +130,17 @@ def open_to_all(cluster):
         os.chmod(path, 0o755)
 
 
+def test_it_starts_where_the_bounding_set_cannot_be_changed(node, pod1, nginx1):
+    """As a container without CAP_SETPCAP is given it; its own capabilities are reduced still."""
+    node.start(prefix=("setpriv", "--bounding-set", "-setpcap"))
+    assert "setpcap" not in node.query("status")["posture"]["capabilities"]
+    exchange_tcp(pod1, nginx1)
+    effective = re.search(r"CapEff:\s*(\w+)", open(f"/proc/{node.process.pid}/status").read())[1]
+    CAP_SYS_ADMIN, CAP_NET_ADMIN = 21, 12
+    assert int(effective, 16) >> CAP_SYS_ADMIN & 1 == 0
+    assert int(effective, 16) >> CAP_NET_ADMIN & 1 == 1
+
+
 def test_an_unreadable_file_is_named(cluster, node, pod1):
     node.write_config()
     open_to_all(cluster)

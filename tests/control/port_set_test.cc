@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The set of open ports on real veths.  Needs root: each test moves into a new, unnamed network
+// namespace; the kernel removes it with all in it when the test leaves, however it ends.
+#include "control/port_set.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "fastpath/eal.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr PortId kPod = kFirstPodPort;
+
+int shell(const std::string& command) {
+  return std::system((command + " >/dev/null").c_str());
+}
+
+class PortSetTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) {
+      GTEST_SKIP() << "needs root: makes a network namespace, veths and AF_XDP sockets";
+    }
+    if (unshare(CLONE_NEWNET) != 0) {
+      GTEST_SKIP() << "no network namespace: " << std::strerror(errno);
+    }
+    ASSERT_EQ(shell("ip link add calia up type veth peer name peera"), 0);
+    ASSERT_TRUE(start_eal(eal_options("")));
+    auto buffers = Buffers::create(16384);
+    ASSERT_TRUE(buffers) << buffers.error().what;
+    buffers_ = std::move(*buffers);
+    auto netlink = Netlink::open();
+    ASSERT_TRUE(netlink) << netlink.error().what;
+    netlink_.emplace(std::move(*netlink));
+    ports_.emplace(PortSet::Room{4, 512, 16384}, *buffers_, *netlink_);
+    ASSERT_TRUE(ports_->load(""));
+  }
+
+  const Port* shown() {
+    std::array<Port*, kMaxPorts> view{};
+    ports_->show(view);
+    return view[kPod];
+  }
+
+  const std::vector<PortSet::Pod> pod_ = {{kPod, "calia"}};
+  const std::vector<PortId> none_;
+  std::unique_ptr<Buffers> buffers_;
+  std::optional<Netlink> netlink_;
+  std::optional<PortSet> ports_;
+};
+
+TEST_F(PortSetTest, ClosesAPortOnlyWhenNoViewShowsIt) {
+  ASSERT_TRUE(ports_->sync(pod_));
+  ASSERT_NE(shown(), nullptr);
+  // Its pod goes while a worker may still see that view: nothing was published since.
+  EXPECT_TRUE(ports_->sync({}));
+  EXPECT_EQ(ports_->close_leaving(), none_);
+  EXPECT_EQ(ports_->names().size(), 1u) << "it is open under the workers";
+  EXPECT_EQ(shown(), nullptr) << "the next view is without it";
+  EXPECT_EQ(ports_->close_leaving(), std::vector{kPod});
+  EXPECT_TRUE(ports_->names().empty());
+}
+
+TEST_F(PortSetTest, ClosesOneThatNoViewHasShownAtOnce) {
+  ASSERT_TRUE(ports_->sync(pod_));
+  EXPECT_TRUE(ports_->sync({}));
+  EXPECT_EQ(ports_->close_leaving(), std::vector{kPod});
+}
+
+TEST_F(PortSetTest, LeavesWhatStaysAlone) {
+  ASSERT_TRUE(ports_->sync(pod_));
+  const Port* open = shown();
+  EXPECT_FALSE(ports_->sync(pod_)) << "nothing has changed";
+  EXPECT_EQ(ports_->close_leaving(), none_);
+  EXPECT_EQ(shown(), open);
+}
+
+TEST_F(PortSetTest, APortWhoseInterfaceHasGoneComesBackWithIt) {
+  ASSERT_TRUE(ports_->sync(pod_));
+  ASSERT_NE(shown(), nullptr);
+  ASSERT_EQ(shell("ip link del calia"), 0);
+  ports_->recheck_links();
+  EXPECT_TRUE(ports_->sync(pod_));
+  EXPECT_EQ(shown(), nullptr);
+  EXPECT_EQ(ports_->close_leaving(), std::vector{kPod});
+  EXPECT_FALSE(ports_->sync(pod_)) << "it is not there";
+  ASSERT_EQ(shell("ip link add calia up type veth peer name peera"), 0);
+  EXPECT_TRUE(ports_->sync(pod_));
+  EXPECT_NE(shown(), nullptr);
+}
+
+}  // namespace
+}  // namespace sluice::control
