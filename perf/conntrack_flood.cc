@@ -10,10 +10,8 @@
 #include <CLI/CLI.hpp>
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
-#include <sched.h>
 
-#include "fastpath/buffers.h"
-#include "fastpath/eal.h"
+#include "perf/bench.h"
 #include "perf/subject.h"
 
 namespace sluice::perf {
@@ -133,33 +131,17 @@ uint64_t flood(const Settings& s, unsigned percent, rte_mempool* pool,
 }
 
 int run(const Settings& s) {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(s.core, &cpus);
-  if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
-    std::fprintf(stderr, "core %u is not there\n", s.core);
+  auto bench = Bench::start(s.core, kRing);
+  if (!bench) {
+    std::fprintf(stderr, "%s\n", bench.error().what.c_str());
     return 2;
-  }
-  if (const Status up = start_eal({"", 1024}); !up) {
-    std::fprintf(stderr, "%s\n", up.error().what.c_str());
-    return 1;
-  }
-  auto buffers = Buffers::create(4 * kRing);
-  if (!buffers) {
-    std::fprintf(stderr, "%s\n", buffers.error().what.c_str());
-    return 1;
-  }
-  std::vector<rte_mbuf*> frames(kRing);
-  if (rte_pktmbuf_alloc_bulk((*buffers)->pool(), frames.data(), kRing) != 0) {
-    std::fprintf(stderr, "no buffers\n");
-    return 1;
   }
   std::printf("%u SYNs for each established packet; TSC cycles per packet\n\n", s.flood);
   std::printf("%10s %11s %9s %9s %9s %10s %10s %8s %12s\n", "table", "established", "quiet",
               "flooded", "SYN", "SYNs", "refused", "lost", "bytes/flow");
   uint64_t lost = 0;
   for (const unsigned percent : s.percents) {
-    lost += flood(s, percent, (*buffers)->pool(), frames);
+    lost += flood(s, percent, bench->pool(), bench->frames());
   }
   std::printf("\na table of 10000000 connections takes %lu MiB at most, %lu bytes each\n",
               ConnTable::bytes_for(10'000'000) >> 20,

@@ -11,12 +11,10 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 
-#include "fastpath/buffers.h"
-#include "fastpath/eal.h"
+#include "perf/bench.h"
 #include "perf/subject.h"
 
 namespace sluice::perf {
@@ -202,27 +200,10 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
 }
 
 int run(const Settings& settings) {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(settings.core, &cpus);
-  if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
-    std::fprintf(stderr, "core %u is not there\n", settings.core);
+  auto bench = Bench::start(settings.core, kRing);
+  if (!bench) {
+    std::fprintf(stderr, "%s\n", bench.error().what.c_str());
     return 2;
-  }
-  if (const Status up = start_eal({"", 1024}); !up) {
-    std::fprintf(stderr, "%s\n", up.error().what.c_str());
-    return 1;
-  }
-  auto buffers = Buffers::create(4 * kRing);
-  if (!buffers) {
-    std::fprintf(stderr, "%s\n", buffers.error().what.c_str());
-    return 1;
-  }
-  rte_mempool* pool = (*buffers)->pool();
-  std::vector<rte_mbuf*> frames(kRing);
-  if (rte_pktmbuf_alloc_bulk(pool, frames.data(), kRing) != 0) {
-    std::fprintf(stderr, "no buffers\n");
-    return 1;
   }
   std::vector<Row> rows;
   for (const Path path : kPaths) {
@@ -231,13 +212,13 @@ int run(const Settings& settings) {
         std::count(settings.paths.begin(), settings.paths.end(), name(path)) > 0;
     for (const uint32_t flows : settings.flows) {
       if (wanted) {
-        const auto more = measure({path, flows, settings.frame}, settings, pool, frames);
+        const auto more =
+            measure({path, flows, settings.frame}, settings, bench->pool(), bench->frames());
         rows.insert(rows.end(), more.begin(), more.end());
       }
     }
   }
   settings.output == "json" ? print_json(rows, settings) : print_table(rows, settings);
-  rte_pktmbuf_free_bulk(frames.data(), kRing);
   return 0;
 }
 
