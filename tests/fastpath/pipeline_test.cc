@@ -90,6 +90,24 @@ TEST(Pipeline, WhatRecheckCutStaysCutWhenPolicyIsNotAskedAgain) {
   w.expect_sums();
 }
 
+TEST(Pipeline, AnErrorAboutWhatRecheckCutDoesNotPass) {
+  World w;
+  const auto from_a = [](uint8_t flags) {
+    return from_pod(kPodAMac).ip4(kA, kB).tcp(1000, 81, flags).build();
+  };
+  const Bytes error =
+      from_pod(kPodBMac).ip4(kB, kA).icmp(3, 3, 0, 0).raw(slice(from_a(kAck), kEtherBytes));
+  w.in(kPodA, from_a(kSyn));
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).tcp(81, 1000, kSyn | kAck));
+  w.in(kPodB, error);
+  EXPECT_EQ(w.drops(DropReason::icmp_unrelated), 0u) << "while it lives it does";
+  w.recheck(kAllow80);
+  w.in(kPodA, from_a(kAck));
+  w.in(kPodB, error);
+  EXPECT_EQ(w.drops(DropReason::icmp_unrelated), 1u);
+  w.expect_sums();
+}
+
 // In a crowded table a new flow ends another's quiet one, and is refused all the same: its pod
 // has opened its share.
 TEST(Pipeline, WhatWasRecycledInVainIsNotUsedByTheRestOfTheBurst) {

@@ -269,15 +269,16 @@ TEST(TcpWindow, AfterAResetWhateverPassesRefreshes) {
 
 // ---- RST --------------------------------------------------------------------------------
 
+struct Reset {
+  const char* sentence;
+  Scene::Segment segment;
+  DropReason reason;
+  bool ends;  // the connection
+};
+
 TEST(TcpWindow, AResetIsAsGoodAsItsNumber) {
-  struct Row {
-    const char* sentence;
-    Scene::Segment segment;
-    DropReason reason;
-    bool closes;
-  };
   // Sent: initiator 501, responder 201; acknowledged: 401 and 201.  The initiator sent last.
-  const Row rows[] = {
+  const Reset rows[] = {
       {"exactly what was acknowledged", {kOriginal, kRst, 401, 0}, DropReason::none, true},
       {"continues the sender's last segment",
        {kOriginal, kRst, 501, 0},
@@ -296,7 +297,7 @@ TEST(TcpWindow, AResetIsAsGoodAsItsNumber) {
       {"the responder's, one off", {kReply, kRst, 202, 0}, DropReason::none, false},
       {"the responder's, old", {kReply, kRst, 200, 0}, DropReason::ct_rst, false},
   };
-  for (const Row& row : rows) {
+  for (const Reset& row : rows) {
     SCOPED_TRACE(row.sentence);
     Scene s;
     s.open();
@@ -310,8 +311,8 @@ TEST(TcpWindow, AResetIsAsGoodAsItsNumber) {
     } else {
       EXPECT_EQ(s.seconds_left(), 10u);
     }
-    EXPECT_EQ(s.c().tcp, row.closes ? TcpState::close : TcpState::established);
-    if (!row.closes && row.reason == DropReason::none) {
+    EXPECT_EQ(s.c().tcp, row.ends ? TcpState::close : TcpState::established);
+    if (!row.ends && row.reason == DropReason::none) {
       // The challenge of the other side shows that the connection lives.
       EXPECT_EQ(s.pass({row.segment.side == kOriginal ? kReply : kOriginal, kAck,
                         row.segment.side == kOriginal ? 201u : 501u,
@@ -323,20 +324,14 @@ TEST(TcpWindow, AResetIsAsGoodAsItsNumber) {
 }
 
 TEST(TcpWindow, ARefusalEndsTheEntryIfItAnswersTheSyn) {
-  struct Row {
-    const char* sentence;
-    Scene::Segment segment;
-    DropReason reason;
-    bool ends;
-  };
-  const Row rows[] = {
+  const Reset rows[] = {
       {"acknowledges the SYN", {kReply, kRst | kAck, 0, 1}, DropReason::none, true},
       {"acknowledges more", {kReply, kRst | kAck, 0, 2}, DropReason::ct_window, false},
       {"acknowledges less", {kReply, kRst | kAck, 0, 0xfffffff0}, DropReason::none, false},
       {"acknowledges nothing", {kReply, kRst, 77, 0}, DropReason::none, false},
       {"is the initiator's own", {kOriginal, kRst, 1, 0}, DropReason::none, false},
   };
-  for (const Row& row : rows) {
+  for (const Reset& row : rows) {
     SCOPED_TRACE(row.sentence);
     Scene s;
     s.pass({kOriginal, kSyn, 0, 0});

@@ -90,14 +90,21 @@ def transfer(sender, receiver, data):
     assert bytes(got) == data
 
 
+def connect(client, server, port=80, patience=PATIENCE):
+    """Both ends of a new connection."""
+    with server.listen(port) as listener:
+        near = client.connect(server, port)
+        far, _ = listener.accept()
+    far.settimeout(patience)
+    return near, far
+
+
 def exchange_tcp(client, server, port=80, size=100_000):
     """A new connection carries `size` bytes each way."""
-    with server.listen(port) as listener, client.connect(server, port) as near:
-        far, _ = listener.accept()
-        with far:
-            far.settimeout(PATIENCE)
-            transfer(near, far, os.urandom(size))
-            transfer(far, near, os.urandom(size))
+    near, far = connect(client, server, port)
+    with near, far:
+        transfer(near, far, os.urandom(size))
+        transfer(far, near, os.urandom(size))
 
 
 def exchange_udp(client, server, port=53, size=512):
@@ -278,6 +285,14 @@ class Node(Machine):
 
     def drops(self):
         return self.query("stats", "drops")
+
+    def free_buffers(self):
+        return self.query("status")["buffers"]["free"]
+
+    def check_buffers(self, least):
+        """As many have come back; what a port sent last it gives back when it sends the next."""
+        wait_until(lambda: self.free_buffers() >= least,
+                   lambda: f"{self.free_buffers()} buffers free, not {least}", 3)
 
     def rule(self, policy, direction="ingress", rule=0):
         """The counters of one rule; zeros before it was seen."""

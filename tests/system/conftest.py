@@ -85,3 +85,15 @@ def node2(cluster):
 @pytest.fixture
 def nginx2(cluster, node2):
     return cluster.pod(node2, "nginx2", Cluster.NGINX2, app="nginx")
+
+
+@pytest.fixture
+def kernel_routes(node, pod1, nginx1):
+    """The node's kernel would forward between the pods if it got a frame of theirs."""
+    with node.namespace.entered():
+        for path in ("ip_forward", f"conf/{pod1.interface}/proxy_arp",
+                     f"conf/{nginx1.interface}/proxy_arp"):
+            with open(f"/proc/sys/net/ipv4/{path}", "w") as f:
+                f.write("1")
+    for pod in (pod1, nginx1):
+        node.namespace.ip("route", "add", pod.address, "dev", pod.interface)

@@ -28,18 +28,6 @@ def long(request):
     return request.config.getoption("--long")
 
 
-@pytest.fixture
-def kernel_routes(node, pod1, nginx1):
-    """The node's kernel would forward between the pods if it got a frame of theirs."""
-    with node.namespace.entered():
-        for path in ("ip_forward", f"conf/{pod1.interface}/proxy_arp",
-                     f"conf/{nginx1.interface}/proxy_arp"):
-            with open(f"/proc/sys/net/ipv4/{path}", "w") as f:
-                f.write("1")
-    for pod in (pod1, nginx1):
-        node.namespace.ip("route", "add", pod.address, "dev", pod.interface)
-
-
 class Datagrams:
     """One pod sends numbered datagrams without pause; which of them arrive at another."""
 
@@ -261,10 +249,7 @@ def test_a_flood_costs_packets_but_no_buffer(node, peer, pod1, nginx1, far):
     node.start()
     exchange_tcp(pod1, nginx1)
     exchange_tcp(pod1, far)
-
-    def free():
-        return node.query("status")["buffers"]["free"]
-    before = free()
+    before = node.free_buffers()
     flood = pathlib.Path(node.directory / "flood.py")
     flood.write_text("import socket, sys, time\n"
                      "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
@@ -285,7 +270,7 @@ def test_a_flood_costs_packets_but_no_buffer(node, peer, pod1, nginx1, far):
     # A port's last burst is taken back when it sends the next.
     exchange_tcp(pod1, nginx1)
     exchange_tcp(pod1, far)
-    wait_until(lambda: free() >= before - 128, lambda: f"{free()} free, {before} before", 3)
+    node.check_buffers(before - 128)
 
 
 def test_a_log_that_nobody_reads_holds_nothing_up(node, pod1, nginx1):

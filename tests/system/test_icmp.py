@@ -7,7 +7,7 @@ import socket
 import pytest
 from scapy.layers.inet import ICMP, IP
 
-from cluster import exchange_tcp, transfer
+from cluster import connect, exchange_tcp, transfer
 from namespace import checksums_are_right
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
@@ -18,17 +18,20 @@ def errors(capture, kind, code):
                             f"no ICMP {kind}/{code}")
 
 
+def told_of_a_transfer(pod, far):
+    """The ICMP 3/4 that a pod gets while it sends 300 kB, all of which arrive."""
+    with pod.capture() as at_pod:
+        near, there = connect(pod, far, patience=10)
+        with near, there:
+            transfer(near, there, os.urandom(300_000))
+        return errors(at_pod, 3, 4)
+
+
 def test_tcp_learns_the_mtu_of_the_tunnel_and_completes(node, peer, pod1, far):
     # The other side offers segments for 1500 bytes, so that only path MTU discovery helps.
     peer.namespace.ip("link", "set", "tun0", "mtu", "1500")
     node.start()
-    with pod1.capture() as at_pod1:
-        with far.listen(80) as listener, pod1.connect(far, 80) as near:
-            there, _ = listener.accept()
-            with there:
-                there.settimeout(10)
-                transfer(near, there, os.urandom(300_000))
-        told = errors(at_pod1, 3, 4)
+    told = told_of_a_transfer(pod1, far)
     assert {p[ICMP].nexthopmtu for p in told} == {1480}
     assert {(p[IP].src, p[IP].dst) for p in told} == {(node.address, pod1.address)}
     assert "mtu 1480" in pod1.namespace.ip("route", "get", far.address)
@@ -47,13 +50,7 @@ def test_tcp_learns_the_mtu_of_a_narrow_network_between_the_nodes(cluster, node,
     peer.namespace.ip("link", "set", "ens10", "mtu", "1300")
     peer.namespace.ip("link", "set", "tun0", "mtu", "1500")
     node.start()
-    with pod1.capture() as at_pod1:
-        with far.listen(80) as listener, pod1.connect(far, 80) as near:
-            there, _ = listener.accept()
-            with there:
-                there.settimeout(10)
-                transfer(near, there, os.urandom(300_000))
-        told = errors(at_pod1, 3, 4)
+    told = told_of_a_transfer(pod1, far)
     # First the tunnel's own size, then what the router said, less the outer header.
     assert [p[ICMP].nexthopmtu for p in told][0] == 1480
     assert {p[ICMP].nexthopmtu for p in told} == {1480, 1280}

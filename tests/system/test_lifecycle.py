@@ -64,18 +64,6 @@ def test_it_ends_on_interrupt_too(node, pod1):
     check_gone(node, before)
 
 
-@pytest.fixture
-def kernel_routes(node, pod1, nginx1):
-    """The node's kernel would forward between the pods by itself."""
-    with node.namespace.entered():
-        for path in ("ip_forward", f"conf/{pod1.interface}/proxy_arp",
-                     f"conf/{nginx1.interface}/proxy_arp"):
-            with open(f"/proc/sys/net/ipv4/{path}", "w") as f:
-                f.write("1")
-    for pod in (pod1, nginx1):
-        node.namespace.ip("route", "add", pod.address, "dev", pod.interface)
-
-
 def end(node, number):
     node.check_balance()
     node.process.send_signal(number)

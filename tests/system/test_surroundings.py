@@ -67,10 +67,7 @@ def test_traffic_returns_every_buffer(cluster, node, peer, pod1, nginx1, far):
     node.start()
     exchange_tcp(pod1, nginx1)
     exchange_tcp(pod1, far)
-
-    def free():
-        return node.query("status")["buffers"]["free"]
-    before = free()
+    before = node.free_buffers()
     for _ in range(5):
         guest = cluster.pod(node, "guest", "10.244.153.230")
         node.write_config()
@@ -83,7 +80,7 @@ def test_traffic_returns_every_buffer(cluster, node, peer, pod1, nginx1, far):
     # A port's last burst is taken back when it sends the next.
     exchange_tcp(pod1, nginx1)
     exchange_tcp(pod1, far)
-    wait_until(lambda: free() >= before - 64, lambda: f"{free()} free, {before} before")
+    node.check_buffers(before - 64)
 
 
 def test_many_connections_at_once_all_carry_their_own_data(node, peer, pod1, nginx1, far):

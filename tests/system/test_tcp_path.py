@@ -5,9 +5,10 @@ import random
 import socket
 import time
 
+import pytest
 from scapy.layers.inet import IP, TCP
 
-from cluster import PATIENCE, Cluster, transfer
+from cluster import Cluster, connect, transfer
 from namespace import wait_until
 
 REFUSALS = ("ct_window", "ct_rst", "ct_invalid", "ct_midflow")
@@ -15,14 +16,6 @@ REFUSALS = ("ct_window", "ct_rst", "ct_invalid", "ct_midflow")
 
 def refusals(node):
     return {reason: n for reason, n in node.drops().items() if reason in REFUSALS}
-
-
-def connect(client, server, port=80):
-    with server.listen(port) as listener:
-        near = client.connect(server, port)
-        far, _ = listener.accept()
-    far.settimeout(PATIENCE)
-    return near, far
 
 
 def send_as(pod, to, near, flags, seq, ack=0):
@@ -56,31 +49,34 @@ def test_transfers_through_loss_and_reordering_lose_nothing_to_the_window(cluste
     assert not refusals(node)
 
 
-def test_one_side_may_go_on_when_the_other_has_ended(node, pod1, nginx1):
+@pytest.fixture
+def ends(node, pod1, nginx1):
+    """Both ends of a connection that has carried a question; nothing of it is refused."""
     node.start()
     near, far = connect(pod1, nginx1)
     with near, far:
         transfer(near, far, b"question")
-        near.shutdown(socket.SHUT_WR)
-        assert far.recv(1) == b""
-        transfer(far, near, os.urandom(300_000))
+        yield near, far
     assert not refusals(node)
 
 
-def test_keep_alives_pass_on_an_idle_connection(node, pod1, nginx1):
-    node.start()
-    near, far = connect(pod1, nginx1)
-    with near, far:
-        transfer(near, far, b"question")
-        for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1),
-                              (socket.TCP_KEEPCNT, 3)):
-            near.setsockopt(socket.IPPROTO_TCP, option, value)
-        with nginx1.capture() as at_server:
-            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            at_server.wait_for(lambda p: TCP in p and len(at_server.packets()) >= 2, "a probe")
-        time.sleep(1)
-        transfer(far, near, b"answer")
-    assert not refusals(node)
+def test_one_side_may_go_on_when_the_other_has_ended(ends):
+    near, far = ends
+    near.shutdown(socket.SHUT_WR)
+    assert far.recv(1) == b""
+    transfer(far, near, os.urandom(300_000))
+
+
+def test_keep_alives_pass_on_an_idle_connection(ends, nginx1):
+    near, far = ends
+    for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1),
+                          (socket.TCP_KEEPCNT, 3)):
+        near.setsockopt(socket.IPPROTO_TCP, option, value)
+    with nginx1.capture() as at_server:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        at_server.wait_for(lambda p: TCP in p and len(at_server.packets()) >= 2, "a probe")
+    time.sleep(1)
+    transfer(far, near, b"answer")
 
 
 def test_a_strangers_reset_and_data_do_not_reach_the_server(node, pod1, nginx1):
