@@ -95,7 +95,7 @@ class Compilation {
   }
 
   void take_failsafe_ports() {
-    const Felix felix = felix_of(model_);
+    const Felix& felix = kept_.inventory.felix();
     Failsafe& kept = kept_.failsafe;
     if (kept.inbound != felix.failsafe_inbound || kept.outbound != felix.failsafe_outbound) {
       kept = {felix.failsafe_inbound, felix.failsafe_outbound, {}};
@@ -247,7 +247,7 @@ class Compilation {
   ListId failsafe_list(Direction direction, bool replies) {
     return kept_.lists.use(
         kept_.failsafe.lists[{direction, replies}],
-        failsafe_rules(felix_of(model_), direction, replies), "",
+        failsafe_rules(kept_.inventory.felix(), direction, replies), "",
         {"Failsafe", "", replies ? "replies" : "ports", kFailsafeTier, direction, {}});
   }
 

@@ -7,7 +7,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control/felix.h"
 #include "control/kubernetes.h"
 
 namespace sluice::control {
@@ -331,13 +330,12 @@ void Inventory::note_change(const Made<T>& made) {
 }
 
 void Inventory::update_workloads(const config::Model& model, config::Findings& findings) {
-  const Felix felix = felix_of(model);
   const auto gone = [this](const auto& made) { note_change(made); };
-  if (interface_prefix_ != felix.interface_prefixes.front()) {
-    interface_prefix_ = felix.interface_prefixes.front();
-    of_pods_.end_round(gone);
+  Felix felix = felix_of(model);
+  if (felix_.interface_prefixes.front() != felix.interface_prefixes.front()) {
     of_pods_.end_round(gone);
   }
+  felix_ = std::move(felix);
   const auto finish = [this](Made<Workload>& made, const char* kind) {
     made.usable = usable(made.value, kind, made.findings);
     if (made.usable) {
@@ -369,7 +367,7 @@ void Inventory::update_workloads(const config::Model& model, config::Findings& f
     keep(workloads_, derive(
                          of_pods_, object,
                          [&](const auto& p, Made<Workload>& made) {
-                           made.value = from_pod(p, felix, made.findings);
+                           made.value = from_pod(p, felix_, made.findings);
                            finish(made, "Pod");
                          },
                          findings));
@@ -456,7 +454,7 @@ void Inventory::update(const config::Model& model, config::Findings& findings) {
   for (const LabelledSet* set : sets_) {
     bearers_[set->labels].sets.push_back(set);
   }
-  check_local(model, *this, felix_of(model).any_source, findings);
+  check_local(model, *this, felix_.any_source, findings);
 }
 
 const ServiceMembers* Inventory::service(const ServiceName& name) const {

@@ -20,6 +20,7 @@
 #include "config/findings.h"
 #include "config/model.h"
 #include "control/compile.h"
+#include "control/felix.h"
 #include "control/labels.h"
 #include "control/memo.h"
 
@@ -58,6 +59,7 @@ class Inventory {
   // REQUIRES: the model outlives what is read here before the next update.
   void update(const config::Model& model, config::Findings& findings);
 
+  const Felix& felix() const { return felix_; }
   const LabelIndex& index() const { return index_; }
   const Profiles& profiles() const { return profiles_; }
   const std::vector<const Workload*>& workloads() const { return workloads_; }  // of all nodes
@@ -104,6 +106,7 @@ class Inventory {
   template <typename T>
   void note_change(const Made<T>& made);
 
+  Felix felix_;
   LabelIndex index_;
   Profiles profiles_;
   std::vector<const Workload*> workloads_, hosts_;
@@ -119,7 +122,6 @@ class Inventory {
   std::set<ServiceName> changed_services_;
   size_t objects_read_ = 0;
 
-  std::string interface_prefix_;
   Memo<config::Namespace, Shared<config::Profile>> of_namespaces_;
   Memo<config::ServiceAccount, Shared<config::Profile>> of_accounts_;
   Memo<config::WorkloadEndpoint, Made<Workload>> of_endpoints_;

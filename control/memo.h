@@ -41,12 +41,6 @@ class Memo {
   void end_round() {
     end_round([](const To&) {});
   }
-  template <typename Visit>
-  void for_each(const Visit& visit) const {  // what the last round asked for
-    for (const auto& [address, entry] : previous_) {
-      visit(entry.value);
-    }
-  }
 
  private:
   struct Entry {

@@ -21,8 +21,11 @@ void put(std::vector<T>& in, SetId id, T value) {
 
 }  // namespace
 
-template <typename Members>
-SetId Sets::add(Kind<Members>& kind, Entry<Members> entry) {
+template <typename Members, typename Fill>
+SetId Sets::find_or_add(Kind<Members>& kind, const std::string& key, const Fill& fill) {
+  if (const auto known = kind.ids.find(key); known != kind.ids.end()) {
+    return known->second;
+  }
   SetId id = static_cast<SetId>(kind.entries.size());
   if (kind.free.empty()) {
     kind.entries.emplace_back();
@@ -30,64 +33,48 @@ SetId Sets::add(Kind<Members>& kind, Entry<Members> entry) {
     id = kind.free.back();
     kind.free.pop_back();
   }
-  kind.ids.emplace(entry.key, id);
-  kind.entries[id] = std::move(entry);
+  Entry<Members> made;
+  made.key = key;
+  fill(made);
+  kind.ids.emplace(key, id);
+  kind.entries[id] = std::move(made);
   return id;
 }
 
 SetId Sets::addresses(const Selector& selector) {
-  if (const auto known = addresses_.ids.find(selector.canonical());
-      known != addresses_.ids.end()) {
-    return known->second;
-  }
-  Entry<AddressSet> made;
-  made.key = selector.canonical();
-  made.name = selector.id();
-  made.whose.selector = selector;
-  return add(addresses_, std::move(made));
+  return find_or_add(addresses_, selector.canonical(), [&](Entry<AddressSet>& made) {
+    made.name = selector.id();
+    made.whose.selector = selector;
+  });
 }
 
 SetId Sets::addresses(const ServiceName& service) {
-  const std::string key = key_of(service);
-  if (const auto known = addresses_.ids.find(key); known != addresses_.ids.end()) {
-    return known->second;
-  }
-  Entry<AddressSet> made;
-  made.key = key;
-  made.name = unique_id("svcnoport", qualified(service.first, service.second));
-  made.service = service;
-  return add(addresses_, std::move(made));
+  return find_or_add(addresses_, key_of(service), [&](Entry<AddressSet>& made) {
+    made.name = unique_id("svcnoport", qualified(service.first, service.second));
+    made.service = service;
+  });
 }
 
 SetId Sets::ports(const std::string& name, const std::optional<Selector>& selector,
                   std::optional<uint8_t> protocol) {
   const std::string key = "\tport\t" + (protocol ? std::to_string(*protocol) : "any") + "\t" +
                           name + "\t" + (selector ? selector->canonical() : "");
-  if (const auto known = ports_.ids.find(key); known != ports_.ids.end()) {
-    return known->second;
-  }
-  const Selector whose = selector ? *selector : Selector::all();
-  const uint8_t number = protocol.value_or(proto::kTcp);
-  const char* text = number == proto::kUdp ? "udp" : number == proto::kSctp ? "sctp" : "tcp";
-  Entry<PortSet> made;
-  made.key = key;
-  made.name = unique_id("n", whose.id() + "," + text + "," + name);
-  made.whose.selector = whose;
-  made.port = name;
-  made.protocol = protocol;
-  return add(ports_, std::move(made));
+  return find_or_add(ports_, key, [&](Entry<PortSet>& made) {
+    const Selector whose = selector ? *selector : Selector::all();
+    const uint8_t number = protocol.value_or(proto::kTcp);
+    const char* text = number == proto::kUdp ? "udp" : number == proto::kSctp ? "sctp" : "tcp";
+    made.name = unique_id("n", whose.id() + "," + text + "," + name);
+    made.whose.selector = whose;
+    made.port = name;
+    made.protocol = protocol;
+  });
 }
 
 SetId Sets::ports(const ServiceName& service) {
-  const std::string key = key_of(service);
-  if (const auto known = ports_.ids.find(key); known != ports_.ids.end()) {
-    return known->second;
-  }
-  Entry<PortSet> made;
-  made.key = key;
-  made.name = unique_id("svc", qualified(service.first, service.second));
-  made.service = service;
-  return add(ports_, std::move(made));
+  return find_or_add(ports_, key_of(service), [&](Entry<PortSet>& made) {
+    made.name = unique_id("svc", qualified(service.first, service.second));
+    made.service = service;
+  });
 }
 
 AddressSet Sets::gather(const Entry<AddressSet>& entry) const {

@@ -55,8 +55,9 @@ class Sets {
     std::vector<SetId> free;
     std::unordered_map<std::string, SetId> ids;  // by key
   };
-  template <typename Members>
-  static SetId add(Kind<Members>& kind, Entry<Members> entry);
+  // The set of that key; a new one is as `fill` makes it.
+  template <typename Members, typename Fill>
+  static SetId find_or_add(Kind<Members>& kind, const std::string& key, const Fill& fill);
   template <typename Members>
   const Shared<Members>& current(Entry<Members>& entry);
   template <typename Members>
