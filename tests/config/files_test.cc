@@ -324,6 +324,29 @@ TEST_F(AgainTest, ReadsOnlyWhatChanged) {
   EXPECT_EQ(load_again(), (Outcome{{"aa", "z", "c"}, 1}));
 }
 
+// As a Kubernetes volume does it, there and back: its times alone would say that the first file
+// is what was read.
+TEST_F(AgainTest, DoesNotKnowAFileThatAnotherStoodInForWhenItWasRead) {
+  const std::string link = path("link");
+  const auto point_at = [&](const char* file) {
+    fs::create_symlink(path(file), path("new"));
+    fs::rename(path("new"), link);
+  };
+  for (const bool swapped : {false, true}) {
+    point_at("d/a.yaml");
+    ReadFiles known;
+    known.begin();
+    EXPECT_EQ(known.find(link), nullptr);
+    if (swapped) {
+      point_at("d/b.yaml");
+    }
+    known.keep(link, std::make_shared<const FileContent>());
+    point_at("d/a.yaml");
+    known.begin();
+    EXPECT_EQ(known.find(link) == nullptr, swapped);
+  }
+}
+
 TEST_F(AgainTest, SaysWhatIsWrongWithAFileThatDidNotChangeAgain) {
   write("d/c.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\nkind: Odd\n");
   settle();
