@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "perf/bench.h"
 
+#include <fstream>
 #include <string>
 
 #include <rte_mbuf.h>
@@ -33,6 +34,16 @@ Result<Bench> Bench::start(unsigned core, unsigned frames) {
 
 Bench::~Bench() {
   rte_pktmbuf_free_bulk(frames_.data(), static_cast<unsigned>(frames_.size()));
+}
+
+uint64_t kib_of(const char* file, std::string_view key) {
+  std::ifstream lines(std::string("/proc/self/") + file);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(key)) {
+      return std::stoull(line.substr(line.find(':') + 1));
+    }
+  }
+  return 0;
 }
 
 }  // namespace sluice::perf

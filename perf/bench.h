@@ -6,8 +6,10 @@
 #ifndef SLUICE_PERF_BENCH_H_
 #define SLUICE_PERF_BENCH_H_
 
+#include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "classifier/result.h"
@@ -36,6 +38,9 @@ class Bench {
   std::unique_ptr<Buffers> buffers_;
   std::vector<rte_mbuf*> frames_;
 };
+
+// How many KiB a file of /proc/self says for `key`; 0: it does not say.
+uint64_t kib_of(const char* file, std::string_view key);
 
 }  // namespace sluice::perf
 

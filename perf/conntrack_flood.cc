@@ -4,7 +4,6 @@
 // measured time; the sweep of the table runs inside, as in a worker.
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -28,13 +27,7 @@ struct Settings {
 };
 
 uint64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) {
-      return std::stoull(line.substr(line.find(':') + 1));
-    }
-  }
-  return 0;
+  return kib_of("status", "VmRSS:");
 }
 
 struct Measured {

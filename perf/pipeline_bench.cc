@@ -88,13 +88,7 @@ Figure figure_of(std::vector<double> runs) {
 
 // How much of this process lies on transparent huge pages.
 uint64_t huge_kib() {
-  std::ifstream rollup("/proc/self/smaps_rollup");
-  for (std::string line; std::getline(rollup, line);) {
-    if (line.starts_with("AnonHugePages:")) {
-      return std::stoull(line.substr(line.find(':') + 1));
-    }
-  }
-  return 0;
+  return kib_of("smaps_rollup", "AnonHugePages:");
 }
 
 // All subjects of one scene; runs are taken in turn, so that a noisy moment meets them all.

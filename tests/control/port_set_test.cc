@@ -1,36 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The set of open ports on real veths.  Needs root: each test moves into a new, unnamed network
-// namespace; the kernel removes it with all in it when the test leaves, however it ends.
+// The set of open ports on real veths.  Needs root.
 #include "control/port_set.h"
 
 #include <array>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-
-#include <gtest/gtest.h>
-#include <sched.h>
-#include <unistd.h>
 
 #include "fastpath/eal.h"
+#include "tests/support/own_namespace.h"
 
 namespace sluice::control {
 namespace {
 
 constexpr PortId kPod = kFirstPodPort;
 
-int shell(const std::string& command) {
-  return std::system((command + " >/dev/null").c_str());
-}
-
-class PortSetTest : public testing::Test {
+class PortSetTest : public test::OwnNamespace {
  protected:
   void SetUp() override {
-    if (geteuid() != 0) {
-      GTEST_SKIP() << "needs root: makes a network namespace, veths and AF_XDP sockets";
-    }
-    if (unshare(CLONE_NEWNET) != 0) {
-      GTEST_SKIP() << "no network namespace: " << std::strerror(errno);
+    OwnNamespace::SetUp();
+    if (IsSkipped()) {
+      return;
     }
     ASSERT_EQ(shell("ip link add calia up type veth peer name peera"), 0);
     ASSERT_TRUE(start_eal(eal_options("")));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AF_XDP ports on real veths.  Needs root: each test moves into a new, unnamed network
-// namespace; the kernel removes it with all in it when the test leaves, however it ends.
+// AF_XDP ports on real veths.  Needs root.
 #include "fastpath/port_xsk.h"
 
 #include <cstdlib>
@@ -15,22 +14,18 @@
 #include <poll.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "fastpath/buffers.h"
 #include "fastpath/eal.h"
 #include "fastpath/xdp.h"
+#include "tests/support/own_namespace.h"
 
 namespace sluice {
 namespace {
 
 using Frame = std::vector<uint8_t>;
-
-int shell(const std::string& command) {
-  return std::system((command + " >/dev/null").c_str());
-}
 
 // A packet socket on one end of a veth: the pod, or the network.
 class Peer {
@@ -82,17 +77,13 @@ Frame make_frame(size_t bytes, uint8_t protocol, const char* destination,
   return frame;
 }
 
-class PortXskTest : public testing::Test {
+class PortXskTest : public test::OwnNamespace {
  protected:
   void SetUp() override {
-    if (geteuid() != 0) {
-      GTEST_SKIP() << "needs root: makes a network namespace, veths and AF_XDP sockets";
+    OwnNamespace::SetUp();
+    if (IsSkipped()) {
+      return;
     }
-    if (unshare(CLONE_NEWNET) != 0) {
-      GTEST_SKIP() << "no network namespace: " << std::strerror(errno);
-    }
-    // No IPv6: the kernel's own router solicitations would mix with the frames.
-    ASSERT_EQ(shell("sysctl -w net.ipv6.conf.default.disable_ipv6=1"), 0);
     for (const char* n : {"0", "1"}) {
       const std::string us = std::string("us") + n;
       const std::string peer = std::string("peer") + n;
