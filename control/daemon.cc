@@ -340,6 +340,18 @@ void Daemon::settle_ports() {
   } while (ports_->sync(pods()));
 }
 
+// Once a second, as a port must be back by then.
+void Daemon::retry_refused() {
+  constexpr Nanos kEvery = 1000000000;
+  const Nanos now = monotonic_now();
+  if (ports_->refused() && now - retried_ >= kEvery) {
+    retried_ = now;
+    if (ports_->sync(pods())) {
+      settle_ports();
+    }
+  }
+}
+
 void Daemon::close_leaving() {
   for (const PortId closed : ports_->close_leaving()) {
     neighbours_.forget_port(closed);
@@ -537,8 +549,11 @@ void Daemon::run() {
     collect_drops();
     api_->handle(polled);
     resolve_wanted();
-    if (settled() && std::exchange(reload_wanted_, false)) {
-      reload_by_signal();
+    if (settled()) {
+      if (std::exchange(reload_wanted_, false)) {
+        reload_by_signal();
+      }
+      retry_refused();
     }
   }
   spdlog::info("stopping: ports are given back to the kernel");

@@ -92,6 +92,7 @@ class Daemon {
   // Publishes and closes what leaves, until the ports are as the links and pods are, or the
   // change is pending.
   void settle_ports();
+  void retry_refused();
   void close_leaving();
   // Whether the last change is in force for all; if it has just come to be, does what waited.
   bool settled();
@@ -140,6 +141,7 @@ class Daemon {
   std::optional<ApiServer> api_;
   std::optional<Watchdog> watchdog_;  // its subjects: the workers in order, then this thread
   std::atomic<uint64_t> beat_{0};     // this thread comes round
+  Nanos retried_ = 0;                 // ports that were refused
   bool links_changed_ = false;        // while a change was pending
   bool reload_wanted_ = false;        // likewise, by SIGHUP
   int signal_fd_ = -1;

@@ -177,6 +177,7 @@ Status PortSet::take_node(bool on) {
 bool PortSet::sync(const std::vector<Pod>& pods) {
   std::set<PortId> wanted;
   bool changed = false;
+  refused_ = false;
   for (const Pod& pod : pods) {
     wanted.insert(pod.id);
     if (open_.contains(pod.id)) {
@@ -189,6 +190,7 @@ bool PortSet::sync(const std::vector<Pod>& pods) {
                      s.error().hint.empty() ? "" : "; hint: ", s.error().hint);
       }
       complaint = s.error().what;
+      refused_ = refused_ || if_nametoindex(pod.interface.c_str()) != 0;
       continue;
     }
     spdlog::info("pod port {} open", pod.interface);

@@ -65,6 +65,9 @@ class PortSet {
   // interface has gone, as leaving.  True if anything changed.  Pods whose interface is missing
   // or refused are logged once and tried again at the next call.
   bool sync(const std::vector<Pod>& pods);
+  // Did the last sync() leave out a pod though its interface is there?  What refused it may end
+  // without a word: a queue that the kernel frees late, or that another process gives up.
+  bool refused() const { return refused_; }
   // Enters the ports that the next View may show, by PortId.
   void show(std::span<Port*> ports);
   // Closes the leaving ports that the last show() left out, and says which.  REQUIRES: no
@@ -99,6 +102,7 @@ class PortSet {
   int kernel_end_ = 0;  // of the host port, by index
   std::optional<TcHook> from_worker_, to_worker_;
   std::map<PortId, Open> open_;
+  bool refused_ = false;
   std::map<std::string, std::string> complaints_;  // interface -> what was logged last
 };
 

@@ -3,8 +3,13 @@
 #include "control/port_set.h"
 
 #include <array>
+#include <chrono>
+#include <thread>
+
+#include <net/if.h>
 
 #include "fastpath/eal.h"
+#include "fastpath/port_xsk.h"
 #include "tests/support/own_namespace.h"
 
 namespace sluice::control {
@@ -82,6 +87,25 @@ TEST_F(PortSetTest, APortWhoseInterfaceHasGoneComesBackWithIt) {
   ASSERT_EQ(shell("ip link add calia up type veth peer name peera"), 0);
   EXPECT_TRUE(ports_->sync(pod_));
   EXPECT_NE(shown(), nullptr);
+}
+
+TEST_F(PortSetTest, TellsThatAPortWasRefusedUntilItIsOpen) {
+  PortXsk::Options options;
+  options.ifindex = static_cast<int>(if_nametoindex("calia"));
+  options.interface = "calia";
+  options.ring_size = 512;
+  auto holder = PortXsk::open({}, options, *buffers_);
+  ASSERT_TRUE(holder) << holder.error().what;
+  EXPECT_FALSE(ports_->sync(pod_));
+  EXPECT_TRUE(ports_->refused()) << "somebody has its queue";
+  holder->reset();
+  for (int tries = 0; tries < 100 && !ports_->sync(pod_); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  EXPECT_NE(shown(), nullptr);
+  EXPECT_FALSE(ports_->refused());
+  EXPECT_FALSE(ports_->sync({{kPod, "calia"}, {kPod + 1, "calib"}}));
+  EXPECT_FALSE(ports_->refused()) << "what is not there says so when it comes";
 }
 
 }  // namespace

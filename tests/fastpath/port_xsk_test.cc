@@ -2,8 +2,10 @@
 // AF_XDP ports on real veths.  Needs root.
 #include "fastpath/port_xsk.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -115,6 +117,11 @@ class PortXskTest : public test::OwnNamespace {
     const Status attached = xdp_->attach(index(name), role);
     EXPECT_TRUE(attached) << attached.error().what;
     auto port = try_open(name);
+    // The kernel of a busy machine frees a closed socket's queue late; sluiced retries, too.
+    for (int tries = 0; !port && tries < 20; ++tries) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      port = try_open(name);
+    }
     if (!port) {
       ADD_FAILURE() << port.error().what;
       return nullptr;

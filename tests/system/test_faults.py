@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults while traffic flows: kills, storms, full buffers and pipes, ports that go. What policy
 denies never passes, and what it allows goes on."""
+import ctypes
 import fcntl
+import mmap
 import os
 import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -292,6 +295,33 @@ def test_a_log_that_nobody_reads_holds_nothing_up(node, pod1, nginx1):
         exchange_tcp(pod1, nginx1)
         assert node.stop() == 0
         assert reader.read().count(b"reload generation=") < 60
+
+
+def hold_queue(node, interface):
+    """An AF_XDP socket of another process's on the interface's queue 0, and its memory."""
+    AF_XDP, SOL_XDP, RX_RING, UMEM_REG, FILL_RING, COMPLETION_RING = 44, 283, 2, 4, 5, 6
+    holder = node.namespace.socket(AF_XDP, socket.SOCK_RAW)
+    memory = mmap.mmap(-1, 1 << 16)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    holder.setsockopt(SOL_XDP, UMEM_REG, struct.pack("=QQII", address, 1 << 16, 4096, 0))
+    for ring in (FILL_RING, COMPLETION_RING, RX_RING):
+        holder.setsockopt(SOL_XDP, ring, struct.pack("=I", 8))
+    with node.namespace.entered():
+        index = socket.if_nametoindex(interface)
+    name = struct.pack("=HHIII", AF_XDP, 0, index, 0, 0)
+    assert ctypes.CDLL(None).bind(holder.fileno(), name, len(name)) == 0
+    return holder, memory
+
+
+def test_a_pods_queue_that_was_held_is_taken_when_it_is_free(node, pod1, nginx1):
+    """Nothing tells that it is: no link changes."""
+    holder, memory = hold_queue(node, pod1.interface)
+    node.start()
+    assert "AF_XDP socket is refused" in node.log.read_text()
+    assert not nginx1.pings(pod1)
+    holder.close()
+    wait_until(lambda: nginx1.pings(pod1), "the pod has no port")
+    exchange_tcp(pod1, nginx1)
 
 
 def thread_states(pid):
