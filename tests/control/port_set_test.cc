@@ -43,7 +43,7 @@ class PortSetTest : public test::OwnNamespace {
   }
 
   const std::vector<PortSet::Pod> pod_ = {{kPod, "calia"}};
-  const std::vector<PortId> none_;
+  const std::vector<PortId> none_ = {};
   std::unique_ptr<Buffers> buffers_;
   std::optional<Netlink> netlink_;
   std::optional<PortSet> ports_;

@@ -189,11 +189,11 @@ class WorkerTest : public testing::Test {
     ASSERT_NE(locked_pool(), nullptr);
     auto made = Published::create(2);
     ASSERT_TRUE(made);
-    published = std::move(*made);
-    a.emplace("a", Frame().ether(kCalico, kPodMac).ip4("10.0.0.1", "10.0.0.2").udp(1, 9),
-              frames);
-    b.emplace("b", Frame().ether(kCalico, kPodMac).ip4("10.0.0.2", "10.0.0.1").udp(1, 9),
-              frames);
+    published_ = std::move(*made);
+    a_.emplace("a", Frame().ether(kCalico, kPodMac).ip4("10.0.0.1", "10.0.0.2").udp(1, 9),
+               frames);
+    b_.emplace("b", Frame().ether(kCalico, kPodMac).ip4("10.0.0.2", "10.0.0.1").udp(1, 9),
+               frames);
     for (uint8_t id = 0; id < 2; ++id) {
       Worker::Options o;
       o.id = id;
@@ -202,25 +202,25 @@ class WorkerTest : public testing::Test {
       o.poll = poll;
       o.rule_counters = 16;
       o.connections.max = 65536;
-      auto worker = Worker::create(o, *published, neighbours, locked_pool());
+      auto worker = Worker::create(o, *published_, neighbours_, locked_pool());
       ASSERT_TRUE(worker);
-      workers.push_back(std::move(*worker));
+      workers_.push_back(std::move(*worker));
     }
-    ASSERT_TRUE(Worker::connect(workers));
+    ASSERT_TRUE(Worker::connect(workers_));
     ASSERT_TRUE(swap(1, true, kPatience));
-    for (auto& worker : workers) {
+    for (auto& worker : workers_) {
       ASSERT_TRUE(worker->start());
     }
   }
   // Puts another view in the place of the one that is there.
   bool swap(uint64_t serial, bool allow, std::chrono::milliseconds patience) {
-    return published->replace(view(serial, allow, *a, *b), patience);
+    return published_->replace(view(serial, allow, *a_, *b_), patience);
   }
   // Frames received on a port, and those that have had their fate.
   std::pair<uint64_t, uint64_t> sums(PortId port) const {
     uint64_t rx = 0;
     uint64_t fates = 0;
-    for (const auto& worker : workers) {
+    for (const auto& worker : workers_) {
       rx += worker->counters().port(port).rx_packets.get();
       for (const Counter& fate : worker->counters().port(port).fates) {
         fates += fate.get();
@@ -232,7 +232,7 @@ class WorkerTest : public testing::Test {
   uint64_t take_samples() {
     uint64_t samples = 0;
     DropSample sample;
-    for (auto& worker : workers) {
+    for (auto& worker : workers_) {
       while (worker->drop_samples().take(sample)) {
         ++samples;
         EXPECT_EQ(sample.head_bytes, 42) << name(sample.reason);
@@ -241,10 +241,10 @@ class WorkerTest : public testing::Test {
     return samples;
   }
 
-  Neighbours neighbours;
-  std::unique_ptr<Published> published;
-  std::optional<SourcePort> a, b;
-  std::vector<std::unique_ptr<Worker>> workers;
+  Neighbours neighbours_;
+  std::unique_ptr<Published> published_;
+  std::optional<SourcePort> a_, b_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 TEST_F(WorkerTest, LosesNothingWhileViewsAreSwapped) {
@@ -253,7 +253,7 @@ TEST_F(WorkerTest, LosesNothingWhileViewsAreSwapped) {
   ASSERT_NO_FATAL_FAILURE(start(kFrames, false));
   uint64_t serial = 1;
   uint64_t samples = 0;  // of drops: every second view denies all
-  while (!(a->done() && b->done() && serial >= kSwaps)) {
+  while (!(a_->done() && b_->done() && serial >= kSwaps)) {
     ++serial;
     ASSERT_TRUE(swap(serial, serial % 2 != 0, kPatience));
     samples += take_samples();
@@ -268,9 +268,9 @@ TEST_F(WorkerTest, LosesNothingWhileViewsAreSwapped) {
     EXPECT_EQ(sums(port).second, kFrames);
   }
   uint32_t listed = 0;
-  EXPECT_TRUE(workers[0]->call([&](const ConnTable& table) { listed = table.size(); }));
+  EXPECT_TRUE(workers_[0]->call([&](const ConnTable& table) { listed = table.size(); }));
   EXPECT_GT(listed, 0u);
-  for (auto& worker : workers) {
+  for (auto& worker : workers_) {
     worker->stop();
     for (size_t r = 1; r < kDropReasons; ++r) {
       const auto reason = static_cast<DropReason>(r);
@@ -283,8 +283,8 @@ TEST_F(WorkerTest, LosesNothingWhileViewsAreSwapped) {
     }
   }
   EXPECT_GT(samples + take_samples(), 0u);
-  EXPECT_GT(a->sent() + b->sent(), 0u);
-  workers.clear();
+  EXPECT_GT(a_->sent() + b_->sent(), 0u);
+  workers_.clear();
   EXPECT_EQ(rte_mempool_avail_count(locked_pool()), before);
 }
 
@@ -293,11 +293,11 @@ TEST_F(WorkerTest, KeepsWhatAStalledWorkerMaySeeAndServesTheOthers) {
   constexpr std::chrono::milliseconds kShort{50};
   // A sleeping worker would not be waited for.
   ASSERT_NO_FATAL_FAILURE(start(0, true));
-  std::weak_ptr<const Generation> first = published->view()->generation;
+  std::weak_ptr<const Generation> first = published_->view()->generation;
   std::atomic<bool> standing{false};
   std::atomic<bool> go_on{false};
   std::thread staller([&] {
-    EXPECT_TRUE(workers[1]->call([&](const ConnTable&) {
+    EXPECT_TRUE(workers_[1]->call([&](const ConnTable&) {
       standing = true;
       while (!go_on) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -308,24 +308,24 @@ TEST_F(WorkerTest, KeepsWhatAStalledWorkerMaySeeAndServesTheOthers) {
     std::this_thread::yield();
   }
   EXPECT_FALSE(swap(2, true, kShort));
-  EXPECT_FALSE(published->settled());
-  EXPECT_FALSE(published->settle());
+  EXPECT_FALSE(published_->settled());
+  EXPECT_FALSE(published_->settle());
   EXPECT_FALSE(first.expired()) << "freed under a worker that may read it";
-  EXPECT_EQ(published->view()->serial, 2u);
-  const uint64_t other = workers[0]->turns();
-  const uint64_t stalled = workers[1]->turns();
-  for (int i = 0; i < 5000 && workers[0]->turns() == other; ++i) {
+  EXPECT_EQ(published_->view()->serial, 2u);
+  const uint64_t other = workers_[0]->turns();
+  const uint64_t stalled = workers_[1]->turns();
+  for (int i = 0; i < 5000 && workers_[0]->turns() == other; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  EXPECT_GT(workers[0]->turns(), other);
-  EXPECT_EQ(workers[1]->turns(), stalled);
+  EXPECT_GT(workers_[0]->turns(), other);
+  EXPECT_EQ(workers_[1]->turns(), stalled);
 
   go_on = true;
   staller.join();
-  for (int i = 0; i < 5000 && !published->settle(); ++i) {
+  for (int i = 0; i < 5000 && !published_->settle(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  EXPECT_TRUE(published->settled());
+  EXPECT_TRUE(published_->settled());
   EXPECT_TRUE(first.expired());
   EXPECT_TRUE(swap(3, true, kPatience));
 }
