@@ -44,11 +44,21 @@ struct Address {
   uint64_t lo = 0;
   static constexpr uint64_t kMapped = 0xffff00000000u;
 
-  static constexpr Address of(Ip4 ip) { return {0, kMapped | ip.value}; }
+  constexpr Address() = default;
+  constexpr Address(uint64_t high, uint64_t low) : hi(high), lo(low) {}
+  constexpr Address(Ip4 ip) : lo(kMapped | ip.value) {}  // NOLINT(google-explicit-constructor)
+  static constexpr Address of(Ip4 ip) { return ip; }
   constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
   // REQUIRES: is_v4().
   constexpr Ip4 v4() const { return {static_cast<uint32_t>(lo)}; }
+  constexpr bool is_zero() const { return (hi | lo) == 0; }  // ::
   friend constexpr auto operator<=>(const Address&, const Address&) = default;
+};
+// For tables that control fills and no stranger: it is not keyed.
+struct AddressHash {
+  size_t operator()(const Address& a) const noexcept {
+    return (a.hi * 0x9e3779b97f4a7c15u ^ a.lo) * 0xff51afd7ed558ccdu >> 16;
+  }
 };
 
 struct Prefix {

@@ -68,11 +68,7 @@ Endpoint make_endpoint(const LocalEndpoint& local, EndpointId id,
   e.egress = local.egress;
   e.pending_ingress = local.pending_ingress;
   e.pending_egress = local.pending_egress;
-  for (const Address& address : local.addresses) {
-    if (address.is_v4()) {
-      e.addresses.push_back(address.v4());
-    }
-  }
+  e.addresses = local.addresses;
   e.allowed_sources = local.allowed_sources;
   e.mac = local.mac.value_or(MacAddress{});
   return e;
@@ -100,8 +96,8 @@ void add_endpoints(const config::Settings& settings, const Felix& felix, Endpoin
     Endpoint& endpoint = generation.endpoints[id];
     endpoint = make_endpoint(built.policy.endpoints[i], id, settings, felix);
     generation.endpoint_of_port[endpoint.port] = id;
-    for (const Ip4 address : endpoint.addresses) {
-      generation.by_address[address.value] = id;
+    for (const Address& address : endpoint.addresses) {
+      generation.by_address[address] = id;
     }
   }
 }

@@ -439,7 +439,7 @@ void Daemon::warn_of_strange_addresses() {
   }
   for (const LocalAddress& one : *local) {
     if (one.ifindex == ports_->uplink_ifindex() &&
-        !built_->generation->routes->own.contains(one.address.value)) {
+        !built_->generation->routes->own.contains(one.address)) {
       spdlog::warn(
           "what comes for {} by the uplink is dropped as rt_transit: add it to "
           "uplink.addresses",
@@ -604,10 +604,10 @@ void Daemon::on_netlink() {
 }
 
 void Daemon::on_neighbour(const Neighbour& neighbour) {
-  if (neighbour.ifindex != ports_->uplink_ifindex() || !neighbour.address.is_v4()) {
+  if (neighbour.ifindex != ports_->uplink_ifindex()) {
     return;
   }
-  const uint32_t slot = neighbours_.find(kUplinkPort, neighbour.address.v4());
+  const uint32_t slot = neighbours_.find(kUplinkPort, neighbour.address);
   if (slot == Neighbours::kNone) {
     return;
   }
@@ -622,8 +622,8 @@ void Daemon::resolve_wanted() {
   if (ports_->uplink_ifindex() == 0) {
     return;
   }
-  neighbours_.take_wanted(kUplinkPort, [this](Ip4 address) {
-    Status s = netlink_->resolve(ports_->uplink_ifindex(), Address::of(address));
+  neighbours_.take_wanted(kUplinkPort, [this](const Address& address) {
+    Status s = netlink_->resolve(ports_->uplink_ifindex(), address);
     if (!s) {
       spdlog::warn("neighbour {}: {}", to_string(address), s.error().what);
     }

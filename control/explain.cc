@@ -104,7 +104,7 @@ Result<PortId> port_field(const Built& built, const json& packet, const Address&
   const Generation& g = *built.generation;
   const auto it = packet.find("in");
   if (it == packet.end() || it->is_null()) {
-    const auto owner = src.is_v4() ? g.by_address.find(src.v4().value) : g.by_address.end();
+    const auto owner = g.by_address.find(src);
     return owner == g.by_address.end() ? kUplinkPort : g.endpoints[owner->second].port;
   }
   if (!it->is_string()) {
@@ -128,11 +128,11 @@ Result<PortId> port_field(const Built& built, const json& packet, const Address&
 
 // The node whose tunnel a packet from the uplink with this source came through, or 0.
 Ip4 outer_source(const Generation& g, const Address& src) {
-  const RouteId id = src.is_v4() ? g.routes->lpm.find(src.v4()) : Lpm4::kNone;
+  const RouteId id = g.routes->find(src);
   if (id == Lpm4::kNone || g.routes->routes[id].kind != RouteKind::tunnel) {
     return {};
   }
-  return g.routes->routes[id].next_hop;
+  return g.routes->routes[id].next_hop.v4();
 }
 
 Result<Packet> read_packet(const Built& built, const json& packet) {
@@ -184,12 +184,13 @@ DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunne
     return nested ? DropReason::tun_nested : DropReason::none;
   }
   if (p.origin.port == kUplinkPort && protocol == proto::kIpip &&
-      routes.own.contains(p.key.dst.v4().value)) {
+      routes.own.contains(p.key.dst)) {
     in_tunnel = may_tunnel_to_us(routes, p.key.src.v4());
     return in_tunnel ? DropReason::none : DropReason::tun_src;
   }
-  return routes.broadcasts.contains(p.key.dst.v4().value) ? DropReason::ip4_dst
-                                                          : DropReason::none;
+  return p.key.dst.is_v4() && routes.broadcasts.contains(p.key.dst.v4().value)
+             ? DropReason::ip4_dst
+             : DropReason::none;
 }
 
 // What only a packet that opens a connection may not be.
@@ -214,19 +215,19 @@ struct Before {
 
 Before check_before_policy(const Generation& g, const Packet& p) {
   Before out;
-  out.reason = check_addresses(p.key);
+  out.reason = check_addresses(g.options, p.key);
   if (out.reason == DropReason::none) {
     out.reason = check_outer(*g.routes, p, out.unknown);
   }
   if (out.reason != DropReason::none || out.unknown) {
     return out;
   }
-  out.reason = check_source(g, p.origin, p.key.src.v4());
+  out.reason = check_source(g, p.origin, p.key.src);
   if (out.reason == DropReason::none) {
     out.reason = check_l4(p.key);
   }
   if (out.reason == DropReason::none) {
-    out.way = decide_way(g, p.origin, p.key.dst.v4());
+    out.way = decide_way(g, p.origin, p.key.dst);
     out.reason = out.way.reason;
   }
   out.unknown = out.reason == DropReason::none && is_icmp_error(p.key);
@@ -344,15 +345,14 @@ class HostJudge {
 
   // After them.
   DropReason out() {
-    const bool own =
-        p_.origin.port == kHostPort && g_.routes->own.contains(p_.key.src.v4().value);
+    const bool own = p_.origin.port == kHostPort && g_.routes->own.contains(p_.key.src);
     bool denied = !accepted_ && ask_stage(stages_.out, own ? "normal" : "forward",
                                           Direction::egress, p_.key) == Verdict::Kind::deny;
     if (const Route& route = g_.routes->routes[way_.route];
         !denied && route.kind == RouteKind::tunnel) {
-      denied =
-          ask_stage(g_.uplink.untracked_out, "untracked", Direction::egress,
-                    outer_key(g_.routes->outer_source, route.next_hop)) == Verdict::Kind::deny;
+      denied = ask_stage(g_.uplink.untracked_out, "untracked", Direction::egress,
+                         outer_key(g_.routes->outer_source, route.next_hop.v4())) ==
+               Verdict::Kind::deny;
     }
     return denied ? DropReason::policy_deny_egress : DropReason::none;
   }
@@ -407,7 +407,7 @@ Judged judge_by_policy(const Built& built, const Packet& p, const Way& way, bool
   };
   ask_end(way.source, Direction::egress);
   if (out.reason == DropReason::none) {
-    out.reason = check_to_host(*built.generation, way.source, key.dst.v4());
+    out.reason = check_to_host(*built.generation, way.source, key.dst);
     out.by_host = out.reason != DropReason::none;
   }
   ask_end(way.destination, Direction::ingress);
@@ -460,7 +460,7 @@ std::string name_text(const LocalEndpoint* e) {
 std::string end_text(const Built& built, const Address& address) {
   std::string text = to_string(address);
   const auto& owners = built.generation->by_address;
-  const auto it = address.is_v4() ? owners.find(address.v4().value) : owners.end();
+  const auto it = owners.find(address);
   const LocalEndpoint* e = it == owners.end() ? nullptr : built.endpoint(it->second);
   if (e != nullptr) {
     text += " (" + name_text(e) + ")";

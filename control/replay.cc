@@ -136,7 +136,7 @@ void know_pods(Neighbours& neighbours, const Generation& generation) {
     if (endpoint.port == kNoPort || !endpoint.mac.is_zero()) {
       continue;
     }
-    for (const Ip4 address : endpoint.addresses) {
+    for (const Address& address : endpoint.addresses) {
       neighbours.learn(neighbours.find(endpoint.port, address), default_mac(endpoint.port));
     }
   }

@@ -331,14 +331,21 @@ std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32
   auto table = std::make_shared<RouteTable>();
   table->version = version;
   std::vector<Lpm4::Entry> entries;
+  std::vector<Lpm6::Entry> entries6;
   for (const auto& [prefix, route] : plan.routes) {
-    entries.push_back({prefix, static_cast<uint32_t>(table->routes.size())});
+    const auto id = static_cast<uint32_t>(table->routes.size());
+    if (prefix.is_v4()) {
+      entries.push_back({prefix, id});
+    } else {
+      entries6.push_back({prefix, id});
+    }
     table->routes.push_back(route);
   }
   table->lpm = Lpm4(entries);
+  table->lpm6 = Lpm6(entries6);
   table->peers = values_of(plan.peers);
   table->external_nodes = plan.external_nodes;
-  table->own = values_of(plan.own);
+  table->own.insert(plan.own.begin(), plan.own.end());
   table->broadcasts = values_of(plan.broadcasts);
   table->outer_source = plan.outer_source;
   return table;

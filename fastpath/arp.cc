@@ -28,8 +28,8 @@ DropReason check_sender(const Generation& g, PortId port, const ArpPacket& arp, 
   if (id == kNoEndpoint) {
     return DropReason::endpoint_down;
   }
-  const std::vector<Ip4>& own = g.endpoints[id].addresses;
-  learn = std::find(own.begin(), own.end(), arp.sender) != own.end();
+  const std::vector<Address>& own = g.endpoints[id].addresses;
+  learn = std::find(own.begin(), own.end(), Address(arp.sender)) != own.end();
   return learn || probe ? DropReason::none : DropReason::arp_invalid;
 }
 
@@ -38,13 +38,13 @@ bool answers_for(const Generation& g, PortId port, const ArpPacket& arp) {
     return false;
   }
   if (port == kUplinkPort) {
-    return g.routes->own.contains(arp.target.value);
+    return g.routes->own.contains(arp.target);
   }
   if (port == kHostPort) {
-    return !g.routes->own.contains(arp.target.value);
+    return !g.routes->own.contains(arp.target);
   }
-  const std::vector<Ip4>& own = g.endpoints[g.endpoint_at(port)].addresses;
-  return std::find(own.begin(), own.end(), arp.target) == own.end();
+  const std::vector<Address>& own = g.endpoints[g.endpoint_at(port)].addresses;
+  return std::find(own.begin(), own.end(), Address(arp.target)) == own.end();
 }
 
 }  // namespace

@@ -6,45 +6,44 @@
 namespace sluice {
 namespace {
 
-const Route* route_of(const RouteTable& table, Ip4 address) {
-  const RouteId id = table.lpm.find(address);
+const Route* route_of(const RouteTable& table, const Address& address) {
+  const RouteId id = table.find(address);
   return id == Lpm4::kNone ? nullptr : &table.routes[id];
 }
 
-DropReason check_workload_source(const Generation& g, PortId port, Ip4 src) {
+DropReason check_workload_source(const Generation& g, PortId port, const Address& src) {
   const EndpointId id = g.endpoint_at(port);
   if (id == kNoEndpoint) {
     return DropReason::endpoint_down;
   }
   const Endpoint& e = g.endpoints[id];
   const bool own = std::find(e.addresses.begin(), e.addresses.end(), src) != e.addresses.end();
-  const bool allowed =
-      own || std::any_of(e.allowed_sources.begin(), e.allowed_sources.end(),
-                         [src](const Prefix& p) { return p.contains(Address::of(src)); });
+  const bool allowed = own || std::any_of(e.allowed_sources.begin(), e.allowed_sources.end(),
+                                          [&src](const Prefix& p) { return p.contains(src); });
   return allowed ? DropReason::none : DropReason::rpf_workload;
 }
 
-DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, Ip4 src) {
+DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, const Address& src) {
   if (!may_tunnel_to_us(table, outer)) {
     return DropReason::tun_src;
   }
-  if (src == outer) {
+  if (src == Address(outer)) {
     return DropReason::none;
   }
   const Route* back = route_of(table, src);
   if (!table.peers.contains(outer.value)) {  // external: its blocks are not known
     const bool anybodys =
         back == nullptr || back->kind == RouteKind::connected ||
-        (back->kind == RouteKind::gateway && !table.peers.contains(back->next_hop.value));
+        (back->kind == RouteKind::gateway && !table.peers.contains(back->next_hop.v4().value));
     return anybodys ? DropReason::none : DropReason::rpf_tunnel;
   }
   const bool same_way =
-      back != nullptr && back->kind == RouteKind::tunnel && back->next_hop == outer;
+      back != nullptr && back->kind == RouteKind::tunnel && back->next_hop == Address(outer);
   return same_way ? DropReason::none : DropReason::rpf_tunnel;
 }
 
-DropReason check_plain_source(const Generation& g, Ip4 src) {
-  if (g.by_address.contains(src.value) || g.routes->own.contains(src.value)) {
+DropReason check_plain_source(const Generation& g, const Address& src) {
+  if (g.by_address.contains(src) || g.routes->own.contains(src)) {
     return DropReason::rpf_uplink;
   }
   const Route* back = route_of(*g.routes, src);
@@ -96,16 +95,14 @@ DropReason check_from_inside(const Generation& g, Origin origin, const Route* ro
   return DropReason::none;
 }
 
-// 0/8, 127/8: never on a wire, in either direction.
-bool is_unroutable(Ip4 address) {
-  const uint32_t top = address.value >> 24;
-  return top == 0 || top == 127;
+bool is_broadcast(const RouteTable& table, const Address& address) {
+  return address.is_v4() && table.broadcasts.contains(address.v4().value);
 }
 
 }  // namespace
 
-DropReason check_source(const Generation& g, Origin origin, Ip4 src) {
-  if (g.routes->broadcasts.contains(src.value)) {
+DropReason check_source(const Generation& g, Origin origin, const Address& src) {
+  if (is_broadcast(*g.routes, src)) {
     return DropReason::ip4_src;
   }
   switch (origin.port) {
@@ -114,15 +111,15 @@ DropReason check_source(const Generation& g, Origin origin, Ip4 src) {
                  ? check_tunnel_source(*g.routes, origin.outer_source, src)
                  : check_plain_source(g, src);
     case kHostPort:
-      return g.by_address.contains(src.value) ? DropReason::rpf_uplink : DropReason::none;
+      return g.by_address.contains(src) ? DropReason::rpf_uplink : DropReason::none;
     default:
       return check_workload_source(g, origin.port, src);
   }
 }
 
-Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
+Way decide_way(const Generation& g, Origin origin, const Address& dst) {
   Way way;
-  if (g.routes->broadcasts.contains(dst.value)) {
+  if (is_broadcast(*g.routes, dst)) {
     way.reason = DropReason::ip4_dst;
     return way;
   }
@@ -133,7 +130,7 @@ Way decide_way(const Generation& g, Origin origin, Ip4 dst) {
       return way;
     }
   }
-  const RouteId id = g.routes->lpm.find(dst);
+  const RouteId id = g.routes->find(dst);
   const Route* route = id == Lpm4::kNone ? nullptr : &g.routes->routes[id];
   way.reason = origin.port == kUplinkPort ? check_from_uplink(g, origin, route)
                                           : check_from_inside(g, origin, route);
@@ -174,23 +171,24 @@ HostStages host_stages(const Generation& g, Origin origin, const Way& way, const
                            : kind == RouteKind::tunnel ? g.tunnel
                                                        : g.uplink;
     // What the node's kernel forwards has another's source.
-    const bool own = from_node && g.routes->own.contains(key.src.v4().value);
+    const bool own = from_node && g.routes->own.contains(key.src);
     out.out = own ? to.normal_out : to.forward_out;
     out.untracked_out = own ? to.untracked_out : HostStage{};
-    if (own && key.protocol == proto::kIpip && g.routes->peers.contains(key.dst.v4().value)) {
+    if (own && key.protocol == proto::kIpip && key.dst.is_v4() &&
+        g.routes->peers.contains(key.dst.v4().value)) {
       out.out = {};
     }
   }
   return out;
 }
 
-Origin origin_towards(const Generation& g, Ip4 src) {
+Origin origin_towards(const Generation& g, const Address& src) {
   const Route* route = route_of(*g.routes, src);
   const bool tunnel = route != nullptr && route->kind == RouteKind::tunnel;
-  return {port_towards(g, src), tunnel ? route->next_hop : Ip4{}};
+  return {port_towards(g, src), tunnel ? route->next_hop.v4() : Ip4{}};
 }
 
-PortId port_towards(const Generation& g, Ip4 dst) {
+PortId port_towards(const Generation& g, const Address& dst) {
   const Route* route = route_of(*g.routes, dst);
   if (route == nullptr || route->kind == RouteKind::blackhole) {
     return kNoPort;
@@ -223,25 +221,35 @@ bool may_tunnel_to_us(const RouteTable& table, Ip4 outer) {
                      [outer](const Prefix& p) { return p.contains(Address::of(outer)); });
 }
 
-DropReason check_to_host(const Generation& g, EndpointId source, Ip4 dst) {
+DropReason check_to_host(const Generation& g, EndpointId source, const Address& dst) {
   const bool refused =
-      !g.options.endpoint_to_host && source != kNoEndpoint && g.routes->own.contains(dst.value);
+      !g.options.endpoint_to_host && source != kNoEndpoint && g.routes->own.contains(dst);
   return refused ? DropReason::policy_deny_egress : DropReason::none;
 }
 
-DropReason check_addresses(const FlowKey& key) {
-  if (!key.src.is_v4() || !key.dst.is_v4()) {
+bool is_unusable(const Address& address) {
+  if (address.is_v4()) {
+    const uint32_t top = address.v4().value >> 24;
+    return top == 0 || top == 127 || top >= 224;
+  }
+  const bool nowhere = address.hi == 0 && address.lo <= 1;
+  const bool link_local = address.hi >> 54 == 0xfe80u >> 6;
+  return nowhere || link_local || address.hi >> 56 == 0xff;
+}
+
+DropReason check_addresses(const PathOptions& options, const FlowKey& key) {
+  const bool v4 = key.src.is_v4() && key.dst.is_v4();
+  if (!v4 && !options.ip6) {
     return DropReason::ip6_disabled;
   }
-  constexpr uint32_t kMulticast = 0xe0000000;
-  if (is_unroutable(key.src.v4()) || key.src.v4().value >= kMulticast) {
-    return DropReason::ip4_src;
+  if (is_unusable(key.src) || (!v4 && key.src.is_v4())) {
+    return v4 ? DropReason::ip4_src : DropReason::ip6_src;
   }
-  if (is_unroutable(key.dst.v4()) || key.dst.v4().value >= kMulticast) {
-    return DropReason::ip4_dst;
+  if (is_unusable(key.dst) || (!v4 && key.dst.is_v4())) {
+    return v4 ? DropReason::ip4_dst : DropReason::ip6_dst;
   }
   if (key.src == key.dst) {
-    return DropReason::ip4_land;
+    return v4 ? DropReason::ip4_land : DropReason::ip6_src;
   }
   return DropReason::none;
 }
@@ -254,7 +262,12 @@ DropReason check_l4(const FlowKey& key) {
   if (key.protocol == proto::kUdp && key.dst_port == 0) {
     return DropReason::l4_port_zero;
   }
-  if (key.protocol == proto::kIcmp) {
+  if (key.protocol == proto::kIcmp6 && !key.src.is_v4()) {
+    const uint8_t type = key.icmp_type();
+    const bool known = (type >= 1 && type <= 4) || type == 128 || type == 129;
+    return known ? DropReason::none : DropReason::icmp_type;
+  }
+  if (key.protocol == proto::kIcmp && key.src.is_v4()) {
     switch (key.icmp_type()) {
       case 0:
       case 3:

@@ -21,7 +21,7 @@ namespace sluice {
 //   the uplink, tunnelled: what we would send back to that very peer through the tunnel; from
 //                         an external node all but what is ours or another node's
 //   the host port:        all but local pods; the node's own, and what its kernel forwards
-DropReason check_source(const Generation& g, Origin origin, Ip4 src);
+DropReason check_source(const Generation& g, Origin origin, const Address& src);
 
 // Where a packet goes and which policies judge it.
 struct Way {
@@ -36,7 +36,7 @@ struct Way {
 // rt_transit for the uplink, unless `transit` is on and the two differ in encapsulation.  A
 // tunnelled packet for anything but a local pod or the node is tun_dst.
 // REQUIRES: check_source() said none for `origin`.
-Way decide_way(const Generation& g, Origin origin, Ip4 dst);
+Way decide_way(const Generation& g, Origin origin, const Address& dst);
 
 // The host endpoints' lists that judge a packet, in this order; around them the workloads':
 // source's egress and destination's ingress stand between `in` and `out`.
@@ -50,10 +50,10 @@ struct HostStages {
 HostStages host_stages(const Generation& g, Origin origin, const Way& way, const FlowKey& key);
 
 // Where the packets come from that a reply to `src` goes to.
-Origin origin_towards(const Generation& g, Ip4 src);
+Origin origin_towards(const Generation& g, const Address& src);
 
 // The port behind which `dst` is; kNoPort: behind none.
-PortId port_towards(const Generation& g, Ip4 dst);
+PortId port_towards(const Generation& g, const Address& dst);
 
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
 bool is_tunnel(uint8_t protocol, uint16_t dst_port);
@@ -65,11 +65,15 @@ bool may_tunnel_to_us(const RouteTable& table, Ip4 outer);
 
 // defaultEndpointToHostAction, asked once the egress of the workload `source` has allowed it:
 // policy_deny_egress for a packet to the node itself where that is Drop.
-DropReason check_to_host(const Generation& g, EndpointId source, Ip4 dst);
+DropReason check_to_host(const Generation& g, EndpointId source, const Address& dst);
 
-// The checks that a packet's addresses alone decide, before check_source(): ip6_disabled (the
-// path forwards IPv4 only), ip4_src, ip4_dst, ip4_land, or none.
-DropReason check_addresses(const FlowKey& key);
+// The checks that a packet's addresses alone decide, before check_source(): ip6_disabled
+// (path.ip6 is off), ip4_src, ip4_dst, ip4_land, ip6_src (the same as the destination, too),
+// ip6_dst, or none.
+DropReason check_addresses(const PathOptions& options, const FlowKey& key);
+// Neither a source nor a destination that is forwarded: 0/8, 127/8, multicast and beyond; ::,
+// ::1, multicast, link-local and IPv4 in an IPv6 header.
+bool is_unusable(const Address& address);
 // Those that its protocol, ports and ICMP type decide, between check_source() and
 // decide_way(): icmp_type, l4_port_zero, or none.  TCP means a SYN.
 DropReason check_l4(const FlowKey& key);

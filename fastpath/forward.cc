@@ -21,7 +21,7 @@ uint16_t Forward::mtu(const Route& route) const noexcept {
       return of(view.generation->endpoints[route.endpoint].port);
     case RouteKind::tunnel:
       return static_cast<uint16_t>(
-          out_.neighbours().path_mtu().of(route.next_hop, of(kUplinkPort), out_.now()) -
+          out_.neighbours().path_mtu().of(route.next_hop.v4(), of(kUplinkPort), out_.now()) -
           kIp4Bytes);
     case RouteKind::gateway:
     case RouteKind::connected:
@@ -90,7 +90,7 @@ void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) no
       return;
     }
     case RouteKind::tunnel:
-      if (!encapsulate(frame, p, g.routes->outer_source, route.next_hop, next_id_++)) {
+      if (!encapsulate(frame, p, g.routes->outer_source, route.next_hop.v4(), next_id_++)) {
         out_.drop(frame, DropReason::sys_bug);
         return;
       }

@@ -5,10 +5,26 @@
 
 namespace sluice {
 
-uint32_t Neighbours::find(PortId port, Ip4 address, uint64_t now) noexcept {
+uint64_t Neighbours::key_of(PortId port, const Address& address) noexcept {
+  const uint64_t on_port = kUsed | uint64_t{port} << 32;
+  return address.is_v4() ? on_port | address.v4().value
+                         : on_port | kSix | static_cast<uint32_t>(AddressHash{}(address));
+}
+
+Address Neighbours::address(uint32_t slot) const noexcept {
+  const Slot& s = slots_[index(slot)];
+  const uint64_t key = s.key.load(std::memory_order_relaxed);
+  if ((key & kSix) == 0) {
+    return Ip4{static_cast<uint32_t>(key)};
+  }
+  return {s.hi.load(std::memory_order_relaxed), s.lo.load(std::memory_order_relaxed)};
+}
+
+uint32_t Neighbours::find(PortId port, const Address& address, uint64_t now) noexcept {
   constexpr uint64_t kSecond = 1000000000;
   constexpr uint64_t kSame = ~(uint64_t{kTimes} << kKeyTimes);
-  const uint64_t key = kUsed | uint64_t{port} << 32 | address.value;
+  const bool six = !address.is_v4();
+  const uint64_t key = key_of(port, address);
   const uint64_t hash = key * 0x9e3779b97f4a7c15u;
   const auto start = static_cast<uint32_t>(hash >> 49);
   for (uint32_t i = 0; i < kProbes; ++i) {
@@ -16,21 +32,24 @@ uint32_t Neighbours::find(PortId port, Ip4 address, uint64_t now) noexcept {
     Slot& slot = slots_[at];
     uint64_t seen = slot.key.load(std::memory_order_relaxed);
     if (seen == 0 && slot.key.compare_exchange_strong(seen, key)) {
+      slot.hi.store(address.hi, std::memory_order_relaxed);
+      slot.lo.store(address.lo, std::memory_order_relaxed);
       seen = key;
     }
-    if ((seen & kSame) == key) {
+    if ((seen & kSame) == key && (!six || this->address(at) == address)) {
       if (now >= slot.asked.load(std::memory_order_relaxed) + kSecond) {
         slot.asked.store(now, std::memory_order_relaxed);
       }
       return times_of_key(seen) << kSlotTimes | at;
     }
   }
-  return recycle(key, start, now);
+  return recycle(key, address, start, now);
 }
 
 // Gives `key` the slot of another, as said at the top; kNone: all are needed, or another worker
 // was faster.
-uint32_t Neighbours::recycle(uint64_t key, uint32_t start, uint64_t now) noexcept {
+uint32_t Neighbours::recycle(uint64_t key, const Address& address, uint32_t start,
+                             uint64_t now) noexcept {
   uint32_t victim = kNone;
   uint64_t victims_key = 0;
   uint64_t oldest = UINT64_MAX;
@@ -59,6 +78,8 @@ uint32_t Neighbours::recycle(uint64_t key, uint32_t start, uint64_t now) noexcep
   if (!slot.key.compare_exchange_strong(victims_key, key | uint64_t{times} << kKeyTimes)) {
     return kNone;
   }
+  slot.hi.store(address.hi, std::memory_order_relaxed);
+  slot.lo.store(address.lo, std::memory_order_relaxed);
   slot.mac.store(uint64_t{times} << kMacTimes, std::memory_order_release);
   slot.asked.store(now, std::memory_order_relaxed);
   slot.wanted.store(false, std::memory_order_relaxed);
@@ -109,7 +130,7 @@ void Neighbours::forget_port(PortId port) noexcept {
   }
 }
 
-void Neighbours::take_wanted(PortId port, const std::function<void(Ip4)>& visit) {
+void Neighbours::take_wanted(PortId port, const std::function<void(const Address&)>& visit) {
   for (uint32_t i = 0; i < kCapacity; ++i) {
     Slot& slot = slots_[i];
     if (slot.wanted.load(std::memory_order_acquire) && this->port(i) == port) {

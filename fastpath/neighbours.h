@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The L2 addresses of next hops: (port, IPv4 address) -> MAC, one table for all workers.
+// The L2 addresses of next hops: (port, address) -> MAC, one table for all workers.
 //
 // Any worker adds a key (compare-and-swap on a slot); the MAC is written by control for a
 // kernel uplink (from netlink) and by the worker that hears ARP elsewhere, each as one atomic
@@ -33,7 +33,7 @@ class Neighbours {
 
   // The slot of the key, added if it is new; kNone when the neighbourhood of its hash is full.
   // `now` (nanoseconds, monotonic): a packet asks; 0: control does.
-  uint32_t find(PortId port, Ip4 address, uint64_t now = 0) noexcept;
+  uint32_t find(PortId port, const Address& address, uint64_t now = 0) noexcept;
   // Is the slot still that key's?
   bool current(uint32_t slot) const noexcept {
     return times_of_key(slots_[index(slot)].key.load(std::memory_order_relaxed)) == times(slot);
@@ -58,20 +58,22 @@ class Neighbours {
     slots_[index(slot)].wanted.store(true, std::memory_order_release);
   }
   // Every key that is wanted on `port`; clears the wish.
-  void take_wanted(PortId port, const std::function<void(Ip4)>& visit);
-  Ip4 address(uint32_t slot) const noexcept {
-    return {static_cast<uint32_t>(slots_[index(slot)].key.load(std::memory_order_relaxed))};
-  }
+  void take_wanted(PortId port, const std::function<void(const Address&)>& visit);
+  Address address(uint32_t slot) const noexcept;
   // What is known of the way to our peers, beside their MACs.
   PathMtu& path_mtu() noexcept { return path_mtu_; }
   PortId port(uint32_t slot) const noexcept {
-    return static_cast<PortId>(slots_[index(slot)].key.load(std::memory_order_relaxed) >> 32);
+    return static_cast<PortId>(slots_[index(slot)].key.load(std::memory_order_relaxed) >> 32 &
+                               kPortMask);
   }
 
  private:
   static constexpr uint64_t kKnown = uint64_t{1} << 48;
   static constexpr uint64_t kFixed = uint64_t{1} << 49;
   static constexpr uint64_t kUsed = uint64_t{1} << 63;
+  static constexpr uint64_t kSix = uint64_t{1} << 47;
+  static constexpr PortId kPortMask = 0x7fff;
+  static_assert(kMaxPorts <= kPortMask);
   static constexpr uint32_t kProbes = 64;
   // How often the slot was given away: in the key above the port, in the MAC above the marks,
   // in what find() returns above the index.
@@ -84,12 +86,17 @@ class Neighbours {
     return static_cast<uint32_t>(key >> kKeyTimes) & kTimes;
   }
   bool fixed(uint32_t slot) const noexcept;
-  uint32_t recycle(uint64_t key, uint32_t start, uint64_t now) noexcept;
+  uint32_t recycle(uint64_t key, const Address& address, uint32_t start, uint64_t now) noexcept;
+  static uint64_t key_of(PortId port, const Address& address) noexcept;
   void store(uint32_t slot, const MacAddress& mac, uint64_t marks) noexcept;
   struct Slot {
-    std::atomic<uint64_t> key{0};    // kUsed | times | port << 32 | address
+    std::atomic<uint64_t> key{0};    // kUsed | times | kSix | port << 32 | address, or its hash
     std::atomic<uint64_t> mac{0};    // times | kKnown | kFixed | 6 bytes
     std::atomic<uint64_t> asked{0};  // by a packet, to the second; 0: never
+    // Of IPv6 the whole address, written right after the key.  Who comes in between takes it
+    // for another's and adds the key once more, which does no harm: from then on all find the
+    // first.
+    std::atomic<uint64_t> hi{0}, lo{0};
     std::atomic<bool> wanted{false};
   };
   std::unique_ptr<Slot[]> slots_;

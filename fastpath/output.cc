@@ -75,7 +75,7 @@ void Output::consume(rte_mbuf* frame) noexcept {
   rte_pktmbuf_free(frame);
 }
 
-void Output::send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac,
+void Output::send(rte_mbuf* frame, PortId port, const Address& next, const MacAddress& mac,
                   Fate fate) noexcept {
   Port* out = view_->ports[port];
   if (out == nullptr) {
@@ -94,7 +94,7 @@ void Output::send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac,
       return;
     }
   }
-  write_ether(frame, out->info().mac, dst, kTypeIp4);
+  write_ether(frame, out->info().mac, dst, next.is_v4() ? kTypeIp4 : kTypeIp6);
   send_ready(frame, port, fate);
 }
 
@@ -224,7 +224,7 @@ void Output::ask(uint32_t slot) noexcept {
   request.sender_mac = out->info().mac;
   // Pods know their gateway as 169.254.1.1 (Calico); on the uplink we are the node.
   request.sender = port == kUplinkPort ? view_->generation->routes->outer_source : kLinkLocal;
-  request.target = neighbours_.address(slot);
+  request.target = neighbours_.address(slot).v4();
   make_arp(frame, request, MacAddress{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}});
   send_ready(frame, port, Fate::forwarded);
 }

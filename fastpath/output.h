@@ -79,7 +79,8 @@ class Output {
   // The frame is whole but for its Ethernet addresses; `port` sends it to `next`, whose MAC is
   // looked up, or to `mac` if that is not zero.  `fate` counts for meta(frame).in_port when it
   // has gone; kNoPort there means a frame of our own making.
-  void send(rte_mbuf* frame, PortId port, Ip4 next, const MacAddress& mac, Fate fate) noexcept;
+  void send(rte_mbuf* frame, PortId port, const Address& next, const MacAddress& mac,
+            Fate fate) noexcept;
   // The frame has its Ethernet header: ARP answers, frames handed over ready.
   void send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept;
   // To another worker, which goes on with it as meta(frame).stage says.

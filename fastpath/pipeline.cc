@@ -149,7 +149,7 @@ DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
   }
   const RouteTable& routes = *g_->routes;
   if (origin.port == kUplinkPort && p.tuple.protocol == proto::kIpip &&
-      routes.own.contains(p.tuple.dst.value)) {
+      routes.own.contains(p.tuple.dst)) {
     const Parsed outer = p;
     return open_tunnel(frame, outer, p, origin);
   }
@@ -299,7 +299,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
   if (g_->untracked && route.kind == RouteKind::tunnel) {
     Tuple4 outer;
     outer.src = g_->routes->outer_source;
-    outer.dst = route.next_hop;
+    outer.dst = route.next_hop.v4();
     const DropReason denied = check_outer(outer, uint32_t{p.total_length} + kIp4Bytes, false);
     if (denied != DropReason::none) {
       refuse(frame, p, origin, denied);

@@ -21,7 +21,7 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       out.reason = DropReason::policy_deny_egress;
       return;
     }
-    out.reason = check_to_host(*g_, source, key.dst.v4());
+    out.reason = check_to_host(*g_, source, key.dst);
     if (out.reason != DropReason::none) {
       return;
     }

@@ -22,6 +22,7 @@
 
 #include "classifier/linear.h"
 #include "classifier/lpm.h"
+#include "classifier/lpm6.h"
 #include "classifier/types.h"
 
 namespace sluice {
@@ -51,9 +52,9 @@ struct Endpoint {
   // With staged policies among the enforced: for their counts.  kNoProgram where none is.
   ProgramId pending_ingress = kNoProgram;
   ProgramId pending_egress = kNoProgram;
-  std::vector<Ip4> addresses;           // its own, the only sources it may use
+  std::vector<Address> addresses;       // its own, the only sources it may use
   std::vector<Prefix> allowed_sources;  // besides those
-  MacAddress mac;                       // zero: learn it by ARP
+  MacAddress mac;                       // zero: learn it by ARP or neighbour discovery
 };
 
 enum class RouteKind : uint8_t {
@@ -70,21 +71,28 @@ using RouteId = uint32_t;  // index into RouteTable::routes
 struct Route {
   RouteKind kind = RouteKind::blackhole;
   EndpointId endpoint = kNoEndpoint;  // for kind endpoint
-  Ip4 next_hop;                       // tunnel: the peer's address; gateway: the gateway
-  Ip4 neighbour;                      // tunnel: who to ARP for (the peer, or the gateway)
+  Address next_hop;                   // tunnel: the peer's (IPv4); gateway: the gateway
+  Address neighbour;                  // tunnel: who to ARP for (the peer, or the gateway)
   friend bool operator==(const Route&, const Route&) = default;
 };
 
 struct RouteTable {
   uint32_t version = 0;  // changes whenever the content does; never 0 once published
   Lpm4 lpm;              // destination -> RouteId
+  Lpm6 lpm6;
   std::vector<Route> routes;
   std::unordered_set<uint32_t>
       peers;  // Ip4::value of every node allowed to send IPIP, but ours
-  std::vector<Prefix> external_nodes;  // besides the peers
-  std::unordered_set<uint32_t> own;    // Ip4::value of the node's uplink and tunnel addresses
-  std::unordered_set<uint32_t> broadcasts;  // of the uplink's subnets
-  Ip4 outer_source;                         // the node's address, source of our IPIP packets
+  std::vector<Prefix> external_nodes;            // besides the peers
+  std::unordered_set<Address, AddressHash> own;  // the node's uplink and tunnel addresses
+  std::unordered_set<uint32_t> broadcasts;       // of the uplink's subnets
+  Ip4 outer_source;  // the node's address, source of our IPIP packets
+  Address source6;   // source of our ICMPv6 errors; ::: the node has none
+
+  // Lpm4::kNone: there is no route.
+  RouteId find(const Address& destination) const noexcept {
+    return destination.is_v4() ? lpm.find(destination.v4()) : lpm6.find(destination);
+  }
 };
 
 // One of the two ends of the way a packet came: which port, and through whose tunnel.
@@ -110,8 +118,10 @@ struct HostPolicy {
 
 // What the packet path accepts; the `path:` section of sluice.yaml, in the path's own terms.
 struct PathOptions {
-  bool ip_options = false;        // forward IPv4 packets with harmless options
-  bool verify_l4_all = false;     // l4Checksum: full
+  bool ip_options = false;      // forward IPv4 packets with harmless options
+  bool ip6 = true;              // forward IPv6 at all
+  bool uplink_ip6_punt = true;  // if not: the kernel's, where it came by the uplink; else drop
+  bool verify_l4_all = false;   // l4Checksum: full
   bool verify_l4_control = true;  // l4Checksum: control or full
   bool transit = false;
   bool endpoint_to_host = true;  // may workloads reach the node itself?
@@ -131,11 +141,11 @@ struct Generation {
   // Empty where no host endpoint is.  `tunnel` sees what is inside IPIP, `uplink` what is
   // outside; `pods` is any pod's port, and has the stages preDNAT and forward only.
   HostPolicy uplink, tunnel, pods;
-  bool host_endpoints = false;                          // any of the three is not empty
-  bool untracked = false;                               // one of them has an untracked stage
-  std::vector<Endpoint> endpoints;                      // by EndpointId
-  std::vector<EndpointId> endpoint_of_port;             // by PortId; kNoEndpoint for none
-  std::unordered_map<uint32_t, EndpointId> by_address;  // local pod Ip4::value -> endpoint
+  bool host_endpoints = false;               // any of the three is not empty
+  bool untracked = false;                    // one of them has an untracked stage
+  std::vector<Endpoint> endpoints;           // by EndpointId
+  std::vector<EndpointId> endpoint_of_port;  // by PortId; kNoEndpoint for none
+  std::unordered_map<Address, EndpointId, AddressHash> by_address;  // of local pods
 
   EndpointId endpoint_at(PortId port) const {
     return port < endpoint_of_port.size() ? endpoint_of_port[port] : kNoEndpoint;

@@ -36,7 +36,7 @@ std::shared_ptr<const RuleSet> make_rules(unsigned rules) {
 std::shared_ptr<const RouteTable> make_routes() {
   auto table = std::make_shared<RouteTable>();
   table->version = 1;
-  table->own = {kNode.value};
+  table->own = {kNode};
   table->peers = {kPeerNode.value};
   table->outer_source = kNode;
   std::vector<Lpm4::Entry> entries;
@@ -66,7 +66,7 @@ std::shared_ptr<const Generation> make_generation(unsigned rules) {
     e.mac = pod_mac(pod);
     g->endpoints.push_back(e);
     g->endpoint_of_port.push_back(pod);
-    g->by_address[pod_address(pod).value] = pod;
+    g->by_address[pod_address(pod)] = pod;
   }
   return g;
 }

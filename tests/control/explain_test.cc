@@ -71,7 +71,7 @@ Built make_built() {
     made.addresses = {e.addresses.front().v4()};
     g->endpoints.push_back(made);
     g->endpoint_of_port.push_back(id);
-    g->by_address[made.addresses.front().value] = id;
+    g->by_address[made.addresses.front()] = id;
   }
   config::Findings findings;
   b.routes = plan_routes(m, b.policy.endpoints, slots, findings);

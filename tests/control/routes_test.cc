@@ -254,8 +254,8 @@ TEST(Build, SharesAnUnchangedRouteTable) {
   m.workload_endpoints.push_back(workload("b", "node1", "10.0.0.8/32"));
   const Built third = build(m, registries, &second, findings);
   EXPECT_EQ(third.generation->routes->version, 2u);
-  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.7").value), 0u);
-  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.8").value), 1u);
+  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.7")), 0u);
+  EXPECT_EQ(third.generation->by_address.at(ip("10.0.0.8")), 1u);
   EXPECT_TRUE(third.generation->endpoints[1].ready);
   EXPECT_FALSE(findings.has_errors());
 }

@@ -39,7 +39,7 @@ Generation make_generation() {
   table->lpm = Lpm4(entries);
   table->version = 1;
   table->peers = {peer.value, ip("192.168.0.3").value};
-  table->own = {ip("192.168.0.1").value, ip("10.0.0.63").value};
+  table->own = {ip("192.168.0.1"), ip("10.0.0.63")};
   table->external_nodes = {*parse_prefix("192.168.9.0/24")};
   table->broadcasts = {ip("192.168.0.255").value};
   table->outer_source = ip("192.168.0.1");
@@ -54,8 +54,7 @@ Generation make_generation() {
   g.endpoints[1].port = kPodB;
   g.endpoints[1].addresses = {ip("10.0.0.2")};
   g.endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1, kNoEndpoint};
-  g.by_address = {
-      {ip("10.0.0.1").value, 0}, {ip("10.0.0.11").value, 0}, {ip("10.0.0.2").value, 1}};
+  g.by_address = {{ip("10.0.0.1"), 0}, {ip("10.0.0.11"), 0}, {ip("10.0.0.2"), 1}};
   return g;
 }
 
@@ -241,10 +240,19 @@ TEST(CheckFields, RefusesWhatHeadersAloneShow) {
       {key("10.0.0.1", "10.0.0.2", 1, 0, 8 << 8), DropReason::none},
       {key("10.0.0.1", "10.0.0.2", 1, 0, 5 << 8), DropReason::icmp_type},
       {key("10.0.0.1", "10.0.0.2", 47, 0, 0), DropReason::none},
-      {key("fd00::1", "fd00::2", 6, 1, 80), DropReason::ip6_disabled},
+      {key("fd00::1", "fd00::2", 6, 1, 80), DropReason::none},
+      {key("::1", "fd00::2", 6, 1, 80), DropReason::ip6_src},
+      {key("fe80::1", "fd00::2", 6, 1, 80), DropReason::ip6_src},
+      {key("::ffff:10.0.0.1", "fd00::2", 6, 1, 80), DropReason::ip6_src},
+      {key("fd00::2", "fd00::2", 6, 1, 80), DropReason::ip6_src},
+      {key("fd00::1", "ff02::1", 6, 1, 80), DropReason::ip6_dst},
+      {key("fd00::1", "::", 6, 1, 80), DropReason::ip6_dst},
+      {key("fd00::1", "fd00::2", 58, 0, 128 << 8), DropReason::none},
+      {key("fd00::1", "fd00::2", 58, 0, 134 << 8), DropReason::icmp_type},
   };
+  PathOptions options;
   for (const auto& row : rows) {
-    const DropReason l3 = check_addresses(row.key);
+    const DropReason l3 = check_addresses(options, row.key);
     const DropReason reason = l3 == DropReason::none ? check_l4(row.key) : l3;
     EXPECT_EQ(name(reason), name(row.reason))
         << to_string(row.key.src) << " " << to_string(row.key.dst);

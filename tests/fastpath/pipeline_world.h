@@ -79,7 +79,7 @@ inline std::shared_ptr<RouteTable> routes() {
                                  entry("192.168.100.0/24", 4), entry("10.244.1.0/24", 5)};
   t->lpm = Lpm4(entries);
   t->peers = {ip(kPeer).value};
-  t->own = {ip(kNode).value};
+  t->own = {ip(kNode)};
   t->broadcasts = {ip("192.168.100.255").value};
   t->outer_source = ip(kNode);
   return t;
@@ -121,7 +121,7 @@ class World {
       e.egress = kAllowAll;
       e.addresses = {ip(a ? kA : kB)};
       e.mac = a ? kPodAMac : kPodBMac;
-      g->by_address[e.addresses[0].value] = static_cast<EndpointId>(g->endpoints.size());
+      g->by_address[e.addresses[0]] = static_cast<EndpointId>(g->endpoints.size());
       g->endpoints.push_back(e);
     }
     g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
@@ -203,7 +203,7 @@ class World {
     next->endpoints[0].addresses.push_back(ip(kB));
     next->endpoints[0].ingress = kDenyAll;
     next->endpoints[1].addresses.clear();
-    next->by_address[ip(kB).value] = 0;
+    next->by_address[ip(kB)] = 0;
     view_.generation = next;
   }
   // The next generation has these host endpoints.

@@ -153,9 +153,9 @@ std::shared_ptr<const Generation> generation(uint64_t number, bool allow) {
     e.ready = true;
     e.ingress = 0;
     e.egress = 0;
-    e.addresses = {{ip("10.0.0.1").value + i}};
+    e.addresses = {Ip4{ip("10.0.0.1").value + i}};
     e.mac = kPodMac;
-    g->by_address[e.addresses[0].value] = i;
+    g->by_address[e.addresses[0]] = i;
     g->endpoints.push_back(e);
   }
   g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
