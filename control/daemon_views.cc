@@ -50,13 +50,18 @@ std::vector<const ListName*> policies_in(const CompiledPolicy& policy, ProgramId
   return out;
 }
 
+struct LiveConnection {
+  Connection entry;
+  PacketFlow flow;
+};
+
 // Connections that have not expired, kMaxListed at most.
-std::vector<Connection> live(const ConnTable& table, Nanos now) {
-  std::vector<Connection> out;
+std::vector<LiveConnection> live(const ConnTable& table, Nanos now) {
+  std::vector<LiveConnection> out;
   out.reserve(std::min<size_t>(table.size(), kMaxListed));
-  table.for_each([&](ConnId, const Connection& c) {
+  table.for_each([&](ConnId id, const Connection& c) {
     if (out.size() < kMaxListed && c.deadline > now) {
-      out.push_back(c);
+      out.push_back({c, table.flow(id)});
     }
   });
   return out;
@@ -240,22 +245,22 @@ json Daemon::routes() const {
 json Daemon::connections() const {
   json out = json::array();
   for (const auto& worker : workers_) {
-    std::vector<Connection> copies;
+    std::vector<LiveConnection> copies;
     Nanos now = 0;
     worker->call([&](const ConnTable& table) {
       now = monotonic_now();  // in the worker: no entry is younger
       copies = live(table, now);
     });
-    for (const Connection& c : copies) {
+    for (const auto& [c, flow] : copies) {
       if (out.size() == kMaxListed) {
         break;
       }
       out.push_back({
           {"worker", worker->options().id},
           {"proto", proto::name(c.tuple.protocol)},
-          {"src", to_string(c.tuple.src)},
+          {"src", to_string(flow.source())},
           {"sport", c.tuple.src_port},
-          {"dst", to_string(c.tuple.dst)},
+          {"dst", to_string(flow.destination())},
           {"dport", c.tuple.dst_port},
           {"state", connection_state(c)},
           {"age_s", age(c.created, now) / 1000000000},

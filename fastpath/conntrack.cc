@@ -30,16 +30,6 @@ bool closing(const Connection& c) {
   return c.tcp >= TcpState::fin_wait && c.tcp <= TcpState::close;
 }
 
-// The tuple is of the entry, in one direction or the other.
-bool is_of(const Connection& c, const Tuple4& tuple, Side& side) {
-  if (c.tuple == tuple) {
-    side = kOriginal;
-    return true;
-  }
-  side = kReply;
-  return c.tuple == tuple.reversed();
-}
-
 }  // namespace
 
 Timeouts Timeouts::linux_preset() {
@@ -97,7 +87,7 @@ uint32_t ConnTable::buckets_for(uint32_t max) {
 
 uint64_t ConnTable::bytes_for(uint32_t max) {
   return uint64_t{buckets_for(max)} * sizeof(Bucket) +
-         uint64_t{max} * (sizeof(Connection) + sizeof(ConnId));
+         uint64_t{max} * (sizeof(Connection) + sizeof(AddressPair) + sizeof(ConnId));
 }
 
 Result<ConnTable> ConnTable::make(const Options& options) {
@@ -109,9 +99,10 @@ Result<ConnTable> ConnTable::make(const Options& options) {
   if (needed <= there) {
     made.buckets_ = map<Bucket>(buckets_for(options.max));
     made.entries_ = map<Connection>(options.max);
+    made.pairs_ = map<AddressPair>(options.max);
     made.free_ = map<ConnId>(options.max);
   }
-  if (!made.buckets_ || !made.entries_ || !made.free_) {
+  if (!made.buckets_ || !made.entries_ || !made.pairs_ || !made.free_) {
     const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
     return Error{"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
                      " connections need " + mebibytes(needed) +
@@ -145,7 +136,7 @@ Result<ConnTable> ConnTable::make(const Options& options) {
 
 // Both directions give the same place: the lower (address, port) end comes first.  The class of
 // an ICMP query is left to the comparison: at most four flows share a place for it.
-ConnTable::Place ConnTable::place_of(const Tuple4& t) const noexcept {
+ConnTable::Place ConnTable::place_of(const Tuple& t) const noexcept {
   const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
   const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
   const uint64_t low = std::min(src, dst);
@@ -174,8 +165,21 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
   return buckets_[place.bucket[n / kSlots]].ids[n % kSlots];
 }
 
-void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId> ids,
-                     std::span<Side> sides) noexcept {
+// Is the tuple of the entry, in one direction or the other?
+bool ConnTable::is_of(ConnId id, const Tuple& tuple, const AddressPair* pair,
+                      Side& side) const noexcept {
+  const Connection& c = entries_[id];
+  if (c.tuple == tuple && (!tuple.six || pairs_[id] == *pair)) {
+    side = kOriginal;
+    return true;
+  }
+  side = kReply;
+  return c.tuple == tuple.reversed() && (!tuple.six || pairs_[id] == pair->reversed());
+}
+
+void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
+                     std::span<Side> sides,
+                     std::span<const AddressPair* const> pairs) noexcept {
   assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
   std::array<Place, kMaxBurst> places;
   std::array<uint16_t, kMaxBurst> found;
@@ -189,8 +193,11 @@ void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId
     const uint32_t mask = candidates(places[i]);
     found[i] = static_cast<uint16_t>(mask);
     if (mask != 0) {
-      const Connection& c =
-          entries_[candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)))];
+      const ConnId id = candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)));
+      const Connection& c = entries_[id];
+      if (tuples[i].six) {
+        __builtin_prefetch(&pairs_[id]);
+      }
       __builtin_prefetch(&c, 1);
       __builtin_prefetch(&c.window, 1);
     }
@@ -200,7 +207,7 @@ void ConnTable::find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId
     sides[i] = kOriginal;
     for (uint32_t mask = found[i]; mask != 0; mask &= mask - 1) {
       const ConnId id = candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)));
-      if (is_of(entries_[id], tuples[i], sides[i])) {
+      if (is_of(id, tuples[i], pairs.empty() ? nullptr : pairs[i], sides[i])) {
         ids[i] = expired(entries_[id], now) ? kNoConn : id;
         break;
       }
@@ -324,8 +331,8 @@ ConnId ConnTable::take(const Place& place) noexcept {
   return next;
 }
 
-ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now, EndpointId source,
-                                     EndpointId destination) noexcept {
+ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId source,
+                                     EndpointId destination, const AddressPair& pair) noexcept {
   const Place place = place_of(tuple);
   Created made;
   // One entry goes at most, so that the caller learns of all that go.
@@ -342,7 +349,7 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now, EndpointId 
   for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
     const ConnId id = candidate(place, static_cast<unsigned>(std::countr_zero(mask)));
     Side side;
-    if (is_of(entries_[id], tuple, side)) {
+    if (is_of(id, tuple, &pair, side)) {
       recycle(id);
       break;
     }
@@ -368,6 +375,9 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now, EndpointId 
   Connection& c = entries_[made.id];
   c = Connection{};
   c.tuple = tuple;
+  if (tuple.six) {
+    pairs_[made.id] = pair;
+  }
   c.live = 1;
   c.created = ticks(now);
   c.set_ends(source, destination);
@@ -376,6 +386,15 @@ ConnTable::Created ConnTable::create(const Tuple4& tuple, Nanos now, EndpointId 
   }
   c.deadline = now + std::max(span_of(c), spans_.grace);
   return made;
+}
+
+PacketFlow ConnTable::flow(ConnId id) const noexcept {
+  PacketFlow flow;
+  flow.tuple = entries_[id].tuple;
+  if (flow.tuple.six) {
+    flow.pair = pairs_[id];
+  }
+  return flow;
 }
 
 void ConnTable::cut(ConnId id, Nanos now) noexcept {

@@ -8,7 +8,8 @@
 // (SipHash-1-3, key from getrandom at start; linear hashes collide under every key).
 // A new entry recycles, among its 16 candidates: expired, closing, oldest unreplied.  Entries
 // live until `deadline`; expire() works off a bounded slice.  Times are nanoseconds of a
-// monotonic clock.  No allocation after construction.
+// monotonic clock.  The addresses of IPv6 flows stand in a table of their own beside the
+// entries, which costs nothing until it is used.  No allocation after construction.
 // Source: reliability rules, section 3.
 #ifndef SLUICE_FASTPATH_CONNTRACK_H_
 #define SLUICE_FASTPATH_CONNTRACK_H_
@@ -53,7 +54,7 @@ constexpr Nanos age(uint32_t created, Nanos now) {
 // All that an established packet needs, in two cache lines.  Unlikely values have no bits to
 // spare: what is narrow here has a bound that a static_assert states.
 struct alignas(64) Connection {
-  Tuple4 tuple;  // as the initiator sent it
+  Tuple tuple;  // as the initiator sent it
   TcpState tcp : 4 = TcpState::none;
   uint8_t syn_scale : 4 = 0;  // syn_passed: the window scale of that SYN
   uint8_t replied : 1 = 0;
@@ -153,9 +154,10 @@ class ConnTable {
 
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
-  // found.  REQUIRES: all spans have one length <= 64.
-  void find(std::span<const Tuple4> tuples, Nanos now, std::span<ConnId> ids,
-            std::span<Side> sides) noexcept;
+  // found.  pairs[i]: the addresses of tuples[i] if it is of IPv6; `pairs` may be empty if none
+  // is.  REQUIRES: all spans have one length <= 64.
+  void find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
+            std::span<Side> sides, std::span<const AddressPair* const> pairs = {}) noexcept;
 
   struct Created {
     ConnId id = kNoConn;
@@ -169,9 +171,10 @@ class ConnTable {
   // one, the oldest unreplied one, else ct_table_full.  Unreplied entries stay within half of
   // the table, else ct_embryonic; those that one endpoint opened, within its share, else
   // ct_endpoint_limit.  `source`: the local endpoint that opens it, `destination` that answers.
+  // `pair`: the addresses, if it is of IPv6.
   // REQUIRES: find() did not return one for it since.
-  Created create(const Tuple4& tuple, Nanos now, EndpointId source = kNoEndpoint,
-                 EndpointId destination = kNoEndpoint) noexcept;
+  Created create(const Tuple& tuple, Nanos now, EndpointId source = kNoEndpoint,
+                 EndpointId destination = kNoEndpoint, const AddressPair& pair = {}) noexcept;
 
   // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
   // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
@@ -196,6 +199,8 @@ class ConnTable {
 
   Connection& at(ConnId id) noexcept { return entries_[id]; }
   const Connection& at(ConnId id) const noexcept { return entries_[id]; }
+  // As the initiator sent it: tuple and addresses.
+  PacketFlow flow(ConnId id) const noexcept;
   void erase(ConnId id) noexcept;
   // Ends a TCP connection that policy denies from now on: no packet but a new SYN passes.  It
   // is remembered for kCutFor, so that what a side sends again is not taken for a pickup.
@@ -239,6 +244,7 @@ class ConnTable {
   template <typename T>
   static Mapped<T> map(size_t count);
   static uint32_t buckets_for(uint32_t max);
+  bool is_of(ConnId id, const Tuple& tuple, const AddressPair* pair, Side& side) const noexcept;
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp = {};
@@ -246,7 +252,7 @@ class ConnTable {
           grace = 0;
   };
 
-  Place place_of(const Tuple4& tuple) const noexcept;
+  Place place_of(const Tuple& tuple) const noexcept;
   uint32_t candidates(const Place& place) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.
@@ -274,7 +280,8 @@ class ConnTable {
 
   Mapped<Bucket> buckets_;
   Mapped<Connection> entries_;
-  Mapped<ConnId> free_;  // a stack of entries given back
+  Mapped<AddressPair> pairs_;  // of those of IPv6
+  Mapped<ConnId> free_;        // a stack of entries given back
   uint32_t bucket_mask_ = 0;
   uint32_t max_ = 0;
   uint32_t size_ = 0;

@@ -11,10 +11,6 @@ constexpr Nanos kSecond = 1'000'000'000;
 constexpr Nanos kAssuredAge = 2 * kSecond;  // before that a UDP exchange is just a question
 constexpr Nanos kResetWait = 10 * kSecond;  // for the challenge that an inexact RST meets
 
-bool is_query(uint8_t icmp_type) {
-  return icmp_type == 8 || icmp_type == 13;
-}
-
 // REQUIRES: TCP, and not a later fragment.
 TcpSegment segment_of(const Parsed& p) {
   const bool syn = (p.tcp_flags & tcp::kSyn) != 0;
@@ -62,10 +58,8 @@ Nanos ConnTable::span_of(const Connection& c) const noexcept {
     }
     case proto::kUdp:
       return c.replied != 0 ? spans_.udp_both_ways : spans_.udp_one_way;
-    case proto::kIcmp:
-      return spans_.icmp;
     default:
-      return spans_.other;
+      return c.tuple.is_icmp() ? spans_.icmp : spans_.other;
   }
 }
 
@@ -235,7 +229,7 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
     c.replied = 1;
     --embryonic_;
   }
-  const bool by_age = c.tuple.protocol != proto::kTcp && c.tuple.protocol != proto::kIcmp;
+  const bool by_age = c.tuple.protocol != proto::kTcp && !c.tuple.is_icmp();
   if (by_age && c.replied != 0 && age(c.created, now) > kAssuredAge) {
     c.assured = 1;
   }
@@ -261,8 +255,8 @@ bool ConnTable::reopens(const Connection& c, Side side, const Parsed& p) noexcep
 }
 
 DropReason ConnTable::may_open(const Parsed& p, bool loose) noexcept {
-  if (p.tuple.protocol == proto::kIcmp && !p.later_fragment) {
-    return is_query(p.icmp_type) ? DropReason::none : DropReason::icmp_unsolicited;
+  if (p.is_icmp() && !p.later_fragment) {
+    return p.tuple.icmp_class > 0 ? DropReason::none : DropReason::icmp_unsolicited;
   }
   if (p.tuple.protocol != proto::kTcp || p.later_fragment) {
     return DropReason::none;

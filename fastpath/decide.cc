@@ -237,21 +237,24 @@ bool is_unusable(const Address& address) {
   return nowhere || link_local || address.hi >> 56 == 0xff;
 }
 
+DropReason check_addresses6(const Address& src, const Address& dst) {
+  if (is_unusable(src) || src.is_v4() || src == dst) {
+    return DropReason::ip6_src;
+  }
+  return is_unusable(dst) || dst.is_v4() ? DropReason::ip6_dst : DropReason::none;
+}
+
 DropReason check_addresses(const PathOptions& options, const FlowKey& key) {
-  const bool v4 = key.src.is_v4() && key.dst.is_v4();
-  if (!v4 && !options.ip6) {
-    return DropReason::ip6_disabled;
+  if (!key.src.is_v4() || !key.dst.is_v4()) {
+    return options.ip6 ? check_addresses6(key.src, key.dst) : DropReason::ip6_disabled;
   }
-  if (is_unusable(key.src) || (!v4 && key.src.is_v4())) {
-    return v4 ? DropReason::ip4_src : DropReason::ip6_src;
+  if (is_unusable(key.src)) {
+    return DropReason::ip4_src;
   }
-  if (is_unusable(key.dst) || (!v4 && key.dst.is_v4())) {
-    return v4 ? DropReason::ip4_dst : DropReason::ip6_dst;
+  if (is_unusable(key.dst)) {
+    return DropReason::ip4_dst;
   }
-  if (key.src == key.dst) {
-    return v4 ? DropReason::ip4_land : DropReason::ip6_src;
-  }
-  return DropReason::none;
+  return key.src == key.dst ? DropReason::ip4_land : DropReason::none;
 }
 
 DropReason check_l4(const FlowKey& key) {

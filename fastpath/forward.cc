@@ -3,11 +3,16 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/ip6.h"
 #include "fastpath/ipip.h"
 
 namespace sluice {
 namespace {
-constexpr uint8_t kUnreachable = 3, kTooBig = 4, kTimeExceeded = 11;
+constexpr IcmpError kTimeExceeded{11}, kTimeExceeded6{3};
+
+IcmpError too_big(const Parsed& p, uint16_t mtu) {
+  return p.tuple.six ? IcmpError{2, 0, mtu} : IcmpError{3, 4, mtu};
+}
 constexpr unsigned kMaxPieces = 64;
 }  // namespace
 
@@ -37,13 +42,13 @@ DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& ro
                          bool from_host) noexcept {
   if (p.ttl <= 1 && route.kind != RouteKind::local && !from_host) {
     if (p.ttl == 1) {
-      complain(frame, p, {kTimeExceeded});
+      complain(frame, p, p.tuple.six ? kTimeExceeded6 : kTimeExceeded);
     }
-    return DropReason::ip4_ttl;
+    return p.tuple.six ? DropReason::ip6_hop : DropReason::ip4_ttl;
   }
   const uint16_t limit = mtu(route);
   if (p.total_length > limit && p.dont_fragment) {
-    complain(frame, p, {kUnreachable, kTooBig, limit});
+    complain(frame, p, too_big(p, limit));
     return DropReason::mtu_exceeded;
   }
   return DropReason::none;
@@ -53,7 +58,7 @@ void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_hos
   if (route.kind == RouteKind::local) {
     const Origin& from = meta(frame).origin;
     const bool plain = from.port == kUplinkPort && from.outer_source.value == 0;
-    out_.send(frame, kHostPort, p.tuple.dst,
+    out_.send(frame, kHostPort, p.destination(),
               plain ? out_.view().node_mac : out_.view().host_mac, Fate::punted);
     return;
   }
@@ -86,11 +91,12 @@ void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) no
         out_.drop(frame, DropReason::port_down);
         return;
       }
-      out_.send(frame, to.port, p.tuple.dst, to.mac, fate);
+      out_.send(frame, to.port, p.destination(), to.mac, fate);
       return;
     }
     case RouteKind::tunnel:
-      if (!encapsulate(frame, p, g.routes->outer_source, route.next_hop.v4(), next_id_++)) {
+      if (p.tuple.six ||
+          !encapsulate(frame, p, g.routes->outer_source, route.next_hop.v4(), next_id_++)) {
         out_.drop(frame, DropReason::sys_bug);
         return;
       }
@@ -100,7 +106,7 @@ void Forward::emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) no
       out_.send(frame, kUplinkPort, route.next_hop, chosen_by_kernel(frame), fate);
       return;
     case RouteKind::connected:
-      out_.send(frame, kUplinkPort, p.tuple.dst, chosen_by_kernel(frame), fate);
+      out_.send(frame, kUplinkPort, p.destination(), chosen_by_kernel(frame), fate);
       return;
     case RouteKind::local:
     case RouteKind::blackhole:
@@ -132,7 +138,7 @@ bool Forward::may_tell(const Parsed& p, IcmpError what) noexcept {
   const Nanos now = out_.now();
   const uint64_t pair = uint64_t{p.tuple.src.value} << 32 | p.tuple.dst.value;
   Told& told = told_[(pair * 0x9e3779b97f4a7c15u) >> 32 & (kTold - 1)];
-  const bool unreachable = what.type == kUnreachable;
+  const bool unreachable = what.mtu != 0;
   const bool same = told.who == p.tuple.src && told.about == p.tuple.dst;
   // Another size is news: the path outside has just turned out to be narrower.
   if (unreachable && same && told.mtu == what.mtu && now < told.until) {
@@ -147,9 +153,24 @@ bool Forward::may_tell(const Parsed& p, IcmpError what) noexcept {
   return true;
 }
 
+// Who we are to a sender of IPv6 behind `route`: the node, or its link's gateway.
+Address Forward::own_address6(const Route& route) const noexcept {
+  const View& view = out_.view();
+  const RouteTable& routes = *view.generation->routes;
+  if (route.kind != RouteKind::local && !routes.source6.is_zero()) {
+    return routes.source6;
+  }
+  const PortId id = route.kind == RouteKind::local ? kHostPort
+                    : route.kind == RouteKind::endpoint
+                        ? view.generation->endpoints[route.endpoint].port
+                        : kUplinkPort;
+  const Port* port = id == kNoPort ? nullptr : view.ports[id];
+  return port == nullptr ? Address{} : link_local(port->info().mac);
+}
+
 void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept {
   const Generation& g = *out_.view().generation;
-  const RouteId back = g.routes->lpm.find(p.tuple.src);
+  const RouteId back = g.routes->find(p.source());
   if (!may_answer_with_icmp(p) || back == Lpm4::kNone) {
     return;
   }
@@ -162,15 +183,20 @@ void Forward::complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) n
     return;
   }
   const Route& route = g.routes->routes[back];
-  const Ip4 self = route.kind == RouteKind::local ? kLinkLocal : g.routes->outer_source;
-  make_icmp_error(error, frame, p, self, what, next_id_++);
+  const bool local = route.kind == RouteKind::local;
   Parsed made;
-  made.tuple = {self, p.tuple.src, 0, 0, proto::kIcmp};
   made.l3_offset = kEtherBytes;
-  made.l4_offset = kEtherBytes + kIp4Bytes;
+  if (p.tuple.six) {
+    made.tuple.six = true;
+    made.pair = {own_address6(route), p.pair.src};
+    make_icmp6_error(error, frame, p, made.pair.src, what);
+  } else {
+    made.tuple = {local ? kLinkLocal : g.routes->outer_source, p.tuple.src};
+    make_icmp_error(error, frame, p, made.tuple.src, what, next_id_++);
+  }
   made.total_length = static_cast<uint16_t>(error->pkt_len - kEtherBytes);
-  if (route.kind == RouteKind::local) {
-    out_.send(error, kHostPort, p.tuple.src, out_.view().host_mac, Fate::forwarded);
+  if (local) {
+    out_.send(error, kHostPort, p.source(), out_.view().host_mac, Fate::forwarded);
     return;
   }
   emit(error, made, route, Fate::forwarded);

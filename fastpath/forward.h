@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a decided route to the way out: TTL, size, encapsulation, next hop; and the ICMP errors
-// that tell a sender why its packet did not fit.
+// From a decided route to the way out: TTL or hop limit, size, encapsulation, next hop; and the
+// ICMP errors that tell a sender why its packet did not fit.
 //
 // Owned by one worker.  ICMP errors: 1000 a second with a burst of 50, of all workers together;
 // of the unreachables one a second about a destination to a source, unless it tells another
@@ -48,6 +48,7 @@ class Forward {
   bool may_tell(const Parsed& p, IcmpError what) noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
   void send_fragments(rte_mbuf* frame, const Parsed& p, const Route& route) noexcept;
+  Address own_address6(const Route& route) const noexcept;
   MacAddress chosen_by_kernel(rte_mbuf* frame) const noexcept;
   void emit(rte_mbuf* frame, Parsed& p, const Route& route, Fate fate) noexcept;
 

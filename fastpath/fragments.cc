@@ -26,13 +26,22 @@ Fragments::Fragments(const Options& options)
 
 // ---- records -----------------------------------------------------------------------------
 
+namespace {
+
+// Of IPv6 the protocol is no part of the key: only the first piece tells it (RFC 8200, 4.5).
+uint8_t key_protocol(const Tuple& t) {
+  return t.six ? 0 : t.protocol;
+}
+
+}  // namespace
+
 uint64_t Fragments::hash(Ip4 a, Ip4 b, uint64_t rest) const noexcept {
   return siphash13(options_.hash_key, uint64_t{a.value} << 32 | b.value, rest);
 }
 
-Fragments::Index& Fragments::head(const Parsed& p, PortId port) noexcept {
-  const uint64_t rest = uint64_t{p.id} << 32 | uint64_t{port} << 8 | p.tuple.protocol;
-  return heads_[hash(p.tuple.src, p.tuple.dst, rest) & (kRecords - 1)];
+Fragments::Index& Fragments::head(const PacketFlow& flow, uint32_t id, PortId port) noexcept {
+  const uint64_t rest = uint64_t{id} << 32 | uint64_t{port} << 8 | key_protocol(flow.tuple);
+  return heads_[hash(flow.tuple.src, flow.tuple.dst, rest) & (kRecords - 1)];
 }
 
 // The count that a source shares with about one in kSources others, whom nobody can choose.
@@ -41,10 +50,12 @@ uint16_t& Fragments::share(Ip4 source) noexcept {
 }
 
 Fragments::Index Fragments::find(const Parsed& p, PortId port) noexcept {
-  for (Index at = head(p, port); at != kNil; at = records_[at].chain) {
+  for (Index at = head(p, p.id, port); at != kNil; at = records_[at].chain) {
     const Record& r = records_[at];
-    if (r.id == p.id && r.port == port && r.tuple.src == p.tuple.src &&
-        r.tuple.dst == p.tuple.dst && r.tuple.protocol == p.tuple.protocol) {
+    const Tuple& t = r.flow.tuple;
+    if (r.id == p.id && r.port == port && t.src == p.tuple.src && t.dst == p.tuple.dst &&
+        t.six == p.tuple.six && key_protocol(t) == key_protocol(p.tuple) &&
+        r.flow.pair == p.pair) {
       return at;
     }
   }
@@ -63,10 +74,10 @@ Fragments::Index Fragments::create(const Parsed& p, PortId port, Nanos now) noex
   Record& r = records_[at];
   free_ = r.chain;
   r = Record{};
-  r.tuple = p.tuple;
+  r.flow = p;
   r.id = p.id;
   r.port = port;
-  Index& first = head(p, port);
+  Index& first = head(p, p.id, port);
   r.chain = first;
   first = at;
   ++mine;
@@ -99,15 +110,12 @@ void Fragments::forget(Index at, DropReason held) noexcept {
   Record& r = records_[at];
   lose(r, held);
   unlink(at);
-  Parsed key;
-  key.tuple = r.tuple;
-  key.id = r.id;
-  Index* link = &head(key, r.port);
+  Index* link = &head(r.flow, r.id, r.port);
   while (*link != at) {
     link = &records_[*link].chain;
   }
   *link = r.chain;
-  --share(r.tuple.src);
+  --share(r.flow.tuple.src);
   --size_;
   r.chain = free_;
   free_ = at;
@@ -141,12 +149,7 @@ void Fragments::note(Record& r, Range range, bool last) noexcept {
 }
 
 DropReason Fragments::tell(const Record& r, Parsed& later) noexcept {
-  later.tuple = r.tuple;
-  later.icmp_type = r.icmp_type;
-  later.icmp_code = r.icmp_code;
-  later.icmp_error = r.icmp_error;
-  later.quoted = r.quoted;
-  later.quoted_seq = r.quoted_seq;
+  static_cast<PacketFlow&>(later) = r.flow;
   return r.reason;
 }
 
@@ -168,8 +171,8 @@ Fragments::Answer Fragments::add(Parsed& p, PortId port, rte_mbuf* frame, Nanos 
   }
   touch(at, now);
   Record& r = records_[at];
-  const auto bytes = static_cast<uint16_t>(p.total_length - (p.l4_offset - p.l3_offset));
-  const Range range{p.fragment_offset, static_cast<uint16_t>(p.fragment_offset + bytes)};
+  const Range range{p.fragment_offset,
+                    static_cast<uint16_t>(p.fragment_offset + p.piece_bytes)};
   const DropReason reason = check(r, range, !p.more_fragments);
   if (reason != DropReason::none) {
     if (reason == DropReason::frag_overlap) {
@@ -189,12 +192,7 @@ Fragments::Answer Fragments::add(Parsed& p, PortId port, rte_mbuf* frame, Nanos 
   note(r, range, !p.more_fragments);
   if (!p.later_fragment) {
     r.has_first = true;
-    r.tuple = p.tuple;
-    r.icmp_type = p.icmp_type;
-    r.icmp_code = p.icmp_code;
-    r.icmp_error = p.icmp_error;
-    r.quoted = p.quoted;
-    r.quoted_seq = p.quoted_seq;
+    r.flow = p;
     return {};
   }
   const Answer answer{tell(r, p)};

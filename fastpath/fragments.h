@@ -87,15 +87,10 @@ class Fragments {
     uint16_t end;
   };
   struct Record {
-    Tuple4 tuple;  // of a later piece until the first has come
-    Tuple4 quoted;
-    uint32_t quoted_seq = 0;
+    PacketFlow flow;  // of a later piece until the first has come
     Nanos seen = 0;
-    uint16_t id = 0;
+    uint32_t id = 0;
     PortId port = kNoPort;
-    uint8_t icmp_type = 0;
-    uint8_t icmp_code = 0;
-    bool icmp_error = false;
     bool has_first = false;
     bool poisoned = false;
     DropReason reason = DropReason::none;
@@ -119,7 +114,7 @@ class Fragments {
   };
 
   uint64_t hash(Ip4 a, Ip4 b, uint64_t rest) const noexcept;
-  Index& head(const Parsed& p, PortId port) noexcept;
+  Index& head(const PacketFlow& flow, uint32_t id, PortId port) noexcept;
   Index find(const Parsed& p, PortId port) noexcept;
   Index create(const Parsed& p, PortId port, Nanos now) noexcept;
   void touch(Index at, Nanos now) noexcept;

@@ -6,6 +6,8 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "fastpath/ip6.h"
+#include "fastpath/nd.h"
 #include "fastpath/rewrite.h"
 
 namespace sluice {
@@ -215,6 +217,13 @@ void Output::ask(uint32_t slot) noexcept {
     neighbours_.want(slot);
     return;
   }
+  const Address target = neighbours_.address(slot);
+  const RouteTable& routes = *view_->generation->routes;
+  if (!target.is_v4()) {
+    const bool global = port == kUplinkPort && !routes.source6.is_zero();
+    ask_nd(*this, port, global ? routes.source6 : link_local(out->info().mac), target);
+    return;
+  }
   rte_mbuf* frame = allocate();
   if (frame == nullptr) {
     return;
@@ -223,8 +232,8 @@ void Output::ask(uint32_t slot) noexcept {
   request.operation = 1;
   request.sender_mac = out->info().mac;
   // Pods know their gateway as 169.254.1.1 (Calico); on the uplink we are the node.
-  request.sender = port == kUplinkPort ? view_->generation->routes->outer_source : kLinkLocal;
-  request.target = neighbours_.address(slot).v4();
+  request.sender = port == kUplinkPort ? routes.outer_source : kLinkLocal;
+  request.target = target.v4();
   make_arp(frame, request, MacAddress{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}});
   send_ready(frame, port, Fate::forwarded);
 }

@@ -8,6 +8,7 @@
 #include <nmmintrin.h>
 #include <rte_mbuf.h>
 
+#include "fastpath/ip6.h"
 #include "fastpath/rewrite.h"
 
 namespace sluice {
@@ -16,6 +17,8 @@ namespace {
 constexpr uint32_t kIcmpBytes = 8, kUdpBytes = 8, kSctpBytes = 12, kTcpBytes = 20;
 constexpr uint8_t kUnreachable = 3, kTooBig = 4, kExceeded = 11, kBadParameter = 12;
 constexpr uint16_t kLowestMtu = 68;
+constexpr uint32_t kLowestMtu6 = 1280;
+constexpr uint32_t kEnoughL4 = 8;  // holds the ports of every protocol that has them
 
 struct ArpWire {
   Be16 hardware;
@@ -127,8 +130,11 @@ constexpr uint64_t kGoodFlags =
               tcp::kRst | tcp::kAck, tcp::kFin | tcp::kAck, tcp::kFin | tcp::kAck | tcp::kUrg,
               tcp::kAck, tcp::kAck | tcp::kUrg});
 
-// Tuple4::icmp_class of a query or its answer; 0 for any other type.
-int8_t icmp_class(uint8_t type) {
+// Tuple::icmp_class of a query or its answer; 0 for any other type.
+int8_t icmp_class(uint8_t type, bool six) {
+  if (six) {
+    return static_cast<int8_t>(type == 128 ? 1 : type == 129 ? -1 : 0);
+  }
   switch (type) {
     case 8:
       return 1;
@@ -142,7 +148,10 @@ int8_t icmp_class(uint8_t type) {
       return 0;
   }
 }
-bool is_icmp_error(uint8_t type) {
+bool is_icmp_error(uint8_t type, bool six) {
+  if (six) {
+    return type >= 1 && type <= 4;
+  }
   return type == kUnreachable || type == kExceeded || type == kBadParameter;
 }
 
@@ -233,11 +242,46 @@ DropReason parse_sctp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   return DropReason::none;
 }
 
+// Ports, ICMP identifier and number of a quoted packet, whose L4 header is at `offset`.
+DropReason parse_quoted_l4(const rte_mbuf* frame, uint32_t offset, PacketFlow& out) {
+  Tuple& t = out.quoted;
+  if (t.is_icmp()) {
+    const auto icmp = read<IcmpWire>(frame, offset);
+    t.icmp_class = icmp_class(icmp.type, t.six);
+    if (t.icmp_class == 0) {
+      return DropReason::icmp_quote;
+    }
+    t.src_port = t.dst_port = icmp.id.host();
+  } else if (proto::has_ports(t.protocol)) {
+    t.src_port = read<Be16>(frame, offset).host();
+    t.dst_port = read<Be16>(frame, offset + 2).host();
+    out.quoted_seq = read<Be32>(frame, offset + 4).host();
+  }
+  return DropReason::none;
+}
+
+DropReason parse_quote6(const rte_mbuf* frame, uint32_t offset, uint32_t bytes,
+                        PacketFlow& out) {
+  if (bytes < kIp6Bytes + kEnoughL4) {
+    return DropReason::icmp_quote;
+  }
+  const auto h = read<Ip6Header>(frame, offset);
+  const Ip6Chain chain =
+      walk_ip6({rte_pktmbuf_mtod_offset(frame, const uint8_t*, offset), bytes});
+  if (h.version_class_label.host() >> 28 != 6 || chain.reason != DropReason::none ||
+      chain.end + kEnoughL4 > bytes || chain.fragment_offset != 0) {
+    return DropReason::icmp_quote;
+  }
+  out.quoted.six = true;
+  out.quoted.protocol = chain.protocol;
+  out.quoted_pair = {ip6_address(h.src), ip6_address(h.dst)};
+  return parse_quoted_l4(frame, offset + chain.end, out);
+}
+
 // The tuple (and, of TCP, the number) of the packet that an ICMP error quotes, from the `bytes`
 // behind the ICMP header.
-DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, Tuple4& out,
-                       uint32_t& tcp_seq) {
-  constexpr uint32_t kEnoughL4 = 8;  // holds the ports of every protocol that has them
+DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes,
+                       PacketFlow& out) {
   if (bytes < kIp4Bytes + kEnoughL4) {
     return DropReason::icmp_quote;
   }
@@ -247,20 +291,8 @@ DropReason parse_quote(const rte_mbuf* frame, uint32_t offset, uint32_t bytes, T
       (h.fragment.host() & Ip4Header::kOffset) != 0) {
     return DropReason::icmp_quote;
   }
-  out = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
-  if (h.protocol == proto::kIcmp) {
-    const auto icmp = read<IcmpWire>(frame, offset + header);
-    out.icmp_class = icmp_class(icmp.type);
-    if (out.icmp_class == 0) {
-      return DropReason::icmp_quote;
-    }
-    out.src_port = out.dst_port = icmp.id.host();
-  } else if (proto::has_ports(h.protocol)) {
-    out.src_port = read<Be16>(frame, offset + header).host();
-    out.dst_port = read<Be16>(frame, offset + header + 2).host();
-    tcp_seq = read<Be32>(frame, offset + header + 4).host();
-  }
-  return DropReason::none;
+  out.quoted = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
+  return parse_quoted_l4(frame, offset + header, out);
 }
 
 DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
@@ -271,19 +303,28 @@ DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   out.icmp_type = h.type;
   out.icmp_code = h.code;
   out.payload = static_cast<uint16_t>(bytes - kIcmpBytes);
-  out.tuple.icmp_class = icmp_class(h.type);
+  const bool six = out.tuple.six;
+  out.tuple.icmp_class = icmp_class(h.type, six);
   if (out.tuple.icmp_class != 0) {
     out.tuple.src_port = out.tuple.dst_port = h.id.host();
     return DropReason::none;
   }
-  if (!is_icmp_error(h.type)) {
+  if (!is_icmp_error(h.type, six)) {
     return DropReason::icmp_type;
   }
   out.icmp_error = true;
-  const DropReason reason = parse_quote(frame, out.l4_offset + kIcmpBytes, bytes - kIcmpBytes,
-                                        out.quoted, out.quoted_seq);
+  const uint32_t quote = out.l4_offset + kIcmpBytes;
+  const DropReason reason = six ? parse_quote6(frame, quote, bytes - kIcmpBytes, out)
+                                : parse_quote(frame, quote, bytes - kIcmpBytes, out);
   if (reason != DropReason::none) {
     return reason;
+  }
+  if (six) {
+    constexpr uint8_t kTooBig6 = 2;
+    const bool narrow =
+        h.type == kTooBig6 && read<Be32>(frame, out.l4_offset + 4u).host() < kLowestMtu6;
+    return narrow || out.pair.dst != out.quoted_pair.src ? DropReason::icmp_quote_mismatch
+                                                         : DropReason::none;
   }
   const uint16_t mtu = h.mtu.host();
   const bool bad_mtu =
@@ -293,15 +334,30 @@ DropReason parse_icmp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
 }
 
 // What a fragment says of itself, whatever the others of its datagram say.
-DropReason check_fragment(uint32_t bytes, const Parsed& p) {
+DropReason check_fragment(const Parsed& p) {
   const uint32_t offset = p.fragment_offset;
+  const uint32_t bytes = p.piece_bytes;
   if (p.tuple.protocol == proto::kTcp && offset == 8) {
     return DropReason::frag_tiny;  // would write over the flags of the first
   }
   if (bytes == 0 || (p.more_fragments && bytes % 8 != 0)) {
     return DropReason::frag_len;
   }
-  return offset + p.total_length > UINT16_MAX ? DropReason::frag_oversize : DropReason::none;
+  const uint32_t whole = offset + (p.tuple.six ? bytes : p.total_length);
+  return whole > UINT16_MAX ? DropReason::frag_oversize : DropReason::none;
+}
+
+// The sum of the pseudo-header over `bytes` of L4; wire order, unfolded.
+uint64_t pseudo_sum(const Parsed& p, uint32_t bytes) {
+  const uint64_t rest =
+      uint64_t{Be16::of(p.tuple.protocol).wire} + Be16::of(static_cast<uint16_t>(bytes)).wire;
+  if (!p.tuple.six) {
+    return rest + Be32::of(p.tuple.src.value).wire + Be32::of(p.tuple.dst.value).wire;
+  }
+  uint8_t wire[32];
+  put_ip6_address(p.pair.src, wire);
+  put_ip6_address(p.pair.dst, wire + 16);
+  return checksum_add(wire, rest);
 }
 
 // Where the checksum of a TCP or UDP header stands, and how many bytes it covers.
@@ -316,8 +372,7 @@ L4Sum l4_sum(const rte_mbuf* frame, const Parsed& p) {
   L4Sum s;
   s.field = p.l4_offset + (udp ? 6u : 16u);
   s.bytes = udp ? read<UdpWire>(frame, p.l4_offset).length.host() : l4_bytes(p);
-  s.pseudo = uint64_t{Be32::of(p.tuple.src.value).wire} + Be32::of(p.tuple.dst.value).wire +
-             Be16::of(p.tuple.protocol).wire + Be16::of(static_cast<uint16_t>(s.bytes)).wire;
+  s.pseudo = pseudo_sum(p, s.bytes);
   return s;
 }
 
@@ -361,8 +416,9 @@ L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept {
   }
   const auto h = read<EtherHeader>(frame, 0);
   const uint16_t type = h.type.host();
-  const bool accepted =
-      h.dst.is_multicast() ? type == kTypeArp : options.any_unicast || h.dst == options.own;
+  const bool six_group = type == kTypeIp6 && h.dst.bytes[0] == 0x33 && h.dst.bytes[1] == 0x33;
+  const bool accepted = h.dst.is_multicast() ? type == kTypeArp || six_group
+                                             : options.any_unicast || h.dst == options.own;
   if (!accepted) {
     return {DropReason::l2_bad_dst, L2Kind::unknown};
   }
@@ -403,6 +459,53 @@ DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept {
   }
   out = {operation, h.sender_mac, ip4_of(h.sender), h.target_mac, ip4_of(h.target)};
   return DropReason::none;
+}
+
+uint8_t icmp_type_of(const rte_mbuf* frame, const Parsed& p) noexcept {
+  return l4_bytes(p) > 0 ? read<uint8_t>(frame, p.l4_offset) : uint8_t{0};
+}
+
+DropReason parse_nd(const rte_mbuf* frame, const Parsed& p, NdPacket& out) noexcept {
+  constexpr uint8_t kSolicitation = 135, kAdvertisement = 136;
+  constexpr uint32_t kHeader = 24, kUnit = 8;
+  const uint32_t bytes = l4_bytes(p);
+  const uint8_t type = read<uint8_t>(frame, p.l4_offset);
+  const bool has_target = type == kSolicitation || type == kAdvertisement;
+  if (bytes < (has_target ? kHeader : kUnit)) {
+    return DropReason::l4_truncated;
+  }
+  const auto h = read<IcmpWire>(frame, p.l4_offset);
+  out.type = type;
+  out.source = p.pair.src;
+  out.destination = p.pair.dst;
+  out.from = read<EtherHeader>(frame, 0).src;
+  if (!l4_checksum_ok(frame, p)) {
+    return DropReason::l4_checksum;
+  }
+  if (!has_target) {
+    return DropReason::none;
+  }
+  if (p.ttl != 255) {
+    return DropReason::ip6_hop;
+  }
+  uint8_t target[16];
+  std::memcpy(target, rte_pktmbuf_mtod_offset(frame, const uint8_t*, p.l4_offset + kUnit),
+              sizeof target);
+  out.target = ip6_address(target);
+  for (uint32_t at = kHeader; at + kUnit <= bytes;) {
+    const uint32_t length = kUnit * read<uint8_t>(frame, p.l4_offset + at + 1);
+    if (length == 0) {
+      return DropReason::icmp_type;
+    }
+    const bool tells =
+        read<uint8_t>(frame, p.l4_offset + at) == (type == kSolicitation ? 1 : 2);
+    const auto mac = read<MacAddress>(frame, p.l4_offset + at + 2);
+    if (tells && length == kUnit && mac == out.from && !mac.is_multicast()) {
+      out.link = mac;
+    }
+    at += length;
+  }
+  return h.code == 0 ? DropReason::none : DropReason::icmp_type;
 }
 
 DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
@@ -461,13 +564,60 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
   out.later_fragment = (fragment & Ip4Header::kOffset) != 0;
   out.more_fragments = (fragment & Ip4Header::kMf) != 0;
   out.fragment_offset = static_cast<uint16_t>(8u * (fragment & Ip4Header::kOffset));
+  out.piece_bytes = static_cast<uint16_t>(total - header);
   return DropReason::none;
+}
+
+DropReason parse_ip6(rte_mbuf* frame, uint16_t offset, uint16_t available,
+                     Parsed& out) noexcept {
+  const uint32_t behind = frame->data_len > offset ? uint32_t{frame->data_len} - offset : 0u;
+  const uint32_t bytes = std::min<uint32_t>(available, behind);
+  if (bytes < kIp6Bytes) {
+    return DropReason::ip6_truncated;
+  }
+  const auto h = read<Ip6Header>(frame, offset);
+  const uint32_t first = h.version_class_label.host();
+  if (first >> 28 != 6) {
+    return DropReason::ip6_version;
+  }
+  const uint32_t total = uint32_t{kIp6Bytes} + h.payload_length.host();
+  if (total > bytes) {
+    return DropReason::ip6_len;
+  }
+  if (behind > total) {
+    rte_pktmbuf_trim(frame, static_cast<uint16_t>(behind - total));
+  }
+  const Ip6Chain chain =
+      walk_ip6({rte_pktmbuf_mtod_offset(frame, const uint8_t*, offset), total});
+  if (chain.reason != DropReason::none) {
+    return chain.reason;
+  }
+  out.tuple.six = true;
+  out.tuple.protocol = chain.protocol;
+  out.pair = {ip6_address(h.src), ip6_address(h.dst)};
+  out.l3_offset = offset;
+  out.l4_offset = static_cast<uint16_t>(offset + chain.end);
+  out.total_length = static_cast<uint16_t>(total);
+  out.id = chain.id;
+  out.tos = static_cast<uint8_t>(first >> 20);
+  out.ttl = h.hop_limit;
+  out.dont_fragment = true;
+  out.fragment = chain.piece != 0;
+  out.later_fragment = chain.fragment_offset != 0;
+  out.more_fragments = chain.more_fragments;
+  out.fragment_offset = chain.fragment_offset;
+  out.piece_bytes = static_cast<uint16_t>(total - chain.piece);
+  return DropReason::none;
+}
+
+unsigned ip_version(const rte_mbuf* frame, uint16_t offset) noexcept {
+  return frame->data_len > offset ? read<uint8_t>(frame, offset) >> 4u : 0u;
 }
 
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
   const uint32_t bytes = l4_bytes(out);
   if (out.fragment) {
-    const DropReason reason = check_fragment(bytes, out);
+    const DropReason reason = check_fragment(out);
     if (reason != DropReason::none || out.later_fragment) {
       return reason;
     }
@@ -477,11 +627,12 @@ DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept {
       return parse_tcp(frame, bytes, out);
     case proto::kUdp:
       return parse_udp(frame, bytes, out);
-    case proto::kIcmp:
-      return parse_icmp(frame, bytes, out);
     case proto::kSctp:
       return parse_sctp(frame, bytes, out);
     default:
+      if (out.is_icmp()) {
+        return parse_icmp(frame, bytes, out);
+      }
       out.payload = static_cast<uint16_t>(bytes);
       return DropReason::none;
   }
@@ -516,15 +667,16 @@ bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept {
   if (p.fragment) {
     return true;
   }
-  if (p.tuple.protocol == proto::kIcmp) {
-    return checksum_fold(checksum_add(l4_span(frame, p, l4_bytes(p)), 0)).wire == 0;
+  if (p.is_icmp()) {
+    const uint64_t pseudo = p.tuple.six ? pseudo_sum(p, l4_bytes(p)) : 0;
+    return checksum_fold(checksum_add(l4_span(frame, p, l4_bytes(p)), pseudo)).wire == 0;
   }
   if (p.tuple.protocol != proto::kTcp && p.tuple.protocol != proto::kUdp) {
     return true;
   }
   const L4Sum s = l4_sum(frame, p);
   if (p.tuple.protocol == proto::kUdp && read<Be16>(frame, s.field).wire == 0) {
-    return true;
+    return !p.tuple.six;  // RFC 8200, 8.1
   }
   return checksum_fold(checksum_add(l4_span(frame, p, s.bytes), s.pseudo)).wire == 0;
 }

@@ -19,6 +19,16 @@ struct ArpPacket {
   Ip4 target;
 };
 
+// A message of neighbour discovery.
+struct NdPacket {
+  uint8_t type = 0;
+  Address source;
+  Address destination;
+  Address target;   // of solicitations and advertisements
+  MacAddress link;  // of the sender, or of an advertisement's target; zero: it tells none
+  MacAddress from;  // whose frame it is
+};
+
 struct L2Options {
   MacAddress own;  // the port's own address
   uint16_t mtu = 1500;
@@ -31,8 +41,9 @@ struct L2 {
   DropReason reason = DropReason::none;  // l2_*, or res_mbuf: segments that cannot be joined
   L2Kind kind = L2Kind::ip4;
 };
-// Ethernet header: length, addresses, ethertype.  A frame of several segments is made one;
-// everything below, and ipip and rewrite, take frames of one segment.
+// Ethernet header: length, addresses, ethertype.  Group addresses are for ARP and for IPv6's
+// own groups only.  A frame of several segments is made one; everything below, and ipip and
+// rewrite, take frames of one segment.
 L2 parse_l2(rte_mbuf* frame, const L2Options& options) noexcept;
 
 // REQUIRES: parse_l2() took the frame, and nothing was put in front since.
@@ -40,6 +51,13 @@ MacAddress ether_destination(const rte_mbuf* frame) noexcept;
 
 // A whole ARP packet after the Ethernet header; arp_invalid unless all of section 2 holds.
 DropReason parse_arp(rte_mbuf* frame, ArpPacket& out) noexcept;
+
+// The type of an ICMP message; 0 if its first byte is not there.
+uint8_t icmp_type_of(const rte_mbuf* frame, const Parsed& p) noexcept;
+// ip6_hop, l4_truncated, icmp_type (a code, or options that cannot be), l4_checksum, or none.
+// A link address counts only if it is unicast and the frame's own source.
+// REQUIRES: p.is_icmp(), not a fragment, of a type that is_nd().
+DropReason parse_nd(const rte_mbuf* frame, const Parsed& p, NdPacket& out) noexcept;
 
 struct L3Options {
   bool allow_options = false;
@@ -51,9 +69,17 @@ struct L3Options {
 DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
                      const L3Options& options, Parsed& out) noexcept;
 
+// The same for IPv6, its chain of extension headers included.  Whether the addresses may be
+// used is not asked here (check_addresses6()), as neighbour discovery has others.
+DropReason parse_ip6(rte_mbuf* frame, uint16_t offset, uint16_t available,
+                     Parsed& out) noexcept;
+
 // The L4 header behind it: ports, flags, ICMP type, quote.  Later fragments have none.  What a
 // fragment alone gives away is judged first: frag_tiny, frag_len, frag_oversize.
 DropReason parse_l4(rte_mbuf* frame, Parsed& out) noexcept;
+
+// The version that the IP header at `offset` claims; 0: there is none.
+unsigned ip_version(const rte_mbuf* frame, uint16_t offset) noexcept;
 
 // The next hop's MTU that an ICMP 3/4 tells.  REQUIRES: parse_l4() took it, whole.
 uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept;

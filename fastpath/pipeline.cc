@@ -7,7 +7,6 @@
 #include <rte_prefetch.h>
 
 #include "fastpath/arp.h"
-#include "fastpath/ipip.h"
 #include "fastpath/parse.h"
 
 namespace sluice {
@@ -19,9 +18,8 @@ constexpr uint32_t kSweepSlice = 512;
 constexpr Nanos kRound = 1'000'000'000;  // in which the whole table is gone through
 
 bool opens_or_closes(const Parsed& p) {
-  return p.tuple.protocol == proto::kIcmp ||
-         (p.tuple.protocol == proto::kTcp &&
-          (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) != 0);
+  return p.is_icmp() || (p.tuple.protocol == proto::kTcp &&
+                         (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) != 0);
 }
 
 }  // namespace
@@ -61,11 +59,12 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       handle_arp(out_, police_, frame, port);
       continue;
     }
-    if (reason == DropReason::none && l2_result.kind == L2Kind::ip6) {
-      reason = DropReason::ip6_disabled;
-    }
     const unsigned i = b.count;
-    if (reason == DropReason::none) {
+    if (reason == DropReason::none && l2_result.kind == L2Kind::ip6) {
+      if (meet6(frame, from, port, b.parsed[i])) {
+        continue;
+      }
+    } else if (reason == DropReason::none) {
       reason = open(frame, from, b.parsed[i], m.origin);
     }
     if (reason != DropReason::none) {
@@ -106,10 +105,7 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
     }
     // The other worker proved and, if need be, unwrapped it: only what it read is read again.
     Parsed& p = b.parsed[b.count];
-    p = Parsed{};
-    const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
-    DropReason reason =
-        parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
+    DropReason reason = read_again(frame, p);
     if (reason == DropReason::none) {
       reason = open_l4(frame, false, p, m.origin);
     }
@@ -137,125 +133,32 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
   out_.flush();
 }
 
-// Bytes to Parsed: the outermost IPv4 header, the tunnel if it is one for us, then L4.
-DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
-                          Origin& origin) noexcept {
-  p = Parsed{};
-  const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
-  const DropReason reason =
-      parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
-  if (reason != DropReason::none) {
-    return reason;
-  }
-  const RouteTable& routes = *g_->routes;
-  if (origin.port == kUplinkPort && p.tuple.protocol == proto::kIpip &&
-      routes.own.contains(p.tuple.dst)) {
-    const Parsed outer = p;
-    return open_tunnel(frame, outer, p, origin);
-  }
-  if (routes.broadcasts.contains(p.tuple.dst.value)) {
-    return DropReason::ip4_dst;
-  }
-  return open_l4(frame, port.info().unfinished_checksums, p, origin);
-}
-
-DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
-                                 Origin& origin) noexcept {
-  if (outer.fragment) {
-    return DropReason::tun_fragment;
-  }
-  if (!may_tunnel_to_us(*g_->routes, outer.tuple.src)) {
-    return DropReason::tun_src;
-  }
-  if (g_->untracked) {
-    const DropReason denied = check_outer(outer.tuple, outer.total_length, true);
-    if (denied != DropReason::none) {
-      return denied;
-    }
-  }
-  origin.outer_source = outer.tuple.src;
-  p = Parsed{};
-  const DropReason reason = decapsulate(frame, outer, g_->options.ip_options, p);
-  if (reason != DropReason::none) {
-    // As in open_l4, once there is an inner packet of which to check the source.
-    const bool whole = p.total_length != 0 && reason != DropReason::tun_nested;
-    DropReason before = whole ? check_source(*g_, origin, p.tuple.src) : DropReason::none;
-    if (before == DropReason::none && reason == DropReason::tun_ecn) {
-      before = decide_way(*g_, origin, p.tuple.dst).reason;
-    }
-    return before == DropReason::none ? reason : before;
-  }
-  finish_checksum(frame, p);
-  return DropReason::none;
-}
-
-DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
-                             Origin origin) noexcept {
-  const DropReason reason = parse_l4(frame, p);
-  if (reason != DropReason::none) {
-    // The source check comes first in the order of checks; it is only done when it matters.
-    const DropReason source = check_source(*g_, origin, p.tuple.src);
-    return source == DropReason::none ? reason : source;
-  }
-  if (unfinished) {
-    finish_checksum(frame, p);
-  }
-  return DropReason::none;
-}
-
-// An ICMP 3/4 about an outer packet of ours tells the size for that peer; the tunnel is ours,
-// so nobody else is to know.  False: it is something else.
-bool Pipeline::learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept {
-  constexpr uint8_t kUnreachable = 3, kTooBig = 4;
-  const RouteTable& routes = *g_->routes;
-  const bool about_tunnel = origin.port == kUplinkPort && origin.outer_source.value == 0 &&
-                            p.icmp_type == kUnreachable && p.icmp_code == kTooBig &&
-                            !p.fragment && p.quoted.protocol == proto::kIpip &&
-                            p.quoted.src == routes.outer_source &&
-                            routes.peers.contains(p.quoted.dst.value);
-  if (!about_tunnel) {
-    return false;
-  }
-  const uint16_t mtu = next_hop_mtu(frame, p);
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
-  if (reason == DropReason::none && mtu < PathMtu::kLeast) {
-    reason = DropReason::icmp_quote_mismatch;
-  }
-  if (reason == DropReason::none && g_->options.verify_l4_control &&
-      !l4_checksum_ok(frame, p)) {
-    reason = DropReason::l4_checksum;
-  }
-  if (reason != DropReason::none) {
-    out_.drop(frame, reason);
-    return true;
-  }
-  out_.neighbours().path_mtu().learn(p.quoted.dst, mtu, now_);
-  out_.consume(frame);
-  return true;
-}
-
 // ---- what is known of the flow -----------------------------------------------------------
 
 void Pipeline::track(Burst& b) noexcept {
-  std::array<Tuple4, kMaxBurst> tuples;
+  std::array<Tuple, kMaxBurst> tuples;
   std::array<ConnId, kMaxBurst> ids;
   std::array<Side, kMaxBurst> sides;
+  std::array<const AddressPair*, kMaxBurst> pairs;
   unsigned n = 0;
   for (unsigned i = 0; i < b.count; ++i) {
     if (options_.workers > 1 && hand_over_early(b.frames[i], b.parsed[i], b.origins[i])) {
       continue;
     }
     b.live[n] = static_cast<uint8_t>(i);
-    tuples[n] = b.parsed[i].icmp_error ? b.parsed[i].quoted : b.parsed[i].tuple;
+    const Parsed& p = b.parsed[i];
+    tuples[n] = p.icmp_error ? p.quoted : p.tuple;
+    pairs[n] = p.icmp_error ? &p.quoted_pair : &p.pair;
     ++n;
   }
-  connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n});
+  connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
+                    {pairs.data(), n});
   changed_ = false;
   for (unsigned k = 0; k < n; ++k) {
     const unsigned i = b.live[k];
     // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
     if (changed_) {
-      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1});
+      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1}, {&pairs[k], 1});
     }
     if (b.parsed[i].icmp_error) {
       on_error(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
@@ -273,7 +176,7 @@ bool Pipeline::hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) 
       owns(g_->endpoint_at(origin.port))) {
     return false;
   }
-  const RouteId route = g_->routes->lpm.find(p.tuple.dst);
+  const RouteId route = g_->routes->find(p.destination());
   if (route == Lpm4::kNone || g_->routes->routes[route].kind != RouteKind::endpoint) {
     return false;
   }
@@ -297,7 +200,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
     return;
   }
   if (g_->untracked && route.kind == RouteKind::tunnel) {
-    Tuple4 outer;
+    Tuple outer;
     outer.src = g_->routes->outer_source;
     outer.dst = route.next_hop.v4();
     const DropReason denied = check_outer(outer, uint32_t{p.total_length} + kIp4Bytes, false);
@@ -390,19 +293,21 @@ DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
       is_tcp && side == kOriginal && (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn;
   const auto generation = static_cast<uint32_t>(g_->number);
   // An ICMP reply has not the query's type; there is none without another query.
-  const bool recheck = g_->options.recheck && c.generation != generation &&
-                       (side == kOriginal || p.tuple.protocol != proto::kIcmp);
+  const bool recheck =
+      g_->options.recheck && c.generation != generation && (side == kOriginal || !p.is_icmp());
   if (!syn && !recheck) {
     return DropReason::none;
   }
   Parsed first = p;
-  first.tuple = c.tuple;
+  const PacketFlow flow = connections_.flow(id);
+  first.tuple = flow.tuple;
+  first.pair = flow.pair;
   Way way;
   way.source = c.source();
   way.destination = c.destination();
-  way.route = g_->routes->lpm.find(c.tuple.dst);
+  way.route = g_->routes->find(flow.destination());
   const Origin from =
-      c.port[kOriginal] == kNoPort ? origin_towards(*g_, c.tuple.src) : c.origin(kOriginal);
+      c.port[kOriginal] == kNoPort ? origin_towards(*g_, flow.source()) : c.origin(kOriginal);
   const Judged verdict = judge(frame, first, from, way);
   if (verdict.reason == DropReason::none) {
     settle(c);
@@ -425,11 +330,11 @@ DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
 // `moved`: an end's address is another endpoint's by now, which policy has not judged.
 DropReason Pipeline::refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                              bool& moved) noexcept {
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  DropReason reason = check_source(*g_, origin, p.source());
   if (reason != DropReason::none) {
     return reason;
   }
-  const Way way = decide_way(*g_, origin, p.tuple.dst);
+  const Way way = decide_way(*g_, origin, p.destination());
   if (way.reason != DropReason::none) {
     return way.reason;
   }
@@ -462,10 +367,10 @@ bool Pipeline::was_sent(const Connection& c, Side side, const Parsed& error) con
 // An ICMP error about a packet that travelled on side `quoted` of the connection.
 void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                         Side quoted) noexcept {
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  DropReason reason = check_source(*g_, origin, p.source());
   Way way;
   if (reason == DropReason::none) {
-    way = decide_way(*g_, origin, p.tuple.dst);
+    way = decide_way(*g_, origin, p.destination());
     reason = way.reason;
   }
   if (reason == DropReason::none) {
@@ -477,7 +382,7 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (reason == DropReason::none) {
     // The error comes from where the quoted packet went, which must have been sent at all.
     if (!was_sent(connections_.at(id), quoted, p) ||
-        port_towards(*g_, p.quoted.dst) != origin.port) {
+        port_towards(*g_, p.quoted_destination()) != origin.port) {
       reason = DropReason::icmp_quote_mismatch;
     }
   }
@@ -505,7 +410,7 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origi
       !may_send(g_->endpoints[source], p.tuple.protocol, p.tuple.dst_port)) {
     return DropReason::tun_from_workload;
   }
-  if (p.tuple.protocol == proto::kIcmp && (p.icmp_type == 0 || p.icmp_type == 14)) {
+  if (p.is_icmp() && p.tuple.icmp_class < 0) {
     return DropReason::icmp_unsolicited;
   }
   if (p.tuple.protocol == proto::kTcp && p.later_fragment) {
@@ -536,10 +441,10 @@ DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origi
 // `reopened`: the closing entry that this SYN begins anew on; it stays if policy refuses the
 // SYN.
 void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened) noexcept {
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  DropReason reason = check_source(*g_, origin, p.source());
   Way way;
   if (reason == DropReason::none) {
-    way = decide_way(*g_, origin, p.tuple.dst);
+    way = decide_way(*g_, origin, p.destination());
     reason = way.reason;
   }
   if (reason == DropReason::none) {
@@ -561,7 +466,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     if (reopened != kNoConn) {
       end(reopened);
     }
-    made = connections_.create(p.tuple, now_, way.source, way.destination);
+    made = connections_.create(p.tuple, now_, way.source, way.destination, p.pair);
     reason = made.reason;
   }
   if (made.recycled != nullptr) {  // even where it was in vain

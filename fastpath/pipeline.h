@@ -29,7 +29,7 @@ class Pipeline {
     uint8_t workers = 1;
     uint16_t first_id = 0;     // IP identification of our own packets starts here
     bool any_unicast = false;  // replay: take frames for the capture's own unicast addresses
-    std::array<uint64_t, 2> hash_key = {};  // of the fragments' table
+    std::array<uint64_t, 2> hash_key = {};  // of fragments and of IPv6 shorthands
   };
   Pipeline(const Options& options, ConnTable& connections, Output& output)
       : options_(options),
@@ -72,11 +72,16 @@ class Pipeline {
     bool accepted = false;  // by a preDNAT policy: no later host stage
   };
 
+  // pipeline_open.cc
   DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
+  DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
+  DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
+  bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
   DropReason open_l4(rte_mbuf* frame, bool unfinished, Parsed& p, Origin origin) noexcept;
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
+  // pipeline.cc
   void track(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
@@ -104,7 +109,7 @@ class Pipeline {
                      Origin origin, Judged& out) noexcept;
   Verdict::Kind ask_stage(const HostStage& stage, const FlowKey& key, uint32_t bytes,
                           CounterSlot& rule) noexcept;
-  DropReason check_outer(const Tuple4& outer, uint32_t bytes, bool inbound) noexcept;
+  DropReason check_outer(const Tuple& outer, uint32_t bytes, bool inbound) noexcept;
   bool untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   void send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   bool was_before(const Parsed& p) const noexcept;

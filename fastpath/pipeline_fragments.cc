@@ -10,7 +10,7 @@ namespace sluice {
 
 // What its datagram's other pieces say of a fragment.  False: it was ended, or waits.
 bool Pipeline::admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
+  DropReason reason = check_source(*g_, origin, p.source());
   if (reason == DropReason::none) {
     const Fragments::Answer answer = fragments_.add(p, origin.port, frame, now_);
     drop_lost();
@@ -46,10 +46,7 @@ void Pipeline::release(const Parsed& first, Origin origin, bool handed_over) noe
     out_.stop_waiting(frame);
     const PacketMeta& m = meta(frame);
     Parsed& p = b.parsed[0];
-    p = Parsed{};
-    const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
-    DropReason reason =
-        parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
+    DropReason reason = read_again(frame, p);
     if (reason == DropReason::none) {
       reason = fragments_.inherit(p, origin.port);
     }

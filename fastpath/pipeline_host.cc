@@ -30,7 +30,7 @@ Verdict::Kind Pipeline::ask_stage(const HostStage& stage, const FlowKey& key, ui
 }
 
 // What the uplink's untracked list says of an IPIP packet's outer header.
-DropReason Pipeline::check_outer(const Tuple4& outer, uint32_t bytes, bool inbound) noexcept {
+DropReason Pipeline::check_outer(const Tuple& outer, uint32_t bytes, bool inbound) noexcept {
   const HostStage& stage = inbound ? g_->uplink.untracked_in : g_->uplink.untracked_out;
   CounterSlot rule = kNoCounter;
   if (ask_stage(stage, outer_key(outer.src, outer.dst), bytes, rule) != Verdict::Kind::deny) {
@@ -42,8 +42,8 @@ DropReason Pipeline::check_outer(const Tuple4& outer, uint32_t bytes, bool inbou
 // The untracked lists, which see every packet before any connection does.  True if the frame
 // was ended here: refused, or sent on without a connection.
 bool Pipeline::untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
-  DropReason reason = check_source(*g_, origin, p.tuple.src);
-  const Way way = reason == DropReason::none ? decide_way(*g_, origin, p.tuple.dst) : Way{};
+  DropReason reason = check_source(*g_, origin, p.source());
+  const Way way = reason == DropReason::none ? decide_way(*g_, origin, p.destination()) : Way{};
   if (reason != DropReason::none || way.reason != DropReason::none) {
     return false;  // what follows finds the same, in its own order
   }
@@ -80,7 +80,7 @@ bool Pipeline::untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
 
 // On without a connection; a workload's policy judges every packet.
 void Pipeline::send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
-  const Way way = decide_way(*g_, origin, p.tuple.dst);
+  const Way way = decide_way(*g_, origin, p.destination());
   DropReason reason = way.reason;
   if (reason == DropReason::none) {
     reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
@@ -104,10 +104,11 @@ void Pipeline::send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcep
 // taken up unjudged, as what is established is.
 bool Pipeline::was_before(const Parsed& p) const noexcept {
   const NodeFlows* flows = out_.view().node_flows.get();
-  if (flows == nullptr || p.tuple.protocol != proto::kTcp || (p.tcp_flags & tcp::kSyn) != 0) {
+  if (flows == nullptr || p.tuple.six || p.tuple.protocol != proto::kTcp ||
+      (p.tcp_flags & tcp::kSyn) != 0) {
     return false;
   }
-  const Tuple4& t = p.tuple;
+  const Tuple& t = p.tuple;
   const NodeFlow sent{t.src, t.dst, t.src_port, t.dst_port};
   const NodeFlow received{t.dst, t.src, t.dst_port, t.src_port};
   return std::binary_search(flows->begin(), flows->end(), sent) ||

@@ -7,6 +7,8 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/ip6.h"
+
 namespace sluice {
 namespace {
 
@@ -21,6 +23,22 @@ void put(uint8_t* at, const T& value) {
 
 bool is_unicast(Ip4 ip) {
   return ip.value >> 24 != 0 && ip.value >> 28 < 0xe;
+}
+
+// The header of an ICMPv6 packet of our own, `bytes` of it behind that.
+void put_ip6(uint8_t* at, const AddressPair& pair, uint16_t bytes, uint8_t hops) {
+  Ip6Header h{Be32::of(6u << 28), Be16::of(bytes), proto::kIcmp6, hops, {}, {}};
+  put_ip6_address(pair.src, h.src);
+  put_ip6_address(pair.dst, h.dst);
+  put(at, h);
+}
+
+// Of an ICMPv6 message behind the header at `ip`, with zero in its place.
+Be16 icmp6_checksum(const uint8_t* ip, std::span<const uint8_t> message) {
+  const uint64_t rest = uint64_t{Be16::of(proto::kIcmp6).wire} +
+                        Be16::of(static_cast<uint16_t>(message.size())).wire;
+  const std::span<const uint8_t> addresses{ip + offsetof(Ip6Header, src), 32};
+  return checksum_fold(checksum_add(message, checksum_add(addresses, rest)));
 }
 
 }  // namespace
@@ -55,6 +73,10 @@ Be16 checksum_fold(uint64_t sum) noexcept {
 
 void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept {
   uint8_t* header = rte_pktmbuf_mtod_offset(frame, uint8_t*, p.l3_offset);
+  if (p.tuple.six) {
+    header[offsetof(Ip6Header, hop_limit)] -= 1;
+    return;
+  }
   uint8_t& ttl = header[offsetof(Ip4Header, ttl)];
   uint8_t* field = header + offsetof(Ip4Header, checksum);
   Be16 old;
@@ -126,9 +148,58 @@ void make_icmp_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p, I
   put(icmp + 2, checksum_fold(checksum_add({icmp, icmp_bytes}, 0)));
 }
 
+void make_nd(rte_mbuf* out, const NdPacket& nd, MacAddress frame_dst) noexcept {
+  constexpr uint8_t kAdvertisement = 136;
+  constexpr uint16_t kBytes = 32;  // with one link address
+  uint8_t* at = reinterpret_cast<uint8_t*>(
+      rte_pktmbuf_append(out, uint16_t{kEtherBytes + kIp6Bytes + kBytes}));
+  if (at == nullptr) {
+    return;
+  }
+  put(at, EtherHeader{frame_dst, nd.link, Be16::of(kTypeIp6)});
+  uint8_t* ip = at + kEtherBytes;
+  put_ip6(ip, {nd.source, nd.destination}, kBytes, 255);
+  uint8_t* icmp = ip + kIp6Bytes;
+  const bool answer = nd.type == kAdvertisement;
+  const uint8_t start[8] = {nd.type, 0, 0, 0, static_cast<uint8_t>(answer ? 0xc0 : 0)};
+  put(icmp, start);
+  put_ip6_address(nd.target, icmp + 8);
+  const uint8_t option[2] = {static_cast<uint8_t>(answer ? 2 : 1), 1};
+  put(icmp + 24, option);
+  put(icmp + 26, nd.link);
+  put(icmp + 2, icmp6_checksum(ip, {icmp, kBytes}));
+}
+
+void make_icmp6_error(rte_mbuf* out, const rte_mbuf* offender, const Parsed& p,
+                      const Address& src, IcmpError error) noexcept {
+  constexpr uint16_t kMost = 1280 - kIp6Bytes - kIcmpBytes;
+  const uint16_t quote = std::min<uint16_t>(p.total_length, kMost);
+  const auto bytes = static_cast<uint16_t>(kIcmpBytes + quote);
+  if (offender->data_len < p.l3_offset + quote) {
+    return;
+  }
+  uint8_t* at = reinterpret_cast<uint8_t*>(
+      rte_pktmbuf_append(out, static_cast<uint16_t>(kEtherBytes + kIp6Bytes + bytes)));
+  if (at == nullptr) {
+    return;
+  }
+  std::memset(at, 0, kEtherBytes);
+  uint8_t* ip = at + kEtherBytes;
+  put_ip6(ip, {src, p.pair.src}, bytes, kOwnTtl);
+  uint8_t* icmp = ip + kIp6Bytes;
+  const uint8_t start[4] = {error.type, error.code, 0, 0};
+  put(icmp, start);
+  put(icmp + 4, Be32::of(error.mtu));
+  std::memcpy(icmp + kIcmpBytes, rte_pktmbuf_mtod_offset(offender, const uint8_t*, p.l3_offset),
+              quote);
+  put(icmp + 2, icmp6_checksum(ip, {icmp, bytes}));
+}
+
 bool may_answer_with_icmp(const Parsed& p) noexcept {
-  return !p.icmp_error && !p.later_fragment && is_unicast(p.tuple.src) &&
-         is_unicast(p.tuple.dst);
+  if (p.icmp_error || p.later_fragment) {
+    return false;
+  }
+  return p.tuple.six || (is_unicast(p.tuple.src) && is_unicast(p.tuple.dst));
 }
 
 }  // namespace sluice

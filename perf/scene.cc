@@ -47,7 +47,7 @@ Ip4Header ip_header(Ip4 src, Ip4 dst, uint8_t protocol, uint16_t total) {
 
 // The TCP segment at `at`, zero payload, with its checksum.
 // The initiator's numbers begin at 1000, the responder's at 2000.
-void write_tcp(const Tuple4& t, uint8_t flags, bool from_initiator, uint16_t bytes,
+void write_tcp(const Tuple& t, uint8_t flags, bool from_initiator, uint16_t bytes,
                uint8_t* at) {
   TcpWire h;
   h.src = Be16::of(t.src_port);
@@ -90,7 +90,7 @@ MacAddress pod_mac(unsigned pod) {
   return {{0x02, 0, 0, 0, 1, static_cast<uint8_t>(pod)}};
 }
 
-Tuple4 Scene::tuple(uint32_t n) const {
+Tuple Scene::tuple(uint32_t n) const {
   const Ip4 here = pod_address(pod(n));
   const uint32_t k = n / pods();  // the flow's number at its pod
   const Ip4 remote{kRemoteNet.value + 0x100 + k % 200};
@@ -126,7 +126,7 @@ PortId Scene::responder_port(uint32_t n) const {
 
 void write_frame(const Scene& scene, uint32_t n, uint8_t tcp_flags, bool from_initiator,
                  rte_mbuf* frame) {
-  const Tuple4 t = from_initiator ? scene.tuple(n) : scene.tuple(n).reversed();
+  const Tuple t = from_initiator ? scene.tuple(n) : scene.tuple(n).reversed();
   const PortId port = from_initiator ? scene.initiator_port(n) : scene.responder_port(n);
   const bool tunnelled = port == kUplinkPort;
   const auto total = static_cast<uint16_t>(scene.frame_bytes - kEtherBytes);

@@ -50,7 +50,7 @@ struct Scene {
   unsigned pods() const { return flows < kPods ? flows : kPods; }
   // The pod that flow `n` begins or ends at, by which bursts are grouped.
   unsigned pod(uint32_t n) const { return n % pods(); }
-  Tuple4 tuple(uint32_t n) const;  // as the initiator sends it
+  Tuple tuple(uint32_t n) const;  // as the initiator sends it
   PortId initiator_port(uint32_t n) const;
   PortId responder_port(uint32_t n) const;
 };

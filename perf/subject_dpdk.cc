@@ -64,7 +64,7 @@ class PlainDpdk : public Subject {
     rte_lpm_add(lpm_, kRemoteNet.value, 16, kPods);
     macs_[kPods] = kPeerMac;
     for (uint32_t n = 0; n < scene.flows; ++n) {
-      const Tuple4 t = scene.tuple(n);
+      const Tuple t = scene.tuple(n);
       const Key key{Be32::of(t.src.value), Be32::of(t.dst.value), Be16::of(t.src_port),
                     Be16::of(t.dst_port), t.protocol};
       if (rte_hash_add_key_data(hash_, &key, &entries_[n]) != 0) {

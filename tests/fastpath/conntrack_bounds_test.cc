@@ -84,14 +84,14 @@ TEST(Conntrack, RecyclesExpiredThenClosingThenOldestUnreplied) {
       f.send(kSyn);
       f.reply(kSyn | kAck);
     }
-    return made.recycled == nullptr ? Tuple4{} : made.recycled->tuple;
+    return made.recycled == nullptr ? Tuple{} : made.recycled->tuple;
   };
   EXPECT_EQ(next(20), nth(10));               // its time is over
   EXPECT_EQ(next(21), nth(1, proto::kTcp));   // closing, the next to expire
   EXPECT_EQ(next(22), nth(3, proto::kTcp));   // closing
   EXPECT_EQ(next(23), nth(11, proto::kTcp));  // unreplied; the oldest
   EXPECT_EQ(next(24), nth(12, proto::kTcp));
-  EXPECT_EQ(next(25), Tuple4{});  // nothing is left to take
+  EXPECT_EQ(next(25), Tuple{});  // nothing is left to take
   for (const uint32_t kept : {0u, 2u, 4u}) {
     EXPECT_NE(find(table, nth(kept, proto::kTcp), kStart + 31 * kSecond).id, kNoConn);
   }
@@ -263,7 +263,7 @@ TEST(Conntrack, ATableLargerThanMemorySaysWhatItNeeds) {
 
 TEST(Conntrack, AnExpiredFlowStartsAfreshWithoutATwin) {
   ConnTable table = make(options(64));
-  const Tuple4 t = tuple(proto::kUdp);
+  const Tuple t = tuple(proto::kUdp);
   table.create(t, kStart);
   const Nanos later = kStart + 31 * kSecond;
   EXPECT_EQ(find(table, t, later).id, kNoConn);

@@ -15,22 +15,22 @@ inline constexpr Nanos kSecond = 1'000'000'000;
 inline constexpr Nanos kStart = Nanos{60000}
                                 << kTickShift;  // a whole tick, as entries count time
 
-inline Tuple4 tuple(uint8_t protocol, uint16_t src_port = 40000, uint16_t dst_port = 80,
-                    uint32_t src = 0x0a000001, uint32_t dst = 0x0a000002) {
+inline Tuple tuple(uint8_t protocol, uint16_t src_port = 40000, uint16_t dst_port = 80,
+                   uint32_t src = 0x0a000001, uint32_t dst = 0x0a000002) {
   return {Ip4{src}, Ip4{dst}, src_port, dst_port, protocol};
 }
 // A ping of the first address; `icmp_class` 2: a timestamp request, negative: the answer.
-inline Tuple4 echo(uint16_t id, int8_t icmp_class = 1) {
-  Tuple4 t = tuple(proto::kIcmp, id, id);
+inline Tuple echo(uint16_t id, int8_t icmp_class = 1) {
+  Tuple t = tuple(proto::kIcmp, id, id);
   t.icmp_class = icmp_class;
   return t;
 }
-inline Tuple4 nth(uint32_t n, uint8_t protocol = proto::kUdp) {
+inline Tuple nth(uint32_t n, uint8_t protocol = proto::kUdp) {
   return tuple(protocol, static_cast<uint16_t>(1024 + n % 50000), 53, 0x0a000000 + n / 50000,
                0xc0a80001);
 }
 
-inline Parsed packet(const Tuple4& t, int flags = 0) {
+inline Parsed packet(const Tuple& t, int flags = 0) {
   Parsed p;
   p.tuple = t;
   p.tcp_flags = static_cast<uint8_t>(flags);
@@ -38,7 +38,7 @@ inline Parsed packet(const Tuple4& t, int flags = 0) {
   p.tcp_window = 5000;
   return p;
 }
-inline Parsed icmp(const Tuple4& t, uint8_t type) {
+inline Parsed icmp(const Tuple& t, uint8_t type) {
   Parsed p = packet(t);
   p.icmp_type = type;
   return p;
@@ -48,7 +48,7 @@ struct Found {
   ConnId id;
   Side side;
 };
-inline Found find(ConnTable& table, const Tuple4& t, Nanos now) {
+inline Found find(ConnTable& table, const Tuple& t, Nanos now) {
   Found out{};
   table.find({&t, 1}, now, {&out.id, 1}, {&out.side, 1});
   return out;
@@ -65,7 +65,7 @@ inline ConnTable make(const ConnTable::Options& o) {
 // A connection under test and the packets of its two sides.
 struct Flow {
   ConnTable& table;
-  Tuple4 t;
+  Tuple t;
   Nanos now = kStart;
   ConnId id = table.create(t, now).id;
   // The next segment of a side, as its kernel numbers it: what it has got is acknowledged.
@@ -89,7 +89,7 @@ struct Flow {
     at[side] += takes_one ? 1 : 0;
     return side == kOriginal ? send(flags, seq, ack) : reply(flags, seq, ack);
   }
-  DropReason go(const Tuple4& from, Side side, int flags, uint32_t seq, uint32_t ack) {
+  DropReason go(const Tuple& from, Side side, int flags, uint32_t seq, uint32_t ack) {
     Parsed p = packet(from, flags);
     p.tcp_seq = seq;
     p.tcp_ack = ack;

@@ -288,8 +288,13 @@ TEST(Fragments, AgreeWithTheNaiveTwin) {
       const uint32_t begin = any(3) == 0 ? 0 : any(units);
       const bool more = any(5) != 0;
       const uint32_t bytes = more ? 8 * (1 + any(3)) : 1 + any(20);
-      const Parsed p = fragment({1 + any(3)}, kB, proto::kUdp, static_cast<uint16_t>(any(ids)),
-                                8 * begin, bytes, more);
+      Parsed p = fragment({1 + any(3)}, kB, proto::kUdp, static_cast<uint16_t>(any(ids)),
+                          8 * begin, bytes, more);
+      if (any(2) == 0) {
+        p.tuple.six = true;
+        p.pair = {{1, uint64_t{p.tuple.src.value} << 1 | any(2)}, {1, 1}};
+        p.tuple.protocol = any(2) == 0 ? proto::kUdp : proto::kTcp;
+      }
       const DropReason refuse = any(8) == 0 ? DropReason::policy_deny_egress : DropReason::none;
       ASSERT_TRUE(pair.add(p, static_cast<PortId>(2 + any(2)), now, refuse))
           << "round " << round << " step " << step;

@@ -97,7 +97,7 @@ TEST(Decapsulate, LeavesTheInnerPacketBehindAnEthernetHeaderAndNothingElse) {
   // The padding inside the outer packet goes, too.
   ASSERT_EQ(name(decapsulate(frame, p, false, inner)), "none");
   EXPECT_EQ(packet(frame.bytes()), packet(alone));
-  EXPECT_EQ(inner.tuple, (Tuple4{test::ip(kA), test::ip(kB), 1000, 53, proto::kUdp}));
+  EXPECT_EQ(inner.tuple, (Tuple{test::ip(kA), test::ip(kB), 1000, 53, proto::kUdp}));
   EXPECT_EQ(inner.l3_offset, 14);
   EXPECT_EQ(inner.l4_offset, 34);
   EXPECT_EQ(inner.total_length, 34);

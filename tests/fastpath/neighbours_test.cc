@@ -35,7 +35,7 @@ TEST(Neighbours, AScanOfAnOnLinkNetworkLeavesRoomForOthers) {
   for (uint32_t round = 0; round < 2; ++round) {
     for (uint32_t n = 0; n < 1u << 16; ++n) {
       now += 20000;
-      ASSERT_NE(table->find(kPort, {kOnLink.value + n}, now), Neighbours::kNone) << n;
+      ASSERT_NE(table->find(kPort, Ip4{kOnLink.value + n}, now), Neighbours::kNone) << n;
     }
   }
   EXPECT_TRUE(knows(*table, gateway, now)) << "what is resolved does not give way to a scan";
@@ -50,7 +50,7 @@ TEST(Neighbours, ResolvedOnesGiveWayOnlyAfterALongIdleTime) {
   const auto fill = [&](uint32_t base) {
     uint32_t full = 0;
     for (uint32_t n = 0; n < 1u << 16; ++n) {
-      const uint32_t slot = table->find(kPort, {base + n}, now);
+      const uint32_t slot = table->find(kPort, Ip4{base + n}, now);
       if (slot == Neighbours::kNone) {
         ++full;
       } else {
@@ -75,7 +75,7 @@ TEST(Neighbours, FixedOnesAndThoseOfTheKernelStay) {
   table->fix(table->find(kPort, fixed), mac_of(fixed));
   table->learn(table->find(kPort, kernels), mac_of(kernels));
   for (uint32_t n = 0; n < 1u << 17; ++n) {
-    ASSERT_NE(table->find(kPort, {kOnLink.value + n}, 5000 * kSecond + n), Neighbours::kNone);
+    ASSERT_NE(table->find(kPort, Ip4{kOnLink.value + n}, 5000 * kSecond + n), Neighbours::kNone);
   }
   EXPECT_TRUE(knows(*table, fixed, 9000 * kSecond));
   EXPECT_TRUE(knows(*table, kernels, 9000 * kSecond));

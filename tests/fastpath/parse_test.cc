@@ -285,7 +285,7 @@ TEST(ParseIp4, OptionsWhenAllowedMustBeWellFormedAndNoSourceRoute) {
 TEST(ParseIp4, FillsWhatLaterStagesReadAndTrimsPadding) {
   const Buffer frame(ip4().tos(0xb9).ttl(7).df().id(5).udp(1000, 53).payload(4).cut(60));
   const Parsed p = read(frame).parsed;
-  EXPECT_EQ(p.tuple, (Tuple4{test::ip(kA), test::ip(kB), 1000, 53, proto::kUdp}));
+  EXPECT_EQ(p.tuple, (Tuple{test::ip(kA), test::ip(kB), 1000, 53, proto::kUdp}));
   EXPECT_EQ(p.l3_offset, 14);
   EXPECT_EQ(p.l4_offset, 34);
   EXPECT_EQ(p.total_length, 32);
@@ -398,15 +398,15 @@ TEST(ParseL4, JudgesTheQuoteOfAnIcmpError) {
 
 TEST(ParseL4, GivesTheTupleOfTheQuotedPacket) {
   const Buffer udp(quote().ip4(kA, kB).options({1, 1, 1, 1}).udp(5, 6));
-  EXPECT_EQ(read(udp).parsed.quoted, (Tuple4{test::ip(kA), test::ip(kB), 5, 6, proto::kUdp}));
+  EXPECT_EQ(read(udp).parsed.quoted, (Tuple{test::ip(kA), test::ip(kB), 5, 6, proto::kUdp}));
   const Buffer echo(quote().ip4(kA, kB).echo(9));
   EXPECT_EQ(read(echo).parsed.quoted,
-            (Tuple4{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, 1}));
+            (Tuple{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, 1}));
   const Buffer stamp(quote().ip4(kA, kB).icmp(14, 0, 9, 0));
   EXPECT_EQ(read(stamp).parsed.quoted,
-            (Tuple4{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, -2}));
+            (Tuple{test::ip(kA), test::ip(kB), 9, 9, proto::kIcmp, -2}));
   const Buffer ospf(quote().ip4(kA, kB).protocol(89).payload(8));
-  EXPECT_EQ(read(ospf).parsed.quoted, (Tuple4{test::ip(kA), test::ip(kB), 0, 0, 89}));
+  EXPECT_EQ(read(ospf).parsed.quoted, (Tuple{test::ip(kA), test::ip(kB), 0, 0, 89}));
 }
 
 TEST(ParseL4, JudgesFragmentsByWhatTheyAloneSay) {
@@ -429,7 +429,7 @@ TEST(ParseL4, JudgesFragmentsByWhatTheyAloneSay) {
   const Buffer later(ip4().fragment(3, true).protocol(6).payload(40));
   const Parsed p = read(later).parsed;
   EXPECT_TRUE(p.fragment && p.later_fragment);
-  EXPECT_EQ(p.tuple, (Tuple4{test::ip(kA), test::ip(kB), 0, 0, proto::kTcp}));
+  EXPECT_EQ(p.tuple, (Tuple{test::ip(kA), test::ip(kB), 0, 0, proto::kTcp}));
 }
 
 // Bit by bit, as RFC 9260 writes it.

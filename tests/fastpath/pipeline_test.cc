@@ -264,7 +264,8 @@ TEST(Pipeline, NamesTheReasonOfEveryDrop) {
            .icmp(3, 1, 0, 0)
            .raw(slice(Frame().ip4(kB, kA).udp(7, 9).build(), 14)),
        DropReason::icmp_unrelated},
-      {"IPv6", kPodA, from_pod(kPodAMac).type(kTypeIp6).payload(60), DropReason::ip6_disabled},
+      {"no IPv6", kPodA, from_pod(kPodAMac).type(kTypeIp6).payload(60),
+       DropReason::ip6_version},
       {"ARP for another's address", kPodA,
        from_pod(kPodAMac).arp(1, kPodAMac, kB, "169.254.1.1"), DropReason::arp_invalid},
       {"the last hop", kPodA, from_pod(kPodAMac).ip4(kA, kB).ttl(1).udp(1, 2),

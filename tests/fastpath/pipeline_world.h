@@ -24,6 +24,8 @@ inline constexpr MacAddress kPodAMac{{2, 0, 0, 0, 1, 1}}, kPodBMac{{2, 0, 0, 0, 
 inline constexpr MacAddress kHostMac{{2, 0, 0, 0, 9, 1}}, kKernelMac{{2, 0, 0, 0, 9, 2}};
 inline constexpr std::string_view kA = "10.244.1.2", kB = "10.244.1.3",
                                   kRemotePod = "10.244.2.5";
+inline constexpr std::string_view kA6 = "fd00:1::2", kB6 = "fd00:1::3", kFar6 = "fd00:99::5",
+                                  kNode6 = "fd00:64::111", kPeer6 = "fd00:64::112";
 inline constexpr std::string_view kNode = "192.168.100.111", kPeer = "192.168.100.112";
 inline constexpr ProgramId kAllowAll = 0, kDenyAll = 1, kAllow80 = 2, kSilent = 3;
 inline constexpr uint8_t kSyn = tcp::kSyn, kAck = tcp::kAck;
@@ -70,6 +72,7 @@ inline std::shared_ptr<RouteTable> routes() {
       {RouteKind::local, kNoEndpoint, {}, {}},
       {RouteKind::connected, kNoEndpoint, {}, {}},
       {RouteKind::blackhole, kNoEndpoint, {}, {}},
+      {RouteKind::gateway, kNoEndpoint, ip6(kPeer6), ip6(kPeer6)},
   };
   const auto entry = [](std::string_view prefix, uint32_t value) {
     return Lpm4::Entry{parse_prefix(prefix).value(), value};
@@ -78,8 +81,16 @@ inline std::shared_ptr<RouteTable> routes() {
                                  entry("10.244.2.0/24", 2),    entry("192.168.100.111/32", 3),
                                  entry("192.168.100.0/24", 4), entry("10.244.1.0/24", 5)};
   t->lpm = Lpm4(entries);
+  const auto entry6 = [](std::string_view prefix, uint32_t value) {
+    return Lpm6::Entry{parse_prefix(prefix).value(), value};
+  };
+  const Lpm6::Entry entries6[] = {entry6("fd00:1::2/128", 0),    entry6("fd00:1::3/128", 1),
+                                  entry6("fd00:64::111/128", 3), entry6("fd00:64::/64", 4),
+                                  entry6("fd00:1::/64", 5),      entry6("::/0", 6)};
+  t->lpm6 = Lpm6(entries6);
+  t->source6 = ip6(kNode6);
   t->peers = {ip(kPeer).value};
-  t->own = {ip(kNode)};
+  t->own = {ip(kNode), ip6(kNode6)};
   t->broadcasts = {ip("192.168.100.255").value};
   t->outer_source = ip(kNode);
   return t;
@@ -119,9 +130,11 @@ class World {
       e.ready = true;
       e.ingress = a ? kAllowAll : ingress_of_b;
       e.egress = kAllowAll;
-      e.addresses = {ip(a ? kA : kB)};
+      e.addresses = {ip(a ? kA : kB), ip6(a ? kA6 : kB6)};
       e.mac = a ? kPodAMac : kPodBMac;
-      g->by_address[e.addresses[0]] = static_cast<EndpointId>(g->endpoints.size());
+      for (const Address& address : e.addresses) {
+        g->by_address[address] = static_cast<EndpointId>(g->endpoints.size());
+      }
       g->endpoints.push_back(e);
     }
     g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
@@ -139,6 +152,7 @@ class World {
     view_.host_mac = kKernelMac;
     view_.node_mac = kKernelMac;
     neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
+    neighbours_.learn(neighbours_.find(kUplinkPort, ip6(kPeer6)), kRemoteMac);
     for (uint8_t w = 0; w < workers; ++w) {
       lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_, max_connections));
     }

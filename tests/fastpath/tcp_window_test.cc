@@ -100,7 +100,7 @@ struct Scene {
   uint64_t seconds_left() { return (c().deadline - now) / kSecond; }
 
   ConnTable table;
-  Tuple4 t;
+  Tuple t;
   uint32_t iss, irs;
   bool liberal = false;
   Nanos now = kStart;

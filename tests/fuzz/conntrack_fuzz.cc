@@ -34,13 +34,13 @@ struct Input {
   uint16_t two() { return static_cast<uint16_t>(byte() << 8 | byte()); }
 };
 
-Tuple4 flow(uint8_t n) {
+Tuple flow(uint8_t n) {
   const uint8_t protocol = n % 8 == 7 ? proto::kUdp : proto::kTcp;
   return {Ip4{0x0a000001}, Ip4{0x0a000002}, static_cast<uint16_t>(1000 + n), 80, protocol, 0};
 }
 
 // A segment near the numbers that the connection has, or far from them.
-Parsed packet(Input& in, const Tuple4& t, const Connection* c, Side side) {
+Parsed packet(Input& in, const Tuple& t, const Connection* c, Side side) {
   constexpr std::array<uint8_t, 8> kFlags = {
       tcp::kSyn,
       tcp::kSyn | tcp::kAck,
@@ -121,7 +121,7 @@ uint64_t kept(const ConnTable& table, Nanos now) {
 // One packet as the pipeline treats it; returns the flow's number.
 uint8_t pass(Input& in, ConnTable& table, Nanos now) {
   const auto n = static_cast<uint8_t>(in.byte() % kFlows);
-  const Tuple4 t = flow(n);
+  const Tuple t = flow(n);
   ConnId id = kNoConn;
   Side found{};
   table.find({&t, 1}, now, {&id, 1}, {&found, 1});
@@ -175,7 +175,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       table.expire(now, action % 40u, {});
     }
     for (uint64_t left = before & ~own; left != 0; left &= left - 1) {
-      const Tuple4 t = flow(static_cast<uint8_t>(__builtin_ctzll(left)));
+      const Tuple t = flow(static_cast<uint8_t>(__builtin_ctzll(left)));
       ConnId id = kNoConn;
       Side side{};
       table.find({&t, 1}, now, {&id, 1}, {&side, 1});

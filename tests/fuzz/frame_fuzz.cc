@@ -10,6 +10,7 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/ip6.h"
 #include "fastpath/ipip.h"
 #include "fastpath/parse.h"
 #include "fastpath/rewrite.h"
@@ -64,6 +65,35 @@ void read_ip4(rte_mbuf* frame, bool allow_options) {
   check(again.tuple == p.tuple && again.quoted == p.quoted && again.payload == p.payload);
 }
 
+void read_ip6(rte_mbuf* frame) {
+  Parsed p;
+  const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
+  if (parse_ip6(frame, kEtherBytes, available, p) != DropReason::none) {
+    return;
+  }
+  check(frame->pkt_len == uint32_t{kEtherBytes} + p.total_length);
+  check(p.l4_offset <= frame->pkt_len);
+  NdPacket nd;
+  if (p.is_icmp() && !p.fragment && icmp_type_of(frame, p) != 0) {
+    parse_nd(frame, p, nd);
+  }
+  if (parse_l4(frame, p) != DropReason::none) {
+    return;
+  }
+  shorten(p, {1, 2});
+  finish_checksum(frame, p);
+  l4_checksum_ok(frame, p);
+  if (p.ttl > 1) {
+    decrement_ttl(frame, p);
+  }
+  Parsed again;
+  check(parse_ip6(frame, kEtherBytes, p.total_length, again) == DropReason::none);
+  check(parse_l4(frame, again) == DropReason::none);
+  shorten(again, {1, 2});
+  check(again.tuple == p.tuple && again.pair == p.pair && again.quoted == p.quoted &&
+        again.payload == p.payload);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -97,6 +127,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     parse_arp(&frame, arp);
   } else if (l2.kind == L2Kind::ip4) {
     read_ip4(&frame, allow_options);
+  } else if (l2.kind == L2Kind::ip6) {
+    read_ip6(&frame);
   }
   return 0;
 }

@@ -20,12 +20,14 @@ namespace sluice::test {
 class FragmentTwin {
  public:
   using Frame = uintptr_t;
-  using Key = std::tuple<uint32_t, uint32_t, uint8_t, uint16_t, PortId>;
+  using Key = std::tuple<uint32_t, uint32_t, int, uint32_t, PortId, uint64_t, uint64_t>;
 
   explicit FragmentTwin(uint32_t max_held) : max_held_(max_held) {}
 
   static Key key_of(const Parsed& p, PortId port) {
-    return {p.tuple.src.value, p.tuple.dst.value, p.tuple.protocol, p.id, port};
+    const int protocol = p.tuple.six ? -1 : p.tuple.protocol;  // IPv6's is not of the key
+    return {p.tuple.src.value, p.tuple.dst.value, protocol, p.id, port,
+            p.pair.src.lo,     p.pair.dst.lo};
   }
 
   // What becomes of a piece: nothing for one that waits.
@@ -47,7 +49,7 @@ class FragmentTwin {
     age_.remove(key);
     age_.push_back(key);
     const uint32_t begin = p.fragment_offset;
-    const uint32_t end = begin + p.total_length - (p.l4_offset - p.l3_offset);
+    const uint32_t end = begin + p.piece_bytes;
     const DropReason reason = check(r, begin, end, p.more_fragments);
     if (reason == DropReason::frag_overlap) {
       r.poisoned = true;
@@ -224,6 +226,7 @@ inline Parsed fragment(Ip4 src, Ip4 dst, uint8_t protocol, uint16_t id, uint32_t
   p.l3_offset = kEtherBytes;
   p.l4_offset = kEtherBytes + kIp4Bytes;
   p.total_length = static_cast<uint16_t>(kIp4Bytes + bytes);
+  p.piece_bytes = static_cast<uint16_t>(bytes);
   p.fragment = true;
   p.later_fragment = offset != 0;
   p.more_fragments = more;

@@ -38,6 +38,9 @@ inline constexpr MacAddress kBroadcastMac{{255, 255, 255, 255, 255, 255}};
 inline Ip4 ip(std::string_view text) {
   return parse_address(text).value().v4();
 }
+inline Address ip6(std::string_view text) {
+  return parse_address(text).value();
+}
 
 // RFC 1071 the slow way: over 16-bit words, not complemented.
 inline uint16_t plain_sum(const Bytes& bytes, uint32_t initial = 0) {
@@ -74,6 +77,13 @@ inline uint16_t pseudo_sum(Ip4 src, Ip4 dst, uint8_t protocol, uint16_t bytes) {
   pseudo[9] = protocol;
   put16(pseudo, 10, bytes);
   return plain_sum(pseudo);
+}
+
+inline void put_address(Bytes& out, size_t at, const Address& address) {
+  for (size_t i = 0; i < 8; ++i) {
+    out[at + i] = static_cast<uint8_t>(address.hi >> (56 - 8 * i));
+    out[at + 8 + i] = static_cast<uint8_t>(address.lo >> (56 - 8 * i));
+  }
 }
 
 class Frame {
@@ -120,6 +130,56 @@ class Frame {
     put32(h, 16, ip(dst).value);
     return add(Kind::ip4, h);
   }
+  // ---- IPv6
+  Frame& ip6(std::string_view src, std::string_view dst) {
+    if (layers_.size() == 1) {
+      type(kTypeIp6);
+    }
+    next_protocol(proto::kIp6);
+    Bytes h(40);
+    h[0] = 0x60;
+    h[6] = 253;
+    h[7] = 64;
+    put_address(h, 8, test::ip6(src));
+    put_address(h, 24, test::ip6(dst));
+    return add(Kind::ip6, h);
+  }
+  Frame& hops(uint8_t value) { return set8(7, value); }
+  Frame& set_first(uint8_t value) { return set8(0, value); }
+  // An extension header of this type, as it stands but for its first byte.
+  Frame& extension(uint8_t type, Bytes body) {
+    next_protocol(type);
+    body[0] = 253;
+    return add(Kind::extension, body);
+  }
+  // `offset` in units of 8 bytes.
+  Frame& fragment6(uint32_t id, uint16_t offset, bool more) {
+    Bytes h(8);
+    put16(h, 2, static_cast<uint16_t>(offset << 3 | (more ? 1 : 0)));
+    put32(h, 4, id);
+    return extension(44, h);
+  }
+  Frame& icmp6(uint8_t type, uint8_t code, uint16_t high, uint16_t low) {
+    next_protocol(proto::kIcmp6);
+    Bytes h{type, code, 0, 0, 0, 0, 0, 0};
+    put16(h, 4, high);
+    put16(h, 6, low);
+    return add(Kind::icmp6, h);
+  }
+  Frame& echo6(uint16_t identifier) { return icmp6(128, 0, identifier, 1); }
+  // A solicitation (135) or advertisement (136) with its link address.
+  Frame& nd(uint8_t type, std::string_view target, MacAddress link) {
+    icmp6(type, 0, 0, 0);
+    Bytes& h = layers_.back().head;
+    h.resize(32);
+    put_address(h, 8, test::ip6(target));
+    h[24] = type == 135 ? 1 : 2;
+    h[25] = 1;
+    std::memcpy(h.data() + 26, link.bytes, 6);
+    return *this;
+  }
+
+  // ---- details of IPv4
   Frame& version_ihl(uint8_t value) { return set8(0, value); }
   Frame& tos(uint8_t value) { return set8(1, value); }
   Frame& id(uint16_t value) { return set16(4, value); }
@@ -224,7 +284,7 @@ class Frame {
   operator Bytes() const { return build(); }
 
  private:
-  enum class Kind : uint8_t { ether, ip4, tcp, udp, icmp, raw };
+  enum class Kind : uint8_t { ether, ip4, ip6, extension, tcp, udp, icmp, icmp6, raw };
   struct Layer {
     Kind kind;
     Bytes head;
@@ -247,8 +307,15 @@ class Frame {
   }
   void next_protocol(uint8_t value) {
     Layer& last = layers_.back();
-    if (last.kind == Kind::ip4 && !last.own_protocol) {
+    if (last.own_protocol) {
+      return;
+    }
+    if (last.kind == Kind::ip4) {
       last.head[9] = value;
+    } else if (last.kind == Kind::ip6) {
+      last.head[6] = value;
+    } else if (last.kind == Kind::extension) {
+      last.head[0] = value;
     }
   }
 
@@ -263,6 +330,12 @@ class Frame {
         put16(whole, 10, layer.checksum.value_or(static_cast<uint16_t>(~plain_sum(head))));
         return;
       }
+      case Kind::ip6:
+        put16(whole, 4, layer.length.value_or(static_cast<uint16_t>(size - 40)));
+        return;
+      case Kind::icmp6:
+        finish_l4(i, whole, 2, proto::kIcmp6);
+        return;
       case Kind::udp:
         put16(whole, 4, layer.length.value_or(size));
         finish_l4(i, whole, 6, proto::kUdp);
@@ -274,18 +347,32 @@ class Frame {
         put16(whole, 2, layer.checksum.value_or(static_cast<uint16_t>(~plain_sum(whole))));
         return;
       case Kind::ether:
+      case Kind::extension:
       case Kind::raw:
         return;
     }
   }
   void finish_l4(size_t i, Bytes& whole, size_t field, uint8_t protocol) const {
     const Layer& layer = layers_[i];
-    const Bytes& outer = layers_[i - 1].head;
-    const Ip4 src{uint32_t{get16(outer, 12)} << 16 | get16(outer, 14)};
-    const Ip4 dst{uint32_t{get16(outer, 16)} << 16 | get16(outer, 18)};
+    size_t below = i - 1;
+    while (layers_[below].kind == Kind::extension) {
+      --below;
+    }
+    const Bytes& outer = layers_[below].head;
     const uint16_t covered =
         protocol == proto::kUdp ? get16(whole, 4) : static_cast<uint16_t>(whole.size());
-    const uint16_t pseudo = pseudo_sum(src, dst, protocol, covered);
+    uint16_t pseudo = 0;
+    if (layers_[below].kind == Kind::ip6) {
+      Bytes header = slice(outer, 8, 32);
+      header.resize(40);
+      put16(header, 34, covered);
+      header[39] = protocol;
+      pseudo = plain_sum(header);
+    } else {
+      const Ip4 src{uint32_t{get16(outer, 12)} << 16 | get16(outer, 14)};
+      const Ip4 dst{uint32_t{get16(outer, 16)} << 16 | get16(outer, 18)};
+      pseudo = pseudo_sum(src, dst, protocol, covered);
+    }
     auto sum = static_cast<uint16_t>(~plain_sum(slice(whole, 0, covered), pseudo));
     if (protocol == proto::kUdp && sum == 0) {
       sum = 0xffff;

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/nd.h"
+
+#include <algorithm>
+
+#include "fastpath/ip6.h"
+#include "fastpath/parse.h"
+#include "fastpath/rewrite.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint8_t kLastListener = 132, kRouterSolicitation = 133, kSolicitation = 135,
+                  kAdvertisement = 136, kListenerReport2 = 143;
+
+bool is_link_local(const Address& a) {
+  return a.hi >> 54 == 0xfe80u >> 6;
+}
+
+bool is_of(const Generation& g, PortId port, const Address& address) {
+  const EndpointId id = g.endpoint_at(port);
+  if (id == kNoEndpoint) {
+    return false;
+  }
+  const std::vector<Address>& own = g.endpoints[id].addresses;
+  return std::find(own.begin(), own.end(), address) != own.end();
+}
+
+// What only routers send is refused; so is a pod that speaks for another.
+DropReason check_sender(const Generation& g, PortId port, const NdPacket& nd) {
+  if (nd.type != kSolicitation && nd.type != kAdvertisement && nd.type != kRouterSolicitation &&
+      nd.type > kLastListener && nd.type != kListenerReport2) {
+    return DropReason::icmp_type;
+  }
+  if (port < kFirstPodPort) {
+    return DropReason::none;
+  }
+  if (g.endpoint_at(port) == kNoEndpoint) {
+    return DropReason::endpoint_down;
+  }
+  const auto may_claim = [&](const Address& a) {
+    return is_link_local(a) || is_of(g, port, a);
+  };
+  const bool fine = (nd.source.is_zero() || may_claim(nd.source)) &&
+                    (nd.type != kAdvertisement || may_claim(nd.target));
+  return fine ? DropReason::none : DropReason::rpf_workload;
+}
+
+// Is it worth knowing who has `address`?  On pod ports it is the pod's own.
+bool to_learn(const Generation& g, PortId port, const Address& address) {
+  if (port >= kFirstPodPort) {
+    return is_of(g, port, address);
+  }
+  const RouteId route = g.routes->find(address);
+  return port == kUplinkPort &&
+         (is_link_local(address) ||
+          (route != Lpm6::kNone && g.routes->routes[route].kind == RouteKind::connected));
+}
+
+bool answers_for(const Generation& g, PortId port, const MacAddress& own, const NdPacket& nd) {
+  if (nd.type != kSolicitation || nd.source.is_zero()) {
+    return false;  // who has no address yet asks whether another has it
+  }
+  if (is_link_local(nd.target)) {
+    return nd.target == link_local(own);
+  }
+  const bool nodes = g.routes->own.contains(nd.target);
+  if (port == kUplinkPort) {
+    return nodes;
+  }
+  return port == kHostPort ? !nodes : !is_of(g, port, nd.target);
+}
+
+}  // namespace
+
+bool is_nd(const rte_mbuf* frame, const Parsed& p) noexcept {
+  if (!p.is_icmp() || p.fragment) {
+    return false;
+  }
+  const uint8_t type = icmp_type_of(frame, p);
+  return (type >= 130 && type <= 137) || type == kListenerReport2;
+}
+
+void handle_nd(Output& out, rte_mbuf* frame, const Parsed& p, PortId port) noexcept {
+  NdPacket nd;
+  DropReason reason = parse_nd(frame, p, nd);
+  const Generation& g = *out.view().generation;
+  if (reason == DropReason::none) {
+    reason = check_sender(g, port, nd);
+  }
+  if (reason != DropReason::none) {
+    out.drop(frame, reason);
+    return;
+  }
+  const Address& speaker = nd.type == kAdvertisement ? nd.target : nd.source;
+  if (!nd.link.is_zero() && to_learn(g, port, speaker)) {
+    const uint32_t slot = out.neighbours().find(port, speaker, out.now());
+    if (slot != Neighbours::kNone) {
+      out.neighbours().learn(slot, nd.link);
+    }
+  }
+  const MacAddress own = out.view().ports[port]->info().mac;
+  if (answers_for(g, port, own, nd)) {
+    if (rte_mbuf* reply = out.allocate()) {
+      NdPacket answer;
+      answer.type = kAdvertisement;
+      answer.source = nd.target;
+      answer.destination = nd.source;
+      answer.target = nd.target;
+      answer.link = own;
+      make_nd(reply, answer, nd.from);
+      out.send_ready(reply, port, Fate::forwarded);
+    }
+  }
+  out.consume(frame);
+}
+
+void ask_nd(Output& out, PortId port, const Address& source, const Address& target) noexcept {
+  rte_mbuf* frame = out.allocate();
+  if (frame == nullptr) {
+    return;
+  }
+  NdPacket question;
+  question.type = kSolicitation;
+  question.source = source;
+  // The solicited-node group (RFC 4291, 2.7.1).
+  question.destination = {uint64_t{0xff02} << 48,
+                          uint64_t{0x1ff} << 24 | (target.lo & 0xffffff)};
+  question.target = target;
+  question.link = out.view().ports[port]->info().mac;
+  const auto low = static_cast<uint32_t>(question.destination.lo);
+  make_nd(frame, question,
+          {{0x33, 0x33, static_cast<uint8_t>(low >> 24), static_cast<uint8_t>(low >> 16),
+            static_cast<uint8_t>(low >> 8), static_cast<uint8_t>(low)}});
+  out.send_ready(frame, port, Fate::forwarded);
+}
+
+}  // namespace sluice
