@@ -81,7 +81,8 @@ bool is_nd(const rte_mbuf* frame, const Parsed& p) noexcept {
   return (type >= 130 && type <= 137) || type == kListenerReport2;
 }
 
-void handle_nd(Output& out, rte_mbuf* frame, const Parsed& p, PortId port) noexcept {
+void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p,
+               PortId port) noexcept {
   NdPacket nd;
   DropReason reason = parse_nd(frame, p, nd);
   const Generation& g = *out.view().generation;
@@ -101,6 +102,10 @@ void handle_nd(Output& out, rte_mbuf* frame, const Parsed& p, PortId port) noexc
   }
   const MacAddress own = out.view().ports[port]->info().mac;
   if (answers_for(g, port, own, nd)) {
+    if (!police.arp(g.options, out.now())) {
+      out.drop(frame, DropReason::res_punt_rate);
+      return;
+    }
     if (rte_mbuf* reply = out.allocate()) {
       NdPacket answer;
       answer.type = kAdvertisement;

@@ -10,6 +10,7 @@
 #define SLUICE_FASTPATH_ND_H_
 
 #include "fastpath/output.h"
+#include "fastpath/punt_police.h"
 
 namespace sluice {
 
@@ -19,8 +20,9 @@ bool is_nd(const rte_mbuf* frame, const Parsed& p) noexcept;
 
 // Answers or absorbs it and ends it: consumed, or dropped with ip6_hop (it came from another
 // link), l4_truncated, l4_checksum, icmp_type (what only routers send), rpf_workload,
-// endpoint_down.
-void handle_nd(Output& out, rte_mbuf* frame, const Parsed& p, PortId port) noexcept;
+// endpoint_down, or res_punt_rate (a question too many, of ARP's rate).
+void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p,
+               PortId port) noexcept;
 
 // A solicitation for `target`, sent on `port` from `source`.
 void ask_nd(Output& out, PortId port, const Address& source, const Address& target) noexcept;

@@ -90,9 +90,6 @@ void Pipeline::send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcep
     judge_workloads(p.flow_key(), p.total_length, way.source, way.destination, verdict);
     reason = verdict.reason;
   }
-  if (reason == DropReason::none) {
-    reason = police(way.route);
-  }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);
     return;

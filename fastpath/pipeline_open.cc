@@ -40,7 +40,7 @@ bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) 
   p = Parsed{};
   DropReason reason = read6(frame, p);
   if (reason == DropReason::none && is_nd(frame, p)) {
-    handle_nd(out_, frame, p, port);
+    handle_nd(out_, police_, frame, p, port);
     return true;
   }
   if (reason == DropReason::none) {

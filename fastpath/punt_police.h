@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much of what nobody has asked for reaches the node's own kernel: packets punted to it,
-// but those of connections that it has answered or opened, and questions by ARP that sluice
-// answers.
+// but those of connections that it has answered or opened and those that an untracked policy
+// allows, and questions by ARP and neighbour discovery that sluice answers.
 //
 // Owned by one worker, which has its share of the rates; a tenth of a second's worth, and
 // kLeastBurst at least, may come at once.  Source: reliability rules, section 7.

@@ -90,7 +90,7 @@ TEST(PipelinePunt, AnsweredConnectionsDoNotCount) {
   w.expect_sums();
 }
 
-TEST(PipelinePunt, IcmpErrorsAndWhatIsNotTrackedCount) {
+TEST(PipelinePunt, IcmpErrorsCountAndWhatAnUntrackedPolicyAllowsDoesNot) {
   World w;
   limit(w, 1);
   w.in(kHostPort, Frame().ether(kHostMac, kKernelMac).ip4(kNode, kA).udp(53, 7));
@@ -107,10 +107,10 @@ TEST(PipelinePunt, IcmpErrorsAndWhatIsNotTrackedCount) {
   raw.untracked_in = {kAllowAll};
   w.protect(raw);
   w.in(kUplinkPort, Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode).udp(1, 53));
-  EXPECT_EQ(w.drops(DropReason::res_punt_rate), 2u);
+  EXPECT_EQ(w.drops(DropReason::res_punt_rate), 1u);
   w.now += kSecond;
   w.in(kPodA, error);
-  EXPECT_EQ(w.drops(DropReason::res_punt_rate), 2u);
+  EXPECT_EQ(w.drops(DropReason::res_punt_rate), 1u);
   w.expect_sums();
 }
 
@@ -128,6 +128,12 @@ TEST(PipelinePunt, QuestionsByArpHaveARateOfTheirOwn) {
   EXPECT_EQ(w.fate(kPodA, Fate::consumed), kAtOnce + 1)
       << "an answer teaches, and costs nothing";
   EXPECT_EQ(punted(w, 1), 1u);
+  w.in(kPodA, Frame()
+                  .ether({{0x33, 0x33, 0xff, 0, 0, 3}}, kPodAMac)
+                  .ip6(kA6, "ff02::1:ff00:3")
+                  .hops(255)
+                  .nd(135, kB6, kPodAMac));
+  EXPECT_EQ(w.drops(DropReason::res_punt_rate), 11u) << "by neighbour discovery, too";
   w.expect_sums();
 }
 
