@@ -308,6 +308,8 @@ struct Node {  // projectcalico.org/v3 Node
   std::optional<Prefix> address;      // spec.bgp.ipv4Address: "192.168.100.111/24", see host
   std::optional<Ip4> address_host;    // its host part, unmasked
   std::optional<Ip4> tunnel_address;  // spec.bgp.ipv4IPIPTunnelAddr
+  std::optional<Prefix> address6;     // spec.bgp.ipv6Address, and its host part
+  std::optional<Address> address6_host;
 };
 
 struct Block {  // BlockAffinity, or IPAMBlock's spec.affinity "host:<node>"
@@ -326,22 +328,24 @@ enum class OnExit : uint8_t { drop, kernel };
 
 struct StaticRoute {
   Prefix block;
-  Ip4 node;
-  bool tunnel = true;  // mode: ipip | direct
+  Address node;        // of the block's family
+  bool tunnel = true;  // mode: ipip | direct; IPv6 is always direct
 };
 
 struct Uplink {
   std::string interface;  // exactly one of interface and device is set
   std::string device;
   struct InterfaceAddress {
-    Ip4 address;
-    uint8_t length = 32;  // 0..32
+    Address address;       // no link-local one: those are the interface's own
+    uint8_t length = 128;  // counted on the 128-bit form, as a Prefix does
+    Prefix subnet() const { return Prefix::of(address, length); }
     friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
   };
   std::vector<InterfaceAddress> addresses;
   std::optional<Ip4> gateway;
+  std::optional<Address> gateway6;  // may be link-local
   std::optional<MacAddress> mac;
-  std::map<Ip4, MacAddress> neighbours;
+  std::map<Address, MacAddress> neighbours;
   Where where;
 };
 
@@ -363,12 +367,12 @@ struct Settings {
     double endpoint_share = 0.5;  // endpointShare
   } connections;
   struct {
-    bool ip6 = true;
+    bool ip6 = true;  // forwarded; else refused from pods
     TcpLoose tcp_loose = TcpLoose::grace;
     bool tcp_liberal = false;
     Ipv4Options ip_options = Ipv4Options::drop;
     ChecksumMode l4_checksum = ChecksumMode::control;
-    bool uplink_ip6_punt = true;  // uplinkIp6: punt, else drop
+    bool uplink_ip6_punt = true;  // with ip6 off; uplinkIp6: punt, else drop
     bool transit_allow = false;   // transit: allow, else deny
     Where transit_at;             // where it is set, if it is
     OnExit on_exit = OnExit::drop;

@@ -45,6 +45,19 @@ void check_pool(const Value& object, const IpPool& p) {
   }
 }
 
+// "192.168.100.111/24": the prefix, and the address itself if it is of the wanted family.
+void read_node_address(const Value& v, bool v4, std::optional<Prefix>& prefix,
+                       std::optional<Address>& host) {
+  const std::string s = v.written();
+  const auto address = parse_address(std::string_view(s).substr(0, s.find('/')));
+  prefix = read_prefix(v);
+  if (prefix && address->is_v4() != v4) {
+    v.error("\"" + s + "\" is no " + (v4 ? "IPv4" : "IPv6") + " address");
+    prefix.reset();
+  }
+  host = prefix ? address : std::nullopt;
+}
+
 }  // namespace
 
 void read_pool(const Value& object, Meta meta, Model& model) {
@@ -94,16 +107,17 @@ void read_node(const Value& object, Meta meta, Model& model) {
         {
             {"ipv4Address",
              [&](const Value& x) {
-               const std::string s = x.written();
-               const auto host = parse_address(std::string_view(s).substr(0, s.find('/')));
-               n.address = read_prefix(x);
-               if (host && host->is_v4()) {
+               std::optional<Address> host;
+               read_node_address(x, true, n.address, host);
+               if (host) {
                  n.address_host = host->v4();
                }
              }},
+            {"ipv6Address",
+             [&](const Value& x) { read_node_address(x, false, n.address6, n.address6_host); }},
             {"ipv4IPIPTunnelAddr", [&](const Value& x) { n.tunnel_address = read_ip4(x); }},
         },
-        {"asNumber", "ipv6Address", "routeReflectorClusterID"});
+        {"asNumber", "routeReflectorClusterID"});
   };
   read_spec(object, {{"bgp", bgp}},
             {"addresses", "interfaces", "orchRefs", "wireguard", "ipv4VXLANTunnelAddr",

@@ -35,6 +35,16 @@ inline std::optional<Ip4> read_ip4(const Value& v) {
   return address->v4();
 }
 
+inline std::optional<Address> read_ip6(const Value& v) {
+  const std::string s = v.written();
+  const auto address = parse_address(s);
+  if (!address || address->is_v4()) {
+    v.error("\"" + s + "\" is no IPv6 address");
+    return {};
+  }
+  return address;
+}
+
 inline std::optional<Prefix> read_prefix(const Value& v) {
   const std::string s = v.written();
   const auto prefix = parse_prefix(s);

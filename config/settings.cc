@@ -49,18 +49,26 @@ Reader toggle(bool& to, std::string_view on, std::string_view off) {
   return [&to, on, off](const Value& v) { set(to, read_switch(v, on, off)); };
 }
 
-// "192.168.100.111/24"
+// Link-local ones mean something on one link only.
+const Prefix kLinkLocal6 = *parse_prefix("fe80::/10");
+
+// "192.168.100.111/24" or "2001:db8::111/64"
 std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
   const std::string s = v.written();
   const size_t slash = s.find('/');
   const auto address = parse_address(std::string_view(s).substr(0, slash));
   const auto prefix = parse_prefix(s);
-  if (slash == std::string::npos || !address || !address->is_v4() || !prefix) {
-    v.error("\"" + s + "\" is no address with its prefix length", "write it as 192.168.1.2/24");
+  if (slash == std::string::npos || !address || !prefix) {
+    v.error("\"" + s + "\" is no address with its prefix length",
+            "write it as 192.168.1.2/24 or fd00::2/64");
     return {};
   }
-  return Uplink::InterfaceAddress{address->v4(),
-                                  static_cast<uint8_t>(prefix->written_length())};
+  if (kLinkLocal6.contains(*address)) {
+    v.error("\"" + s + "\" is link-local",
+            "leave it out: it is the interface's own; give global or unique local addresses");
+    return {};
+  }
+  return Uplink::InterfaceAddress{*address, prefix->length};
 }
 
 // A name as the kernel takes it: IFNAMSIZ bytes with the closing zero.
@@ -119,13 +127,20 @@ void check_uplink(const Value& v, const Uplink& u) {
   if (u.mac && !u.interface.empty()) {
     v.get("mac")->warning("beside interface is not applied yet");
   }
-  const bool reachable =
-      !u.gateway || std::any_of(u.addresses.begin(), u.addresses.end(), [&](const auto& a) {
-        return Prefix::of(Address::of(a.address), 96u + a.length)
-            .contains(Address::of(*u.gateway));
-      });
-  if (!reachable) {
-    v.error("gateway " + to_string(*u.gateway) + " is in none of the addresses' subnets");
+  const auto check_reachable = [&](const char* key, const Address& gateway) {
+    const bool on_link =
+        std::any_of(u.addresses.begin(), u.addresses.end(),
+                    [&](const auto& a) { return a.subnet().contains(gateway); });
+    if (!on_link && !kLinkLocal6.contains(gateway)) {
+      v.error(std::string(key) + " " + to_string(gateway) +
+              " is in none of the addresses' subnets");
+    }
+  };
+  if (u.gateway) {
+    check_reachable("gateway", Address::of(*u.gateway));
+  }
+  if (u.gateway6) {
+    check_reachable("gateway6", *u.gateway6);
   }
 }
 
@@ -143,11 +158,12 @@ void read_uplink(const Value& v, Uplink& u) {
          }
        }},
       {"gateway", [&](const Value& x) { u.gateway = read_ip4(x); }},
+      {"gateway6", [&](const Value& x) { u.gateway6 = read_ip6(x); }},
       {"mac", [&](const Value& x) { u.mac = read_mac(x); }},
       {"neighbours",
        [&](const Value& x) {
          for (const auto& [key, value] : x.entries()) {
-           const auto ip = read_ip4(key);
+           const auto ip = read_address(key);
            const auto mac = read_mac(value);
            if (ip && mac) {
              u.neighbours[*ip] = *mac;
@@ -160,17 +176,11 @@ void read_uplink(const Value& v, Uplink& u) {
 
 void read_route(const Value& v, std::vector<StaticRoute>& out) {
   std::optional<Prefix> block;
-  std::optional<Ip4> node;
+  std::optional<Address> node;
   bool tunnel = true;
   v.fields({
-      {"block",
-       [&](const Value& x) {
-         block = read_cidr(x);
-         if (block && !block->is_v4()) {
-           x.error("\"" + x.written() + "\" is no IPv4 CIDR");
-         }
-       }},
-      {"node", [&](const Value& x) { node = read_ip4(x); }},
+      {"block", [&](const Value& x) { block = read_cidr(x); }},
+      {"node", [&](const Value& x) { node = read_address(x); }},
       {"mode",
        [&](const Value& x) {
          const auto mode = x.one_of({"ipip", "direct"});
@@ -181,6 +191,15 @@ void read_route(const Value& v, std::vector<StaticRoute>& out) {
     v.error("a route needs a block and a node", "{block: 10.244.1.0/26, node: 192.168.1.2}");
   }
   if (!block || !node) {
+    return;
+  }
+  if (block->is_v4() != node->is_v4()) {
+    v.error("block " + to_string(*block) + " and node " + to_string(*node) +
+            " are of two IP versions");
+    return;
+  }
+  if (tunnel && !block->is_v4()) {
+    v.get("mode").value_or(v).error("IPIP carries IPv4 only", "mode: direct");
     return;
   }
   out.push_back({*block, *node, tunnel});
@@ -213,15 +232,12 @@ std::optional<uint32_t> read_rate(const Value& v) {
 void read_path(const Value& v, Settings& s) {
   auto& p = s.path;
   v.fields({
-      {"ip6", [&](const Value& x) { set_unread(x, p.ip6, read_switch(x)); }},
+      {"ip6", toggle(p.ip6, "on", "off")},
       {"tcpLoose", choice(p.tcp_loose, {"grace", "on", "off"})},
       {"tcpLiberal", toggle(p.tcp_liberal, "on", "off")},
       {"ipOptions", choice(p.ip_options, {"drop", "allow"})},
       {"l4Checksum", choice(p.l4_checksum, {"control", "full", "off"})},
-      {"uplinkIp6",
-       [&](const Value& x) {
-         set_unread(x, p.uplink_ip6_punt, read_switch(x, "punt", "drop"));
-       }},
+      {"uplinkIp6", toggle(p.uplink_ip6_punt, "punt", "drop")},
       {"transit",
        [&](const Value& x) {
          set(p.transit_allow, read_switch(x, "allow", "deny"));

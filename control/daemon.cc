@@ -392,7 +392,8 @@ void Daemon::finish_change() {
 // Those of the settings.
 void Daemon::fix_neighbours() {
   for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
-    const uint32_t slot = neighbours_.find(kUplinkPort, address);
+    const uint32_t slot =
+        address.is_v4() ? neighbours_.find(kUplinkPort, address.v4()) : Neighbours::kNone;
     if (slot != Neighbours::kNone) {
       neighbours_.fix(slot, mac);
     }
@@ -503,7 +504,8 @@ Status Daemon::reload() {
     spdlog::warn("reload: {}", report);
   }
   for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
-    const uint32_t slot = neighbours_.find(kUplinkPort, address);
+    const uint32_t slot =
+        address.is_v4() ? neighbours_.find(kUplinkPort, address.v4()) : Neighbours::kNone;
     if (!loaded.model.settings.uplink.neighbours.contains(address) &&
         slot != Neighbours::kNone) {
       neighbours_.loosen(slot);

@@ -6,14 +6,24 @@
 namespace sluice::control {
 namespace {
 
+// Of both families.
+void add_addresses(const config::Node& node, std::vector<Address>& out) {
+  if (node.address_host) {
+    out.push_back(Address::of(*node.address_host));
+  }
+  if (node.address6_host) {
+    out.push_back(*node.address6_host);
+  }
+}
+
 std::vector<Address> uplink_addresses(const config::Model& model) {
   std::vector<Address> out;
   for (const auto& one : model.settings.uplink.addresses) {
-    out.push_back(Address::of(one.address));
+    out.push_back(one.address);
   }
   for (const config::Node& node : model.nodes) {
-    if (node.meta.name == model.settings.node && node.address_host) {
-      out.push_back(Address::of(*node.address_host));
+    if (node.meta.name == model.settings.node) {
+      add_addresses(node, out);
     }
   }
   return out;
@@ -105,8 +115,8 @@ ProtectedInterfaces host_endpoints_of(const config::Model& model, const Inventor
   }
   std::vector<Address> addresses;
   for (const config::Node& n : model.nodes) {
-    if (n.meta.name == node && n.address_host) {
-      addresses.push_back(Address::of(*n.address_host));
+    if (n.meta.name == node) {
+      add_addresses(n, addresses);
     }
   }
   ProtectedInterfaces out;

@@ -260,8 +260,12 @@ Status HostPort::take_over_uplink(
     return Error{"host port: is removed"};
   }
   for (const auto& one : addresses) {
+    if (!one.address.is_v4()) {
+      continue;
+    }
     // The kernel makes the connected route itself.
-    if (Status s = netlink_->add_address({kernel_end_.ifindex, one.address, one.length}); !s) {
+    const auto length = static_cast<uint8_t>(one.length - 96);
+    if (Status s = netlink_->add_address({kernel_end_.ifindex, one.address.v4(), length}); !s) {
       return s;
     }
   }

@@ -68,19 +68,26 @@ class Planner {
       }
     }
     for (const config::StaticRoute& route : settings_.routes) {
-      plan_.peers.insert(route.node);
+      if (route.node.is_v4()) {
+        plan_.peers.insert(route.node.v4());
+      }
     }
   }
 
   void add_own_addresses() {
-    for (const auto& [address, length] : settings_.uplink.addresses) {
-      plan_.own.insert(address);
+    const auto& addresses = settings_.uplink.addresses;
+    for (const config::Uplink::InterfaceAddress& one : addresses) {
+      if (one.address.is_v4()) {
+        plan_.own.insert(one.address.v4());
+      }
     }
+    const auto first = std::find_if(addresses.begin(), addresses.end(),
+                                    [](const auto& one) { return one.address.is_v4(); });
     if (us_ != nullptr && us_->address_host) {
       plan_.outer_source = *us_->address_host;
       plan_.own.insert(plan_.outer_source);
-    } else if (!settings_.uplink.addresses.empty()) {
-      plan_.outer_source = settings_.uplink.addresses.front().address;
+    } else if (first != addresses.end()) {
+      plan_.outer_source = first->address.v4();
     }
     plan_.tunnel_address = settings_.tunnel_address;
     if (!plan_.tunnel_address && us_ != nullptr) {
@@ -96,8 +103,8 @@ class Planner {
   }
 
   void add_uplink() {
-    for (const auto& [address, length] : settings_.uplink.addresses) {
-      subnets_.push_back(Prefix::of(Address::of(address), length + 96u));
+    for (const config::Uplink::InterfaceAddress& one : settings_.uplink.addresses) {
+      subnets_.push_back(one.subnet());
     }
     if (us_ != nullptr && us_->address && settings_.uplink.addresses.empty()) {
       subnets_.push_back(*us_->address);
@@ -165,8 +172,8 @@ class Planner {
     std::vector<RemoteBlock> blocks;
     if (!settings_.routes.empty()) {
       for (const config::StaticRoute& route : settings_.routes) {
-        if (!plan_.own.contains(route.node)) {
-          blocks.push_back({route.block, route.node, route.tunnel});
+        if (route.node.is_v4() && !plan_.own.contains(route.node.v4())) {
+          blocks.push_back({route.block, route.node.v4(), route.tunnel});
         }
       }
       return blocks;
@@ -208,7 +215,7 @@ class Planner {
       }
     }
     for (const config::StaticRoute& route : settings_.routes) {
-      if (plan_.own.contains(route.node)) {
+      if (route.node.is_v4() && plan_.own.contains(route.node.v4())) {
         blackhole(route.block);
       }
     }
@@ -282,8 +289,9 @@ class Planner {
     const auto& addresses = settings_.uplink.addresses;
     if (us_ != nullptr && us_->address_host && !addresses.empty()) {
       const Ip4 ours = *us_->address_host;
-      const bool listed = std::any_of(addresses.begin(), addresses.end(),
-                                      [&](const auto& a) { return a.address == ours; });
+      const bool listed = std::any_of(addresses.begin(), addresses.end(), [&](const auto& a) {
+        return a.address == Address::of(ours);
+      });
       if (!listed) {
         findings_.warning(where, "uplink.addresses lacks " + to_string(ours) +
                                      ", the address of Node \"" + settings_.node + "\"");

@@ -256,6 +256,13 @@ const Row kSaid[] = {
       "10.0.0.0/8 or fd00::/8"}},
     {object(kCalico, "Node", "a", "spec: {bgp: {ipv4IPIPTunnelAddr: 5}}"),
      {"t.yaml:4:34: error: Node.spec.bgp.ipv4IPIPTunnelAddr: \"5\" is no IPv4 address"}},
+    {object(kCalico, "Node", "a", "spec: {bgp: {ipv4Address: \"fd00::1/64\"}}"),
+     {"t.yaml:4:27: error: Node.spec.bgp.ipv4Address: \"fd00::1/64\" is no IPv4 address"}},
+    {object(kCalico, "Node", "a", "spec: {bgp: {ipv6Address: 10.0.0.1/24}}"),
+     {"t.yaml:4:27: error: Node.spec.bgp.ipv6Address: \"10.0.0.1/24\" is no IPv6 address"}},
+    {object(kCalico, "Node", "a", "spec: {bgp: {ipv6Address: \"fd00::1/129\"}}"),
+     {"t.yaml:4:27: error: Node.spec.bgp.ipv6Address: \"fd00::1/129\" is no CIDR | hint: write "
+      "it as 10.0.0.0/8 or fd00::/8"}},
     {object("v1", "Pod", "a", "status: {podIP: 5}"),
      {"t.yaml:4:17: error: Pod.status.podIP: \"5\" is no IP address"}},
     {object(
@@ -315,6 +322,42 @@ TEST(Findings, NameTheNearestWordIfOneIsNear) {
   EXPECT_EQ(nearest("", words), "");
   EXPECT_EQ(nearest("ingress", words), "");
   EXPECT_EQ(nearest(std::string(32 << 20, 'o'), words), "");
+}
+
+TEST(Resources, HaveIpv6AddressesWhereTheyHaveIpv4Ones) {
+  const Loaded loaded = load_text(
+      object(kCalico, "Node", "n1",
+             "spec: {bgp: {ipv4Address: 10.0.0.1/24, ipv6Address: \"fd00::1/64\"}}") +
+          object(kCalico, "Node", "six", "spec: {bgp: {ipv6Address: \"fd00::2/64\"}}") +
+          pool("\"fd00:1::/48\", blockSize: 122") +
+          object(kCalico, "BlockAffinity", "b",
+                 "spec: {cidr: \"fd00:1::40/122\", node: n1, state: confirmed}") +
+          object(kCalico, "IPAMBlock", "c",
+                 "spec: {cidr: \"fd00:1::80/122\", affinity: \"host:n1\"}") +
+          object(kCalico, "WorkloadEndpoint", "w",
+                 "spec: {ipNetworks: [10.1.0.2/32, \"fd00:1::42/128\"]}") +
+          object("v1", "Pod", "p",
+                 "status: {podIP: 10.1.0.3, podIPs: [{ip: 10.1.0.3}, {ip: \"fd00:1::43\"}]}"),
+      kTestFile);
+  EXPECT_EQ(all_of(loaded), "");
+  const Model& m = loaded.model;
+  ASSERT_EQ(m.nodes.size(), 2u);
+  EXPECT_EQ(to_string(*m.nodes[0]->address_host), "10.0.0.1");
+  EXPECT_EQ(to_string(*m.nodes[0]->address6), "fd00::/64");
+  EXPECT_EQ(to_string(*m.nodes[0]->address6_host), "fd00::1");
+  EXPECT_FALSE(m.nodes[1]->address_host || m.nodes[1]->address);
+  EXPECT_EQ(to_string(*m.nodes[1]->address6_host), "fd00::2");
+  ASSERT_EQ(m.ip_pools.size(), 1u);
+  EXPECT_EQ(to_string(m.ip_pools[0]->cidr), "fd00:1::/48");
+  ASSERT_EQ(m.blocks.size(), 2u);
+  EXPECT_EQ(to_string(m.blocks[0]->cidr), "fd00:1::40/122");
+  EXPECT_EQ(m.blocks[1]->node, "n1");
+  ASSERT_EQ(m.workload_endpoints.size(), 1u);
+  ASSERT_EQ(m.workload_endpoints[0]->ip_networks.size(), 2u);
+  EXPECT_EQ(to_string(m.workload_endpoints[0]->ip_networks[1]), "fd00:1::42/128");
+  ASSERT_EQ(m.pods.size(), 1u);
+  ASSERT_EQ(m.pods[0]->pod_ips.size(), 2u);
+  EXPECT_EQ(to_string(m.pods[0]->pod_ips[1]), "fd00:1::43");
 }
 
 TEST(Resources, OfATypedListHaveTheTypeOfTheList) {

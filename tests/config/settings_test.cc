@@ -24,9 +24,11 @@ std::string describe(const Settings& s) {
   const Uplink& u = s.uplink;
   out << "\ninterface=" << u.interface << "\ndevice=" << u.device << "\naddresses=";
   for (const Uplink::InterfaceAddress& a : u.addresses) {
-    out << to_string(a.address) << '/' << unsigned{a.length} << ' ';
+    const unsigned family = a.address.is_v4() ? 96 : 0;
+    out << to_string(a.address) << '/' << a.length - family << ' ';
   }
   out << "\ngateway=" << (u.gateway ? to_string(*u.gateway) : "")
+      << "\ngateway6=" << (u.gateway6 ? to_string(*u.gateway6) : "")
       << "\nmac=" << (u.mac ? to_string(*u.mac) : "") << "\nneighbours=";
   for (const auto& [ip, mac] : u.neighbours) {
     out << to_string(ip) << '=' << to_string(mac) << ' ';
@@ -99,7 +101,18 @@ const Key kKeys[] = {
     {"uplink.addresses",
      "node: n1\nuplink: {interface: e, addresses: [192.168.1.2/24, 10.0.0.0/0]}\n",
      "addresses=192.168.1.2/24 10.0.0.0/0 ;"},
+    {"uplink.addresses of IPv6",
+     "node: n1\nuplink: {interface: e, addresses: [10.0.0.1/8, \"2001:db8::1/64\"]}\n",
+     "addresses=10.0.0.1/8 2001:db8::1/64 ;"},
+    {"uplink.addresses of IPv6 only",
+     "node: n1\nuplink: {interface: e, addresses: [\"fd00::1/128\"]}\n",
+     "addresses=fd00::1/128 ;"},
     {"uplink.gateway", uplink("gateway: 10.9.9.9"), "gateway=10.9.9.9;"},
+    {"uplink.gateway6", uplink("gateway6: \"fe80::1\""), "gateway6=fe80::1;"},
+    {"uplink.gateway6 in a subnet",
+     "node: n1\nuplink: {interface: e, addresses: [10.0.0.1/8, \"fd00::1/64\"], "
+     "gateway6: \"fd00::fe\"}\n",
+     "addresses=10.0.0.1/8 fd00::1/64 ;gateway6=fd00::fe;"},
     {"uplink.mac", uplink("mac: \"02:00:00:00:00:11\""), "mac=02:00:00:00:00:11;",
      "2:54: warning: settings.uplink.mac: beside interface"},
     {"uplink.mac of a device",
@@ -109,6 +122,8 @@ const Key kKeys[] = {
      "2:54: warning: settings.uplink.mac: beside interface"},
     {"uplink.neighbours", uplink("neighbours: {10.0.0.2: \"02:00:00:00:00:12\"}"),
      "neighbours=10.0.0.2=02:00:00:00:00:12 ;"},
+    {"uplink.neighbours of IPv6", uplink("neighbours: {\"fd00::2\": \"02:00:00:00:00:12\"}"),
+     "neighbours=fd00::2=02:00:00:00:00:12 ;"},
     {"tunnel.address", kLeast + "tunnel: {address: 10.1.2.3}\n", "tunnel=10.1.2.3;"},
     {"routes.block", kLeast + "routes: [{block: 10.1.0.0/26, node: 10.0.0.9}]\n",
      "routes=10.1.0.0/26>10.0.0.9 ;"},
@@ -118,6 +133,9 @@ const Key kKeys[] = {
     {"routes.mode direct",
      kLeast + "routes: [{block: 10.1.0.0/26, node: 10.0.0.9, mode: direct}]\n",
      "routes=10.1.0.0/26>10.0.0.9direct ;"},
+    {"routes of IPv6",
+     kLeast + "routes: [{block: \"fd00:1::/122\", node: \"fd00::9\", mode: direct}]\n",
+     "routes=fd00:1::/122>fd00::9direct ;"},
     {"workers.cores", kLeast + "workers: {cores: [1, 3]}\n", "cores=1 3 ;"},
     {"workers.idle", kLeast + "workers: {idle: poll}\n", "poll=1;"},
     {"connections.max", kLeast + "connections: {max: 1024}\n", "max=1024;"},
@@ -128,9 +146,8 @@ const Key kKeys[] = {
      "share=0.25;", ""},
     {"connections.endpointShare 1", kLeast + "connections: {endpointShare: 1}\n", "share=1;",
      ""},
-    {"path.ip6", kLeast + "path: {ip6: off}\n", "ip6=0;", "3:13: warning: settings.path.ip6:"},
-    {"path.ip6 false", kLeast + "path: {ip6: false}\n", "ip6=0;",
-     "3:13: warning: settings.path.ip6:"},
+    {"path.ip6", kLeast + "path: {ip6: off}\n", "ip6=0;"},
+    {"path.ip6 false", kLeast + "path: {ip6: false}\n", "ip6=0;"},
     {"path.ip6 on", kLeast + "path: {ip6: on}\n", ""},
     {"path.tcpLoose on", kLeast + "path: {tcpLoose: on}\n", "loose=1;"},
     {"path.tcpLoose off", kLeast + "path: {tcpLoose: off}\n", "loose=2;"},
@@ -138,8 +155,7 @@ const Key kKeys[] = {
     {"path.ipOptions", kLeast + "path: {ipOptions: allow}\n", "options=1;"},
     {"path.l4Checksum full", kLeast + "path: {l4Checksum: full}\n", "checksum=1;"},
     {"path.l4Checksum off", kLeast + "path: {l4Checksum: off}\n", "checksum=2;"},
-    {"path.uplinkIp6", kLeast + "path: {uplinkIp6: drop}\n", "uplinkIp6=0;",
-     "3:19: warning: settings.path.uplinkIp6:"},
+    {"path.uplinkIp6", kLeast + "path: {uplinkIp6: drop}\n", "uplinkIp6=0;"},
     {"path.transit", kLeast + "path: {transit: allow}\n", "transit=1;"},
     {"path.onExit", kLeast + "path: {onExit: kernel}\n", "onExit=1;"},
     {"path.tunFromWorkload", kLeast + "path: {tunFromWorkload: allow}\n", "tun=1;"},
@@ -165,7 +181,8 @@ TEST(Settings, HaveTheseDefaults) {
   EXPECT_EQ(all_of(loaded), "");
   EXPECT_EQ(
       describe(loaded.model.settings),
-      "node=n1\nresources=\ninterface=e\ndevice=\naddresses=10.0.0.1/8 \ngateway=\nmac=\n"
+      "node=n1\nresources=\ninterface=e\ndevice=\naddresses=10.0.0.1/8 "
+      "\ngateway=\ngateway6=\nmac=\n"
       "neighbours=\ntunnel=\nroutes=\ncores=0 \npoll=0\nmax=1000000\nbpf=0\nrecheck=0\n"
       "share=0.5\nip6=1\nloose=0\nliberal=0\noptions=0\nchecksum=0\nuplinkIp6=1\n"
       "transit=0\nonExit=0\ntun=0\nl2=0\npunt=20000\npuntArp=2000\nhttp=0\nmemory=1073741824\n"
@@ -271,7 +288,14 @@ const Wrong kWrong[] = {
      "it "
      "as 10.1.0.0/26"},
     {"routes: [{block: \"fd00::/64\", node: 10.0.0.1}]\n",
-     "3:18: error: settings.routes[0].block: \"fd00::/64\" is no IPv4 CIDR"},
+     "3:10: error: settings.routes[0]: block fd00::/64 and node 10.0.0.1 are of two IP "
+     "versions"},
+    {"routes: [{block: \"fd00::/64\", node: \"fd01::1\"}]\n",
+     "3:10: error: settings.routes[0]: IPIP carries IPv4 only | hint: mode: direct"},
+    {"routes: [{block: \"fd00::/64\", node: \"fd01::1\", mode: ipip}]\n",
+     "3:54: error: settings.routes[0].mode: IPIP carries IPv4 only | hint: mode: direct"},
+    {"routes: [{block: 10.1.0.0/26, node: n2}]\n",
+     "3:37: error: settings.routes[0].node: \"n2\" is no IP address"},
     {"routes: [{node: 10.0.0.1}]\n",
      "3:10: error: settings.routes[0]: a route needs a block and a node | hint: {block: "
      "10.244.1.0/26, node: 192.168.1.2}"},
@@ -329,10 +353,20 @@ const Wrong kWrongUplinks[] = {
      "2:21: error: settings.uplink.interface: \"a23456789012345x\" is no interface's name"},
     {"interface: e, addresses: [10.0.0.1]",
      "2:36: error: settings.uplink.addresses[0]: \"10.0.0.1\" is no address with its prefix "
-     "length | hint: write it as 192.168.1.2/24"},
-    {"interface: e, addresses: [\"fd00::1/64\"]",
-     "2:36: error: settings.uplink.addresses[0]: \"fd00::1/64\" is no address with its prefix "
-     "length | hint: write it as 192.168.1.2/24"},
+     "length | hint: write it as 192.168.1.2/24 or fd00::2/64"},
+    {"interface: e, addresses: [\"fd00::1/129\"]",
+     "2:36: error: settings.uplink.addresses[0]: \"fd00::1/129\" is no address with its prefix "
+     "length | hint: write it as 192.168.1.2/24 or fd00::2/64"},
+    {"interface: e, addresses: [10.0.0.1/8, \"fe80::1/64\"]",
+     "2:48: error: settings.uplink.addresses[1]: \"fe80::1/64\" is link-local | hint: leave it "
+     "out: it is the interface's own; give global or unique local addresses"},
+    {"interface: e, addresses: [10.0.0.1/24], gateway: \"fd00::1\"",
+     "2:59: error: settings.uplink.gateway: \"fd00::1\" is no IPv4 address"},
+    {"interface: e, addresses: [10.0.0.1/24], gateway6: 10.0.0.2",
+     "2:60: error: settings.uplink.gateway6: \"10.0.0.2\" is no IPv6 address"},
+    {"interface: e, addresses: [\"fd00::1/64\"], gateway6: \"fd00:0:0:1::1\"",
+     "2:9: error: settings.uplink: gateway6 fd00:0:0:1::1 is in none of the addresses' "
+     "subnets"},
     {"interface: e, addresses: [10.0.0.1/24], gateway: 10.0.1.1",
      "2:9: error: settings.uplink: gateway 10.0.1.1 is in none of the addresses' subnets"},
     {"interface: e, addresses: [10.0.0.1/24], mac: \"03:00:00:00:00:01\"",
@@ -348,7 +382,7 @@ const Wrong kWrongUplinks[] = {
      "MAC "
      "address | hint: write it in quotes: \"02:00:00:00:00:11\""},
     {"interface: e, addresses: [10.0.0.1/24], neighbours: {n2: \"02:00:00:00:00:01\"}",
-     "2:63: error: settings.uplink.neighbours.n2: \"n2\" is no IPv4 address"},
+     "2:63: error: settings.uplink.neighbours.n2: \"n2\" is no IP address"},
 };
 INSTANTIATE_TEST_SUITE_P(Settings, WrongUplink, testing::ValuesIn(kWrongUplinks));
 

@@ -46,11 +46,11 @@ CompiledPolicy policy() {
 
 Built make_built() {
   config::Model m;
-  m.settings.uplink.addresses = {{parse_address("192.168.0.1")->v4(), 24}};
+  m.settings.uplink.addresses = {{*parse_address("192.168.0.1"), 120}};
   m.settings.uplink.gateway = parse_address("192.168.0.254")->v4();
   config::StaticRoute route;
   route.block = *parse_prefix("10.0.1.0/26");
-  route.node = parse_address("192.168.0.2")->v4();
+  route.node = *parse_address("192.168.0.2");
   m.settings.routes = {route};
 
   Built b;

@@ -131,7 +131,8 @@ TEST_F(HostPortTest, SendsWhatTheNodeSendsToAPodOutOfOurEnd) {
 
 TEST_F(HostPortTest, CarriesTheNodesAddressesWhenTheUplinkIsNotTheKernels) {
   HostPort port = create();
-  ASSERT_TRUE(port.take_over_uplink({{ip("192.168.7.2"), 24}}, ip("192.168.7.1")));
+  ASSERT_TRUE(
+      port.take_over_uplink({{Address::of(ip("192.168.7.2")), 120}}, ip("192.168.7.1")));
   EXPECT_EQ(routes(kMain),
             (Strings{"0.0.0.0/0 via 192.168.7.1", "192.168.7.0/24 src 192.168.7.2"}));
   port.remove();
@@ -169,9 +170,11 @@ TEST_F(HostPortTest, LeavesALivingInstanceAlone) {
 
 TEST_F(HostPortTest, KeepsTheDefaultRouteThatIsThere) {
   HostPort port = create();
-  ASSERT_TRUE(port.take_over_uplink({{ip("192.168.7.2"), 24}}, ip("192.168.7.1")));
+  ASSERT_TRUE(
+      port.take_over_uplink({{Address::of(ip("192.168.7.2")), 120}}, ip("192.168.7.1")));
   const Strings before = routes(kMain);
-  EXPECT_FALSE(port.take_over_uplink({{ip("192.168.8.2"), 24}}, ip("192.168.8.1")));
+  EXPECT_FALSE(
+      port.take_over_uplink({{Address::of(ip("192.168.8.2")), 120}}, ip("192.168.8.1")));
   EXPECT_EQ(routes(kMain)[0], before[0]);
 }
 

@@ -52,7 +52,7 @@ LocalEndpoint local(const char* interface_name, const char* address) {
 config::Model cluster(config::EncapMode mode) {
   config::Model m;
   m.settings.node = "node1";
-  m.settings.uplink.addresses = {{ip("192.168.0.1"), 24}};
+  m.settings.uplink.addresses = {{Address::of(ip("192.168.0.1")), 120}};
   m.settings.uplink.gateway = ip("192.168.0.254");
   m.nodes = {node("node1", "192.168.0.1/24", "10.0.0.0"),
              node("node2", "192.168.0.2/24", "10.0.1.0"),
@@ -188,7 +188,7 @@ TEST(Routes, StaticRoutesReplaceBlocks) {
   config::Model m = cluster(config::EncapMode::never);
   config::StaticRoute tunnelled;
   tunnelled.block = *parse_prefix("10.0.9.0/26");
-  tunnelled.node = ip("192.168.0.9");
+  tunnelled.node = Address::of(ip("192.168.0.9"));
   config::StaticRoute direct = tunnelled;
   direct.block = *parse_prefix("10.0.10.0/26");
   direct.tunnel = false;
@@ -209,7 +209,7 @@ TEST(Routes, ATunnelNeedsAnAddressOfOurs) {
 
 TEST(Routes, AnUplinkWithoutTheNodesAddressIsDoubtful) {
   config::Model m = cluster(config::EncapMode::always);
-  m.settings.uplink.addresses = {{ip("192.168.0.8"), 24}};
+  m.settings.uplink.addresses = {{Address::of(ip("192.168.0.8")), 120}};
   const Planned p = plan(m);
   EXPECT_FALSE(p.findings.has_errors());
   ASSERT_EQ(p.findings.all().size(), 1u);
