@@ -52,6 +52,7 @@ void keep_what_needs_a_restart(const config::Settings& runs, config::Settings& n
   if (!runs.uplink.device.empty()) {  // the kernel has them on sluice0
     keep("uplink.addresses", runs.uplink.addresses, next.uplink.addresses);
     keep("uplink.gateway", runs.uplink.gateway, next.uplink.gateway);
+    keep("uplink.gateway6", runs.uplink.gateway6, next.uplink.gateway6);
   }
   keep("workers.cores", runs.workers.cores, next.workers.cores);
   keep("workers.idle", runs.workers.poll, next.workers.poll);
@@ -212,8 +213,7 @@ Status Daemon::start_ports(const config::Settings& settings) {
     return s;
   }
   if (ports_->uplink_ifindex() == 0) {
-    const config::Uplink& uplink = settings.uplink;
-    if (Status s = host_port_->take_over_uplink(uplink.addresses, uplink.gateway); !s) {
+    if (Status s = host_port_->take_over_uplink(settings.uplink); !s) {
       return s;
     }
   }
@@ -463,11 +463,11 @@ void Daemon::tell_ours() {
 // What the kernel must know: which frames of the uplink are ours, where pods are.
 void Daemon::sync_kernel() {
   tell_ours();
-  std::vector<Ip4> pods;
+  std::vector<Address> pods;
   for (const LocalEndpoint& endpoint : built_->policy.endpoints) {
     for (const Address& address : endpoint.addresses) {
-      if (address.is_v4()) {
-        pods.push_back(address.v4());
+      if (address.is_v4() || model_.settings.path.ip6) {
+        pods.push_back(address);
       }
     }
   }

@@ -21,7 +21,8 @@ constexpr MacAddress kKernelMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x01}};
 constexpr MacAddress kOurMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x02}};
 constexpr uint32_t kMainTable = 254;
 
-constexpr Rule kRule = {kHostPortRulePriority, kHostPortTable, kRouteProtocol};
+constexpr Rule kRule = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, false};
+constexpr Rule kRule6 = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, true};
 
 Status write_sysctl(const std::string& path, const char* value, bool must_exist) {
   std::ofstream file("/proc/sys/net/" + path);
@@ -78,6 +79,11 @@ bool contains(const std::vector<Route>& routes, const Route& route) {
   return std::find(routes.begin(), routes.end(), route) != routes.end();
 }
 
+bool has_ip6(const std::vector<Address>& addresses) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [](const Address& address) { return !address.is_v4(); });
+}
+
 }  // namespace
 
 HostPort::HostPort(Netlink netlink, int held) : netlink_(std::move(netlink)), held_(held) {}
@@ -87,7 +93,8 @@ HostPort::HostPort(HostPort&& other) noexcept
       held_(std::exchange(other.held_, -1)),
       kernel_end_(std::move(other.kernel_end_)),
       our_end_(std::move(other.our_end_)),
-      added_source_(other.added_source_) {}
+      added_source_(other.added_source_),
+      ip6_(other.ip6_) {}
 
 HostPort& HostPort::operator=(HostPort&& other) noexcept {
   if (this != &other) {
@@ -97,6 +104,7 @@ HostPort& HostPort::operator=(HostPort&& other) noexcept {
     kernel_end_ = std::move(other.kernel_end_);
     our_end_ = std::move(other.our_end_);
     added_source_ = other.added_source_;
+    ip6_ = other.ip6_;
   }
   return *this;
 }
@@ -129,7 +137,10 @@ Status HostPort::clear(const std::string& name) {
       return s;
     }
   }
-  return netlink->delete_rules(kRule);
+  if (Status s = netlink->delete_rules(kRule); !s) {
+    return s;
+  }
+  return netlink->delete_rules(kRule6);
 }
 
 Result<HostPort> HostPort::create(const Options& options) {
@@ -183,7 +194,8 @@ Result<HostPort> HostPort::create(const Options& options) {
 
 Status HostPort::sync_source(std::optional<Ip4> source) {
   if (added_source_ && added_source_ != source) {
-    if (Status s = netlink_->delete_address({kernel_end_.ifindex, *added_source_, 32}); !s) {
+    const LocalAddress old = {kernel_end_.ifindex, Address::of(*added_source_), 128};
+    if (Status s = netlink_->delete_address(old); !s) {
       return s;
     }
     added_source_.reset();
@@ -196,18 +208,61 @@ Status HostPort::sync_source(std::optional<Ip4> source) {
     return local.error();
   }
   for (const LocalAddress& one : *local) {
-    if (one.address == *source) {
+    if (one.address == Address::of(*source)) {
       return Ok{};
     }
   }
-  if (Status s = netlink_->add_address({kernel_end_.ifindex, *source, 32}); !s) {
+  if (Status s = netlink_->add_address({kernel_end_.ifindex, Address::of(*source), 128}); !s) {
     return s;
   }
   added_source_ = source;
   return Ok{};
 }
 
-Status HostPort::sync_pods(const std::vector<Ip4>& pods,
+Status HostPort::enable_ip6() {
+  const std::string conf = "ipv6/conf/" + kernel_end_.name;
+  if (ip6_ || !std::ifstream("/proc/sys/net/" + conf + "/disable_ipv6")) {
+    return Ok{};
+  }
+  // Nobody else is on this link: no router to hear, and no duplicate of our address.
+  for (const char* off : {"accept_ra", "router_solicitations", "accept_dad"}) {
+    if (Status s = write_sysctl(conf + "/" + off, "0", true); !s) {
+      return s;
+    }
+  }
+  if (Status s = write_sysctl(conf + "/disable_ipv6", "0", true); !s) {
+    return s;
+  }
+  if (Status s = netlink_->add_rule(kRule6); !s) {
+    return s;
+  }
+  ip6_ = true;
+  return Ok{};
+}
+
+std::vector<Route> HostPort::wanted_routes(const std::vector<Address>& pods,
+                                           const std::vector<Prefix>& remote_blocks,
+                                           std::optional<Ip4> source) const {
+  const bool ip6 = ip6_ && has_ip6(pods);
+  std::vector<Route> wanted;
+  wanted.reserve(pods.size() + remote_blocks.size());
+  const auto want = [&](const Prefix& destination, const std::optional<Address>& from) {
+    if (destination.is_v4() || ip6) {
+      wanted.push_back({destination, kHostPortTable, kernel_end_.ifindex, std::nullopt, from,
+                        kRouteProtocol});
+    }
+  };
+  for (const Address& pod : pods) {
+    want(Prefix::of(pod, 128), std::nullopt);
+  }
+  for (const Prefix& block : remote_blocks) {
+    const bool from_tunnel = source && block.is_v4();
+    want(block, from_tunnel ? std::optional(Address::of(*source)) : std::nullopt);
+  }
+  return wanted;
+}
+
+Status HostPort::sync_pods(const std::vector<Address>& pods,
                            const std::vector<Prefix>& remote_blocks,
                            std::optional<Ip4> source) {
   if (!netlink_) {
@@ -216,18 +271,12 @@ Status HostPort::sync_pods(const std::vector<Ip4>& pods,
   if (Status s = sync_source(source); !s) {
     return s;
   }
-  std::vector<Route> wanted;
-  wanted.reserve(pods.size() + remote_blocks.size());
-  for (const Ip4 pod : pods) {
-    wanted.push_back({Prefix::of(Address::of(pod), 128), kHostPortTable, kernel_end_.ifindex,
-                      std::nullopt, std::nullopt, kRouteProtocol});
-  }
-  for (const Prefix& block : remote_blocks) {
-    if (block.is_v4()) {
-      wanted.push_back(
-          {block, kHostPortTable, kernel_end_.ifindex, std::nullopt, source, kRouteProtocol});
+  if (has_ip6(pods)) {
+    if (Status s = enable_ip6(); !s) {
+      return s;
     }
   }
+  const std::vector<Route> wanted = wanted_routes(pods, remote_blocks, source);
   const auto present = netlink_->routes(kHostPortTable);
   if (!present) {
     return present.error();
@@ -253,29 +302,37 @@ Status HostPort::sync_pods(const std::vector<Ip4>& pods,
   return Ok{};
 }
 
-Status HostPort::take_over_uplink(
-    const std::vector<config::Uplink::InterfaceAddress>& addresses,
-    std::optional<Ip4> gateway) {
+Status HostPort::take_over_uplink(const config::Uplink& uplink) {
   if (!netlink_) {
     return Error{"host port: is removed"};
   }
-  for (const auto& one : addresses) {
+  for (const auto& one : uplink.addresses) {
     if (!one.address.is_v4()) {
-      continue;
+      if (Status s = enable_ip6(); !s) {
+        return s;
+      }
     }
     // The kernel makes the connected route itself.
-    const auto length = static_cast<uint8_t>(one.length - 96);
-    if (Status s = netlink_->add_address({kernel_end_.ifindex, one.address.v4(), length}); !s) {
+    if (Status s = netlink_->add_address({kernel_end_.ifindex, one.address, one.length}); !s) {
       return s;
     }
   }
-  if (!gateway) {
-    return Ok{};
+  if (uplink.gateway) {
+    if (Status s = add_default_route(Address::of(*uplink.gateway)); !s) {
+      return s;
+    }
   }
-  const Status added =
-      netlink_->add_route({Prefix::of(Address::of(Ip4{0}), 96), kMainTable, kernel_end_.ifindex,
-                           gateway, std::nullopt, kRouteProtocol},
-                          false);
+  if (uplink.gateway6 && ip6_) {
+    return add_default_route(*uplink.gateway6);
+  }
+  return Ok{};
+}
+
+Status HostPort::add_default_route(const Address& gateway) {
+  const Prefix everything = Prefix::of(gateway, gateway.is_v4() ? 96 : 0);
+  const Status added = netlink_->add_route(
+      {everything, kMainTable, kernel_end_.ifindex, gateway, std::nullopt, kRouteProtocol},
+      false);
   if (!added) {
     return Error{added.error().what,
                  "if the node has a default route already, give that one a metric: it is the "
@@ -290,6 +347,7 @@ void HostPort::remove() {
   }
   // A failure here leaves what create() clears at the next start; there is nobody to tell.
   static_cast<void>(netlink_->delete_rules(kRule));
+  static_cast<void>(netlink_->delete_rules(kRule6));
   if (kernel_end_.ifindex != 0) {
     static_cast<void>(netlink_->delete_link(kernel_end_.ifindex));
   }

@@ -5,7 +5,11 @@
 // The kernel keeps `name` (sluice0); the fast path opens `peer` (sluice0p) as a port.  Routes
 // to local pods and remote blocks stand in a table of our own, which one rule puts before main,
 // so that they win over routes that Calico left there, without touching those.  The kernel
-// resolves pod addresses on sluice0 by ARP; the fast path answers.
+// resolves pod addresses on sluice0 by ARP and neighbour discovery; the fast path answers.
+//
+// sluice0 has IPv6, and the rule its twin, from the first IPv6 pod (or address) on: before, it
+// would only make noise.  The kernel takes no router's word there and sends no solicitation for
+// one.
 //
 // Life: create() clears what a dead instance left and makes the pair; remove(), or the
 // destructor, takes the rule and the pair away, and with the pair all its routes and addresses.
@@ -49,16 +53,16 @@ class HostPort {
   const Link& kernel_end() const { return kernel_end_; }
   const Link& our_end() const { return our_end_; }
 
-  // Makes the kernel's routes equal to these: /32 for each pod, and each remote block (IPv6
-  // ones are left out) with `source`, the tunnel's address, as preferred source.  `source` is
-  // put on sluice0 as /32 unless the node has it already.  Only differences are applied.
-  Status sync_pods(const std::vector<Ip4>& pods, const std::vector<Prefix>& remote_blocks,
+  // Makes the kernel's routes equal to these: /32 or /128 for each pod, and each remote block,
+  // those of IPv4 with `source`, the tunnel's address, as preferred source.  `source` is put on
+  // sluice0 as /32 unless the node has it already.  Only differences are applied.  Blocks of
+  // IPv6 are left out while no pod has IPv6; all of it is, where the kernel has none.
+  Status sync_pods(const std::vector<Address>& pods, const std::vector<Prefix>& remote_blocks,
                    std::optional<Ip4> source);
 
   // For an uplink that the kernel does not have: the node's addresses go onto sluice0 with
-  // their connected routes, and the default route goes through it.
-  Status take_over_uplink(const std::vector<config::Uplink::InterfaceAddress>& addresses,
-                          std::optional<Ip4> gateway);
+  // their connected routes, and the default routes go through it.
+  Status take_over_uplink(const config::Uplink& uplink);
 
   // Takes away what a dead instance left, if anything; an error if one lives.
   static Status remove_leftovers(const std::string& name = "sluice0");
@@ -71,12 +75,20 @@ class HostPort {
   static Status clear(const std::string& name);
   // Makes `source` local, and drops the one that we added before if it is another.
   Status sync_source(std::optional<Ip4> source);
+  // Gives sluice0 its IPv6, once; nothing where the kernel has none.
+  Status enable_ip6();
+  // Those that the kernel is to have.
+  std::vector<Route> wanted_routes(const std::vector<Address>& pods,
+                                   const std::vector<Prefix>& remote_blocks,
+                                   std::optional<Ip4> source) const;
+  Status add_default_route(const Address& gateway);
 
   std::optional<Netlink> netlink_;  // empty once removed or moved from
   int held_ = -1;                   // the name, ours while this is open
   Link kernel_end_;
   Link our_end_;
   std::optional<Ip4> added_source_;
+  bool ip6_ = false;  // sluice0 has IPv6
 };
 
 }  // namespace sluice::control

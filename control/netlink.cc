@@ -25,6 +25,8 @@ namespace {
 using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
 using Attributes = std::vector<nlattr*>;
 
+constexpr unsigned char kFamilies[] = {AF_INET, AF_INET6};
+
 // A request with room for every attribute that this file puts in.
 Message message_of(int type, int flags) {
   return {nlmsg_alloc_simple(type, flags), &nlmsg_free};
@@ -36,8 +38,22 @@ Error failure(const std::string& what, int code) {
           error == EPERM || error == EACCES ? "run as root, or with CAP_NET_ADMIN" : ""};
 }
 
-void put_ip4(nl_msg* message, int type, Ip4 address) {
-  nla_put_u32(message, type, Be32::of(address.value).wire);
+void put_address(nl_msg* message, int type, const Address& address) {
+  if (address.is_v4()) {
+    nla_put_u32(message, type, Be32::of(address.v4().value).wire);
+    return;
+  }
+  const uint64_t wire[2] = {__builtin_bswap64(address.hi), __builtin_bswap64(address.lo)};
+  nla_put(message, type, sizeof wire, wire);
+}
+
+unsigned char family_of(const Address& address) {
+  return address.is_v4() ? AF_INET : AF_INET6;
+}
+
+// What a prefix that the kernel counts by its family counts on the 128-bit form.
+uint8_t length_of(unsigned char family, unsigned length) {
+  return static_cast<uint8_t>(family == AF_INET ? length + 96 : length);
 }
 
 std::optional<Address> address_of(const nlattr* attribute) {
@@ -112,9 +128,10 @@ std::optional<Neighbour> neighbour_of(nlmsghdr* header) {
   return neighbour;
 }
 
-std::optional<Route> route_of(nlmsghdr* header) {
+// Of another family it is none: a kernel without IPv6 answers with what it has.
+std::optional<Route> route_of(nlmsghdr* header, unsigned char family) {
   const auto* info = static_cast<const rtmsg*>(nlmsg_data(header));
-  if (info->rtm_family != AF_INET || info->rtm_type != RTN_UNICAST) {
+  if (info->rtm_family != family || info->rtm_type != RTN_UNICAST) {
     return std::nullopt;
   }
   const Attributes table = attributes_of(header, sizeof *info, RTA_MAX);
@@ -122,17 +139,14 @@ std::optional<Route> route_of(nlmsghdr* header) {
     return std::nullopt;
   }
   Route route;
-  route.destination = Prefix::of(address_of(table[RTA_DST]).value_or(Address::of(Ip4{0})),
-                                 96u + info->rtm_dst_len);
+  const Address any = family == AF_INET ? Address::of(Ip4{0}) : Address{};
+  route.destination = Prefix::of(address_of(table[RTA_DST]).value_or(any),
+                                 length_of(family, info->rtm_dst_len));
   route.table = table[RTA_TABLE] != nullptr ? nla_get_u32(table[RTA_TABLE]) : info->rtm_table;
   route.ifindex = static_cast<int>(nla_get_u32(table[RTA_OIF]));
   route.protocol = info->rtm_protocol;
-  if (const auto gateway = address_of(table[RTA_GATEWAY])) {
-    route.gateway = gateway->v4();
-  }
-  if (const auto source = address_of(table[RTA_PREFSRC])) {
-    route.source = source->v4();
-  }
+  route.gateway = address_of(table[RTA_GATEWAY]);
+  route.source = address_of(table[RTA_PREFSRC]);
   return route;
 }
 
@@ -204,19 +218,20 @@ void put_veth_end(nl_msg* message, const Netlink::VethEnd& end, uint32_t mtu) {
 Message address_message(int type, int flags, const LocalAddress& local) {
   Message message = message_of(type, flags);
   ifaddrmsg info{};
-  info.ifa_family = AF_INET;
-  info.ifa_prefixlen = local.length;
+  info.ifa_family = family_of(local.address);
+  const unsigned family_bits = local.address.is_v4() ? 96 : 0;
+  info.ifa_prefixlen = static_cast<uint8_t>(local.length - family_bits);
   info.ifa_index = static_cast<uint32_t>(local.ifindex);
   nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
-  put_ip4(message.get(), IFA_LOCAL, local.address);
-  put_ip4(message.get(), IFA_ADDRESS, local.address);
+  put_address(message.get(), IFA_LOCAL, local.address);
+  put_address(message.get(), IFA_ADDRESS, local.address);
   return message;
 }
 
 Message route_message(int type, int flags, const Route& route) {
   Message message = message_of(type, flags);
   rtmsg info{};
-  info.rtm_family = AF_INET;
+  info.rtm_family = family_of(route.destination.base);
   info.rtm_dst_len = static_cast<uint8_t>(route.destination.written_length());
   info.rtm_table = RT_TABLE_UNSPEC;  // RTA_TABLE holds it
   info.rtm_protocol = route.protocol;
@@ -226,14 +241,14 @@ Message route_message(int type, int flags, const Route& route) {
     info.rtm_flags = RTNH_F_ONLINK;  // the gateway need not lie in a connected prefix
   }
   nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
-  put_ip4(message.get(), RTA_DST, route.destination.base.v4());
+  put_address(message.get(), RTA_DST, route.destination.base);
   nla_put_u32(message.get(), RTA_TABLE, route.table);
   nla_put_u32(message.get(), RTA_OIF, static_cast<uint32_t>(route.ifindex));
   if (route.gateway) {
-    put_ip4(message.get(), RTA_GATEWAY, *route.gateway);
+    put_address(message.get(), RTA_GATEWAY, *route.gateway);
   }
   if (route.source) {
-    put_ip4(message.get(), RTA_PREFSRC, *route.source);
+    put_address(message.get(), RTA_PREFSRC, *route.source);
   }
   return message;
 }
@@ -241,7 +256,7 @@ Message route_message(int type, int flags, const Route& route) {
 Message rule_message(int type, int flags, const Rule& rule) {
   Message message = message_of(type, flags);
   fib_rule_hdr info{};
-  info.family = AF_INET;
+  info.family = rule.ip6 ? AF_INET6 : AF_INET;
   info.action = FR_ACT_TO_TBL;
   info.table = RT_TABLE_UNSPEC;  // FRA_TABLE holds it
   nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
@@ -315,16 +330,11 @@ Status Netlink::resolve(int ifindex, const Address& address) {
   const Message message =
       message_of(RTM_NEWNEIGH, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
   ndmsg info{};
-  info.ndm_family = address.is_v4() ? AF_INET : AF_INET6;
+  info.ndm_family = family_of(address);
   info.ndm_ifindex = ifindex;
   info.ndm_flags = NTF_USE;
   nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
-  if (address.is_v4()) {
-    put_ip4(message.get(), NDA_DST, address.v4());
-  } else {
-    const uint64_t wire[2] = {__builtin_bswap64(address.hi), __builtin_bswap64(address.lo)};
-    nla_put(message.get(), NDA_DST, sizeof wire, wire);
-  }
+  put_address(message.get(), NDA_DST, address);
   const int error = request(message.get());
   if (error != 0) {
     return failure("neighbour " + to_string(address) + ": resolve", error);
@@ -333,39 +343,46 @@ Status Netlink::resolve(int ifindex, const Address& address) {
 }
 
 Result<std::vector<LocalAddress>> Netlink::addresses() {
-  const Message message = message_of(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
-  ifaddrmsg info{};
-  info.ifa_family = AF_INET;
-  nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
   std::vector<LocalAddress> all;
-  const int error = exchange(socket_.get(), message.get(), [&](nlmsghdr* header) {
-    const auto* one = static_cast<const ifaddrmsg*>(nlmsg_data(header));
-    const Attributes table = attributes_of(header, sizeof *one, IFA_MAX);
-    const std::optional<Address> address = address_of(table[IFA_LOCAL]);
-    if (address && address->is_v4()) {
-      all.push_back({static_cast<int>(one->ifa_index), address->v4(), one->ifa_prefixlen});
+  for (const unsigned char family : kFamilies) {
+    const Message message = message_of(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
+    ifaddrmsg info{};
+    info.ifa_family = family;
+    nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
+    const int error = exchange(socket_.get(), message.get(), [&](nlmsghdr* header) {
+      const auto* one = static_cast<const ifaddrmsg*>(nlmsg_data(header));
+      const Attributes table = attributes_of(header, sizeof *one, IFA_MAX);
+      const bool own = table[IFA_LOCAL] != nullptr;  // else IFA_ADDRESS is not the other end
+      const auto address = address_of(table[own ? IFA_LOCAL : IFA_ADDRESS]);
+      const bool link_local = family == AF_INET6 && one->ifa_scope == RT_SCOPE_LINK;
+      if (address && one->ifa_family == family && !link_local) {
+        all.push_back({static_cast<int>(one->ifa_index), *address,
+                       length_of(family, one->ifa_prefixlen)});
+      }
+    });
+    if (error != 0) {
+      return failure("addresses", error);
     }
-  });
-  if (error != 0) {
-    return failure("addresses", error);
   }
   return all;
 }
 
 Result<std::vector<Route>> Netlink::routes(uint32_t table) {
-  const Message message = message_of(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
-  rtmsg info{};
-  info.rtm_family = AF_INET;
-  nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
   std::vector<Route> all;
-  const int error = exchange(socket_.get(), message.get(), [&](nlmsghdr* header) {
-    const std::optional<Route> one = route_of(header);
-    if (one && one->table == table) {
-      all.push_back(*one);
+  for (const unsigned char family : kFamilies) {
+    const Message message = message_of(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
+    rtmsg info{};
+    info.rtm_family = family;
+    nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
+    const int error = exchange(socket_.get(), message.get(), [&](nlmsghdr* header) {
+      const std::optional<Route> one = route_of(header, family);
+      if (one && one->table == table) {
+        all.push_back(*one);
+      }
+    });
+    if (error != 0) {
+      return failure("routes of table " + std::to_string(table), error);
     }
-  });
-  if (error != 0) {
-    return failure("routes of table " + std::to_string(table), error);
   }
   return all;
 }
@@ -472,7 +489,8 @@ Status Netlink::delete_rules(const Rule& rule) {
   for (int i = 0; i < kMost; ++i) {
     const Message message = rule_message(RTM_DELRULE, NLM_F_REQUEST | NLM_F_ACK, rule);
     const int error = request(message.get());
-    if (error == -ENOENT || error == -ESRCH) {
+    const bool no_family = error == -EAFNOSUPPORT || error == -EOPNOTSUPP;
+    if (error == -ENOENT || error == -ESRCH || no_family) {
       return Ok{};
     }
     if (error != 0) {

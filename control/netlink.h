@@ -40,26 +40,27 @@ struct Neighbour {
 
 struct LocalAddress {
   int ifindex = 0;
-  Ip4 address;
-  uint8_t length = 32;  // 0..32
+  Address address;
+  uint8_t length = 128;  // of its subnet, counted on the 128-bit form
 };
 
-// An IPv4 unicast route.
+// A unicast route; gateway and source are of the destination's family.
 struct Route {
   Prefix destination;
   uint32_t table = 254;  // main
   int ifindex = 0;
-  std::optional<Ip4> gateway;  // absent: the destination is on the link
-  std::optional<Ip4> source;   // preferred source
+  std::optional<Address> gateway;  // absent: the destination is on the link
+  std::optional<Address> source;   // preferred source
   uint8_t protocol = 0;
   friend bool operator==(const Route&, const Route&) = default;
 };
 
-// Looks `table` up for every packet; IPv4.
+// Looks `table` up for every packet of one family.
 struct Rule {
   uint32_t priority = 0;
   uint32_t table = 0;
   uint8_t protocol = 0;
+  bool ip6 = false;
 };
 
 class Netlink {
@@ -73,9 +74,9 @@ class Netlink {
   // Makes the kernel resolve the address as if it had a packet for it; the answer comes as a
   // neighbour event.
   Status resolve(int ifindex, const Address& address);
-  // IPv4 addresses of all links.
+  // Addresses of all links but IPv6's link-local ones, IPv4 before IPv6.
   Result<std::vector<LocalAddress>> addresses();
-  // IPv4 unicast routes of one table; those with several next hops are left out.
+  // Unicast routes of one table, IPv4 before IPv6; those with several next hops are left out.
   Result<std::vector<Route>> routes(uint32_t table);
 
   struct VethEnd {
@@ -93,7 +94,8 @@ class Netlink {
   Status add_route(const Route& route, bool replace = true);
   Status delete_route(const Route& route);
   Status add_rule(const Rule& rule);
-  // Removes every rule that equals `rule`; none is no error.
+  // Removes every rule that equals `rule`; none is no error, nor is a family that the kernel
+  // does not have.
   Status delete_rules(const Rule& rule);
 
  private:
