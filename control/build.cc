@@ -41,6 +41,8 @@ void check_node(const config::Model& model, config::Findings& findings) {
 
 PathOptions path_options(const config::Settings& settings, const Felix& felix) {
   PathOptions o;
+  o.ip6 = settings.path.ip6;
+  o.uplink_ip6_punt = settings.path.uplink_ip6_punt;
   o.ip_options = settings.path.ip_options == config::Ipv4Options::allow;
   o.verify_l4_all = settings.path.l4_checksum == config::ChecksumMode::full;
   o.verify_l4_control = settings.path.l4_checksum != config::ChecksumMode::off;

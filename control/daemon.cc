@@ -392,8 +392,7 @@ void Daemon::finish_change() {
 // Those of the settings.
 void Daemon::fix_neighbours() {
   for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
-    const uint32_t slot =
-        address.is_v4() ? neighbours_.find(kUplinkPort, address.v4()) : Neighbours::kNone;
+    const uint32_t slot = neighbours_.find(kUplinkPort, address);
     if (slot != Neighbours::kNone) {
       neighbours_.fix(slot, mac);
     }
@@ -504,8 +503,7 @@ Status Daemon::reload() {
     spdlog::warn("reload: {}", report);
   }
   for (const auto& [address, mac] : model_.settings.uplink.neighbours) {
-    const uint32_t slot =
-        address.is_v4() ? neighbours_.find(kUplinkPort, address.v4()) : Neighbours::kNone;
+    const uint32_t slot = neighbours_.find(kUplinkPort, address);
     if (!loaded.model.settings.uplink.neighbours.contains(address) &&
         slot != Neighbours::kNone) {
       neighbours_.loosen(slot);

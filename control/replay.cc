@@ -233,9 +233,7 @@ Status replay(const config::Loaded& loaded, const std::string& directory) {
   Counters counters(kMaxCounters);
   Neighbours neighbours;
   for (const auto& [address, mac] : settings.uplink.neighbours) {
-    if (address.is_v4()) {
-      neighbours.fix(neighbours.find(kUplinkPort, address.v4()), mac);
-    }
+    neighbours.fix(neighbours.find(kUplinkPort, address), mac);
   }
   know_pods(neighbours, *built.generation);
   auto connections =

@@ -18,12 +18,21 @@ using config::Node;
 
 struct RemoteBlock {
   Prefix block;
-  Ip4 node;
+  Address node;  // of the block's family
   bool tunnel = true;
 };
 
-Prefix host_prefix(Ip4 address) {
-  return Prefix::of(Address::of(address), 128);
+const Prefix kLinkLocal6 = *parse_prefix("fe80::/10");
+
+Prefix host_prefix(const Address& address) {
+  return Prefix::of(address, 128);
+}
+
+std::optional<Address> address_of(const Node& node, bool v4) {
+  if (!v4) {
+    return node.address6_host;
+  }
+  return node.address_host ? std::optional(Address::of(*node.address_host)) : std::nullopt;
 }
 
 class Planner {
@@ -50,7 +59,7 @@ class Planner {
     add_tunnel_addresses();
     add_borrowed(blocks);
     add_pods();
-    for (const Ip4 address : plan_.own) {
+    for (const Address& address : plan_.own) {
       plan_.routes[host_prefix(address)] = {RouteKind::local, kNoEndpoint, {}, {}};
     }
     check();
@@ -62,8 +71,10 @@ class Planner {
     for (const Node& node : model_.nodes) {
       if (node.meta.name == settings_.node) {
         us_ = &node;
-      } else if (node.address_host) {
-        peers_.emplace(node.meta.name, &node);
+        continue;
+      }
+      peers_.emplace(node.meta.name, &node);
+      if (node.address_host) {
         plan_.peers.insert(*node.address_host);
       }
     }
@@ -75,20 +86,13 @@ class Planner {
   }
 
   void add_own_addresses() {
-    const auto& addresses = settings_.uplink.addresses;
-    for (const config::Uplink::InterfaceAddress& one : addresses) {
-      if (one.address.is_v4()) {
-        plan_.own.insert(one.address.v4());
-      }
+    for (const config::Uplink::InterfaceAddress& one : settings_.uplink.addresses) {
+      plan_.own.insert(one.address);
     }
-    const auto first = std::find_if(addresses.begin(), addresses.end(),
-                                    [](const auto& one) { return one.address.is_v4(); });
-    if (us_ != nullptr && us_->address_host) {
-      plan_.outer_source = *us_->address_host;
-      plan_.own.insert(plan_.outer_source);
-    } else if (first != addresses.end()) {
-      plan_.outer_source = first->address.v4();
+    if (const auto source = own_address(true)) {
+      plan_.outer_source = source->v4();
     }
+    plan_.source6 = own_address(false).value_or(Address{});
     plan_.tunnel_address = settings_.tunnel_address;
     if (!plan_.tunnel_address && us_ != nullptr) {
       plan_.tunnel_address = us_->tunnel_address;
@@ -96,49 +100,81 @@ class Planner {
     if (plan_.tunnel_address) {
       plan_.own.insert(*plan_.tunnel_address);
     }
-    for (const Ip4 address : plan_.own) {
-      plan_.peers.erase(address);
+    for (const Address& address : plan_.own) {
+      if (address.is_v4()) {
+        plan_.peers.erase(address.v4());
+      }
     }
     plan_.external_nodes = felix_of(model_).external_nodes;
+  }
+
+  // The Node's, else the uplink's first.  Nobody else's from here on.
+  std::optional<Address> own_address(bool v4) {
+    if (const auto address = us_ != nullptr ? address_of(*us_, v4) : std::nullopt) {
+      plan_.own.insert(*address);
+      return address;
+    }
+    for (const config::Uplink::InterfaceAddress& one : settings_.uplink.addresses) {
+      if (one.address.is_v4() == v4) {
+        return one.address;
+      }
+    }
+    return std::nullopt;
   }
 
   void add_uplink() {
     for (const config::Uplink::InterfaceAddress& one : settings_.uplink.addresses) {
       subnets_.push_back(one.subnet());
     }
-    if (us_ != nullptr && us_->address && settings_.uplink.addresses.empty()) {
-      subnets_.push_back(*us_->address);
+    if (us_ != nullptr && settings_.uplink.addresses.empty()) {
+      for (const std::optional<Prefix>& subnet : {us_->address, us_->address6}) {
+        if (subnet) {
+          subnets_.push_back(*subnet);
+        }
+      }
     }
-    if (settings_.uplink.gateway) {
-      const Ip4 gateway = *settings_.uplink.gateway;
-      plan_.routes[Prefix::of(Address::of(Ip4{0}), 96)] = {RouteKind::gateway, kNoEndpoint,
-                                                           gateway, gateway};
+    for (const bool v4 : {true, false}) {
+      if (const auto gateway = gateway_of(v4)) {
+        plan_.routes[Prefix::of(v4 ? Address(Ip4{0}) : Address{}, v4 ? 96 : 0)] = {
+            RouteKind::gateway, kNoEndpoint, *gateway, *gateway};
+      }
     }
     for (const Prefix& subnet : subnets_) {
-      if (subnet.is_v4() && subnet.written_length() < 32) {
+      if (subnet.length < 128) {
         plan_.routes[subnet] = {RouteKind::connected, kNoEndpoint, {}, {}};
       }
-      // A /31 has no broadcast address (RFC 3021).
+      // A /31 has no broadcast address (RFC 3021), nor has IPv6.
       if (subnet.is_v4() && subnet.written_length() < 31) {
         plan_.broadcasts.insert(subnet.last().v4());
       }
     }
   }
 
-  bool on_link(Ip4 address) const {
-    return std::any_of(subnets_.begin(), subnets_.end(), [&](const Prefix& subnet) {
-      return subnet.contains(Address::of(address));
-    });
+  std::optional<Address> gateway_of(bool v4) const {
+    const config::Uplink& uplink = settings_.uplink;
+    if (!v4) {
+      return uplink.gateway6;
+    }
+    return uplink.gateway ? std::optional(Address::of(*uplink.gateway)) : std::nullopt;
+  }
+
+  bool on_link(const Address& address) const {
+    return kLinkLocal6.contains(address) ||
+           std::any_of(subnets_.begin(), subnets_.end(),
+                       [&](const Prefix& subnet) { return subnet.contains(address); });
   }
 
   // Whose MAC a packet for `node` goes to.
-  Ip4 neighbour_for(Ip4 node) const {
-    return on_link(node) || !settings_.uplink.gateway ? node : *settings_.uplink.gateway;
+  Address neighbour_for(const Address& node) const {
+    return on_link(node) ? node : gateway_of(node.is_v4()).value_or(node);
   }
 
   // Is what `node` holds at `address` reached through a tunnel?  The pool decides; without any
   // pool in the files the cluster is taken to be one of IPIP.
-  bool tunnelled(const Address& address, Ip4 node) const {
+  bool tunnelled(const Address& address, const Address& node) const {
+    if (!address.is_v4()) {
+      return false;
+    }
     const IpPool* best = nullptr;
     for (const IpPool& pool : model_.ip_pools) {
       const bool longer = best == nullptr || pool.cidr.length > best->cidr.length;
@@ -161,9 +197,9 @@ class Planner {
   }
 
   // Calico goes by our Node's own CIDR; the uplink's subnets stand in where there is none.
-  bool in_our_subnet(Ip4 node) const {
+  bool in_our_subnet(const Address& node) const {
     if (us_ != nullptr && us_->address) {
-      return us_->address->contains(Address::of(node));
+      return us_->address->contains(node);
     }
     return on_link(node);
   }
@@ -172,28 +208,29 @@ class Planner {
     std::vector<RemoteBlock> blocks;
     if (!settings_.routes.empty()) {
       for (const config::StaticRoute& route : settings_.routes) {
-        if (route.node.is_v4() && !plan_.own.contains(route.node.v4())) {
-          blocks.push_back({route.block, route.node.v4(), route.tunnel});
+        if (!plan_.own.contains(route.node)) {
+          blocks.push_back({route.block, route.node, route.tunnel});
         }
       }
       return blocks;
     }
     for (const config::Block& block : model_.blocks) {
-      const auto peer = peers_.find(block.node);
-      if (peer == peers_.end() || block.deleted || !block.cidr.is_v4()) {
-        continue;
+      const auto node = peer_address(block.node, block.cidr.is_v4());
+      if (node && !block.deleted) {
+        blocks.push_back({block.cidr, *node, tunnelled(block.cidr.base, *node)});
       }
-      const Ip4 node = *peer->second->address_host;
-      blocks.push_back({block.cidr, node, tunnelled(block.cidr.base, node)});
     }
     return blocks;
   }
 
+  // Of another node than ours.
+  std::optional<Address> peer_address(const std::string& node, bool v4) const {
+    const auto peer = peers_.find(node);
+    return peer == peers_.end() ? std::nullopt : address_of(*peer->second, v4);
+  }
+
   void add_remote(const RemoteBlock& remote) {
-    if (!remote.block.is_v4()) {
-      return;
-    }
-    const Ip4 neighbour = neighbour_for(remote.node);
+    const Address neighbour = neighbour_for(remote.node);
     Route route;
     route.kind = remote.tunnel ? RouteKind::tunnel : RouteKind::gateway;
     route.next_hop = remote.tunnel ? remote.node : neighbour;
@@ -205,7 +242,7 @@ class Planner {
 
   void add_own_blocks() {
     const auto blackhole = [&](const Prefix& block) {
-      if (block.is_v4() && block.written_length() < 32) {
+      if (block.length < 128) {
         plan_.routes[block] = Route{};
       }
     };
@@ -215,7 +252,7 @@ class Planner {
       }
     }
     for (const config::StaticRoute& route : settings_.routes) {
-      if (route.node.is_v4() && plan_.own.contains(route.node.v4())) {
+      if (plan_.own.contains(route.node)) {
         blackhole(route.block);
       }
     }
@@ -223,10 +260,10 @@ class Planner {
 
   void add_tunnel_addresses() {
     for (const auto& [name, node] : peers_) {
-      if (node->tunnel_address) {
-        const Ip4 peer = *node->address_host;
+      const auto peer = address_of(*node, true);
+      if (node->tunnel_address && peer) {
         const Prefix address = host_prefix(*node->tunnel_address);
-        add_remote({address, peer, tunnelled(address.base, peer)});
+        add_remote({address, *peer, tunnelled(address.base, *peer)});
       }
     }
   }
@@ -234,17 +271,16 @@ class Planner {
   // An endpoint of another node whose address lies outside that node's blocks.
   void add_borrowed(const std::vector<RemoteBlock>& blocks) {
     const auto borrow = [&](const std::string& node, const Address& address) {
-      const auto peer = peers_.find(node);
-      if (peer == peers_.end() || !address.is_v4()) {
+      const auto owner = peer_address(node, address.is_v4());
+      if (!owner) {
         return;
       }
-      const Ip4 owner = *peer->second->address_host;
       const bool inside =
           std::any_of(blocks.begin(), blocks.end(), [&](const RemoteBlock& block) {
-            return block.node == owner && block.block.contains(address);
+            return block.node == *owner && block.block.contains(address);
           });
       if (!inside) {
-        add_remote({Prefix::of(address, 128), owner, tunnelled(address, owner)});
+        add_remote({host_prefix(address), *owner, tunnelled(address, *owner)});
       }
     };
     for (const config::WorkloadEndpoint& endpoint : model_.workload_endpoints) {
@@ -271,9 +307,7 @@ class Planner {
         continue;
       }
       for (const Address& address : endpoint.addresses) {
-        if (address.is_v4()) {
-          plan_.routes[Prefix::of(address, 128)] = {RouteKind::endpoint, *slot, {}, {}};
-        }
+        plan_.routes[host_prefix(address)] = {RouteKind::endpoint, *slot, {}, {}};
       }
     }
   }
@@ -286,24 +320,29 @@ class Planner {
                       "give uplink.addresses, or the Node resource of \"" + settings_.node +
                           "\" with spec.bgp.ipv4Address");
     }
-    const auto& addresses = settings_.uplink.addresses;
-    if (us_ != nullptr && us_->address_host && !addresses.empty()) {
-      const Ip4 ours = *us_->address_host;
-      const bool listed = std::any_of(addresses.begin(), addresses.end(), [&](const auto& a) {
-        return a.address == Address::of(ours);
-      });
-      if (!listed) {
-        findings_.warning(where, "uplink.addresses lacks " + to_string(ours) +
-                                     ", the address of Node \"" + settings_.node + "\"");
-      }
-    }
+    check_own_addresses();
     for (const IpPool& pool : model_.ip_pools) {
       if (pool.vxlan != EncapMode::never) {
         findings_.warning(pool.meta.where,
                           "IPPool \"" + pool.meta.name +
                               "\": vxlanMode is not applied, its blocks are "
                               "routed without encapsulation",
-                          "use ipipMode");
+                          pool.cidr.is_v4() ? "use ipipMode" : "vxlanMode: Never");
+      }
+    }
+  }
+
+  // The Node's, of either family that the settings speak of.
+  void check_own_addresses() {
+    const auto& addresses = settings_.uplink.addresses;
+    for (const bool v4 : {true, false}) {
+      const auto ours = us_ != nullptr ? address_of(*us_, v4) : std::nullopt;
+      const bool listed = std::any_of(addresses.begin(), addresses.end(),
+                                      [&](const auto& a) { return a.address == ours; });
+      if (ours && !listed && !addresses.empty()) {
+        findings_.warning(settings_.uplink.where, "uplink.addresses lacks " + to_string(*ours) +
+                                                      ", the address of Node \"" +
+                                                      settings_.node + "\"");
       }
     }
   }
@@ -314,7 +353,7 @@ class Planner {
   const EndpointSlots& slots_;
   Findings& findings_;
   const Node* us_ = nullptr;
-  std::map<std::string, const Node*> peers_;  // nodes with an address, but ours
+  std::map<std::string, const Node*> peers_;  // all nodes but ours
   std::vector<Prefix> subnets_;               // of the uplink
   bool tunnels_ = false;
   RoutePlan plan_;
@@ -356,6 +395,7 @@ std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32
   table->own.insert(plan.own.begin(), plan.own.end());
   table->broadcasts = values_of(plan.broadcasts);
   table->outer_source = plan.outer_source;
+  table->source6 = plan.source6;
   return table;
 }
 

@@ -23,12 +23,13 @@ namespace sluice::control {
 
 // The route table before it is numbered; comparable, so an unchanged one can be shared.
 struct RoutePlan {
-  std::map<Prefix, Route> routes;  // IPv4 only
-  std::set<Ip4> peers;
+  std::map<Prefix, Route> routes;
+  std::set<Ip4> peers;  // IPIP is IPv4's alone
   std::vector<Prefix> external_nodes;
-  std::set<Ip4> own;
+  std::set<Address> own;
   std::set<Ip4> broadcasts;
   Ip4 outer_source;
+  Address source6;  // ::: the node has no IPv6 address
   std::optional<Ip4> tunnel_address;
   std::vector<Prefix> remote_blocks;  // of other nodes, tunnelled or not
 
@@ -37,7 +38,7 @@ struct RoutePlan {
 
 // Local pods are routed to the slots they have in `slots`; those without one get no route.
 // Findings: tunnels without an address of our own, an uplink that lacks the node's address, and
-// pools whose encapsulation is not IPIP.
+// pools whose encapsulation is not IPIP.  IPv6 is never tunnelled.
 RoutePlan plan_routes(const config::Model& model, const std::vector<LocalEndpoint>& endpoints,
                       const EndpointSlots& slots, config::Findings& findings);
 

@@ -85,7 +85,7 @@ struct Planned {
   config::Findings findings;
   std::string route(const char* address) const {
     const auto table = make_route_table(plan, 1);
-    const RouteId id = table->lpm.find(ip(address));
+    const RouteId id = table->find(*parse_address(address));
     return id == Lpm4::kNone ? "none" : text(table->routes[id]);
   }
 };
@@ -127,10 +127,117 @@ TEST(Routes, FollowPoolsBlocksAndNodes) {
   }
 }
 
+// The same three nodes with IPv6 beside IPv4.
+config::Model cluster6() {
+  config::Model m = cluster(config::EncapMode::always);
+  m.settings.uplink.addresses.push_back({*parse_address("fd00:7::1"), 64});
+  m.settings.uplink.gateway6 = parse_address("fe80::fe");
+  const char* hosts[] = {"fd00:7::1", "fd00:7::2", "fd00:8::3"};
+  for (size_t i = 0; i < 3; ++i) {
+    config::Node n = *m.nodes[i];
+    n.address6_host = parse_address(hosts[i]);
+    n.address6 = Prefix::of(*n.address6_host, 64);
+    m.nodes[i] = n;
+  }
+  m.blocks.push_back(block("fd00:1::/122", "node1"));
+  m.blocks.push_back(block("fd00:1::40/122", "node2"));
+  m.blocks.push_back(block("fd00:1::80/122", "node3"));
+  config::IpPool pool;
+  pool.meta.name = "six";
+  pool.cidr = *parse_prefix("fd00:1::/48");
+  m.ip_pools.push_back(pool);
+  return m;
+}
+
+TEST(Routes, OfIpv6AreNeverTunnelled) {
+  const struct {
+    const char* address;
+    const char* route;
+  } rows[] = {
+      {"fd00:1::45", "gateway fd00:7::2"},
+      {"fd00:1::85", "gateway fe80::fe"},
+      {"fd00:1::7", "endpoint 0"},
+      {"fd00:1::9", "blackhole"},
+      {"fd00:7::1", "local"},
+      {"fd00:7::77", "connected"},
+      {"2001:db8::1", "gateway fe80::fe"},
+      {"10.0.1.5", "tunnel 192.168.0.2 by 192.168.0.2"},
+      {"10.0.0.7", "endpoint 0"},
+      {"fd00:1::46", "gateway fe80::fe"},
+  };
+  config::Model m = cluster6();
+  m.workload_endpoints = {workload("6", "node3", "fd00:1::46/128")};  // borrowed
+  LocalEndpoint both = local("cali7", "10.0.0.7");
+  both.addresses.push_back(*parse_address("fd00:1::7"));
+  const Planned p = plan(m, {both});
+  for (const auto& row : rows) {
+    EXPECT_EQ(p.route(row.address), row.route) << row.address;
+  }
+  EXPECT_TRUE(p.findings.all().empty());
+  EXPECT_EQ(to_string(p.plan.source6), "fd00:7::1");
+  EXPECT_EQ(to_string(make_route_table(p.plan, 1)->source6), "fd00:7::1");
+  EXPECT_TRUE(p.plan.own.contains(*parse_address("fd00:7::1")));
+  EXPECT_EQ(p.plan.peers.size(), 2u);
+}
+
+TEST(Routes, OfIpv6AreAskedOfANodeThatHasAnAddress) {
+  config::Model m = cluster6();
+  config::Node n = *m.nodes[1];
+  n.address6_host.reset();
+  m.nodes[1] = n;
+  n = *m.nodes[2];
+  n.address_host.reset();  // of IPv6 only
+  m.nodes[2] = n;
+  m.settings.uplink.gateway6.reset();
+  const Planned p = plan(m);
+  EXPECT_EQ(p.route("fd00:1::45"), "none");
+  EXPECT_EQ(p.route("10.0.1.5"), "tunnel 192.168.0.2 by 192.168.0.2");
+  EXPECT_EQ(p.route("fd00:1::85"), "gateway fd00:8::3");
+  EXPECT_EQ(p.route("10.0.3.5"), "gateway 192.168.0.254");
+  EXPECT_EQ(p.route("2001:db8::1"), "none");
+}
+
+TEST(Routes, OfIpv6ComeFromTheSettingsToo) {
+  config::Model m = cluster6();
+  config::StaticRoute direct, ours;
+  direct.block = *parse_prefix("fd00:9::/64");
+  direct.node = *parse_address("fd00:7::9");
+  direct.tunnel = false;
+  ours.block = *parse_prefix("fd00:a::/64");
+  ours.node = *parse_address("fd00:7::1");
+  ours.tunnel = false;
+  m.settings.routes = {direct, ours};
+  const Planned p = plan(m);
+  EXPECT_EQ(p.route("fd00:9::1"), "gateway fd00:7::9");
+  EXPECT_EQ(p.route("fd00:a::1"), "blackhole");
+  EXPECT_FALSE(p.plan.peers.contains(ip("192.168.0.9")));
+}
+
+TEST(Routes, AnUplinkWithoutTheNodesIpv6AddressIsDoubtful) {
+  config::Model m = cluster6();
+  m.settings.uplink.addresses.pop_back();
+  const Planned p = plan(m);
+  ASSERT_EQ(p.findings.all().size(), 1u);
+  EXPECT_NE(p.findings.all()[0].message.find("fd00:7::1"), std::string::npos);
+  EXPECT_EQ(p.route("fd00:7::1"), "local") << "it is ours nevertheless";
+}
+
+TEST(Routes, AVxlanPoolOfIpv6IsRoutedPlainly) {
+  config::Model m = cluster6();
+  config::IpPool pool = *m.ip_pools[1];
+  pool.vxlan = config::EncapMode::always;
+  m.ip_pools[1] = pool;
+  const Planned p = plan(m);
+  ASSERT_EQ(p.findings.all().size(), 1u);
+  EXPECT_NE(p.findings.all()[0].message.find("without encapsulation"), std::string::npos);
+  EXPECT_EQ(p.findings.all()[0].hint, "vxlanMode: Never");
+  EXPECT_EQ(p.route("fd00:1::45"), "gateway fd00:7::2");
+}
+
 TEST(Routes, PeersAreTheOtherNodes) {
   const RoutePlan p = plan(cluster(config::EncapMode::always)).plan;
   EXPECT_EQ(p.peers, (std::set<Ip4>{ip("192.168.0.2"), ip("192.168.7.3")}));
-  EXPECT_EQ(p.own, (std::set<Ip4>{ip("192.168.0.1"), ip("10.0.0.0")}));
+  EXPECT_EQ(p.own, (std::set<Address>{ip("192.168.0.1"), ip("10.0.0.0")}));
   EXPECT_EQ(p.broadcasts, (std::set<Ip4>{ip("192.168.0.255")}));
   EXPECT_EQ(p.outer_source, ip("192.168.0.1"));
   EXPECT_EQ(p.tunnel_address, ip("10.0.0.0"));
