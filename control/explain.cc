@@ -170,7 +170,9 @@ Result<Packet> read_packet(const Built& built, const json& packet) {
 
 bool is_icmp_error(const FlowKey& key) {
   const uint8_t type = key.icmp_type();
-  return key.protocol == proto::kIcmp && (type == 3 || type == 11 || type == 12);
+  return key.src.is_v4()
+             ? key.protocol == proto::kIcmp && (type == 3 || type == 11 || type == 12)
+             : key.protocol == proto::kIcmp6 && type < 128;
 }
 
 // What the outer header of a packet from the uplink decides; `in_tunnel` if it is for our end
@@ -183,7 +185,7 @@ DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunne
         protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre;
     return nested ? DropReason::tun_nested : DropReason::none;
   }
-  if (p.origin.port == kUplinkPort && protocol == proto::kIpip &&
+  if (p.origin.port == kUplinkPort && protocol == proto::kIpip && p.key.dst.is_v4() &&
       routes.own.contains(p.key.dst)) {
     in_tunnel = may_tunnel_to_us(routes, p.key.src.v4());
     return in_tunnel ? DropReason::none : DropReason::tun_src;
@@ -200,9 +202,10 @@ DropReason check_opening(const Generation& g, const Packet& p) {
     return DropReason::tun_from_workload;
   }
   const uint8_t type = p.key.icmp_type();
-  return p.key.protocol == proto::kIcmp && (type == 0 || type == 14)
-             ? DropReason::icmp_unsolicited
-             : DropReason::none;
+  const bool answer = p.key.src.is_v4()
+                          ? p.key.protocol == proto::kIcmp && (type == 0 || type == 14)
+                          : p.key.protocol == proto::kIcmp6 && type == 129;
+  return answer ? DropReason::icmp_unsolicited : DropReason::none;
 }
 
 // Everything that is decided before any policy is asked, in the pipeline's order; the first
@@ -494,16 +497,20 @@ std::string trail_text(const Built& built, const Way& way, const Judged& judged,
   return text;
 }
 
-// The address that a word stands for.
-Result<std::string> address_of_word(const Built& built, std::string_view word) {
+// The addresses that a word stands for; never none.
+Result<std::vector<Address>> addresses_of_word(const Built& built, std::string_view word) {
   if (word == "world") {
-    return to_string(kWorld);
+    return std::vector<Address>{kWorld, kWorld6};
   }
   if (word == "host") {
-    return to_string(built.routes.outer_source);
+    std::vector<Address> own = {built.routes.outer_source};
+    if (!built.routes.source6.is_zero()) {
+      own.push_back(built.routes.source6);
+    }
+    return own;
   }
-  if (parse_address(word)) {
-    return std::string(word);
+  if (const auto address = parse_address(word)) {
+    return std::vector<Address>{*address};
   }
   for (const LocalEndpoint& e : built.policy.endpoints) {
     if (word != qualified(e.namespace_name, e.name) && word != e.interface_name) {
@@ -512,10 +519,26 @@ Result<std::string> address_of_word(const Built& built, std::string_view word) {
     if (e.addresses.empty()) {
       return Error{"\"" + std::string(word) + "\" has no address"};
     }
-    return to_string(e.addresses.front());
+    return e.addresses;
   }
   return Error{"\"" + std::string(word) + "\" is no address and no pod of this node",
                "give an address, NAMESPACE/POD, an interface, world or host"};
+}
+
+// Two of one family; IPv6 before IPv4 only where the protocol is IPv6's.
+std::optional<std::pair<Address, Address>> pair_of(const std::vector<Address>& from,
+                                                   const std::vector<Address>& to,
+                                                   uint8_t protocol) {
+  const bool first = protocol != proto::kIcmp6;
+  for (const bool v4 : {first, !first}) {
+    const auto of_family = [v4](const Address& a) { return a.is_v4() == v4; };
+    const auto src = std::find_if(from.begin(), from.end(), of_family);
+    const auto dst = std::find_if(to.begin(), to.end(), of_family);
+    if (src != from.end() && dst != to.end()) {
+      return std::pair(*src, *dst);
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -567,17 +590,11 @@ Result<json> packet_of_words(const Built& built, std::string_view from, std::str
   if (from == "host") {
     packet["in"] = "host";
   }
-  const auto src = address_of_word(built, from);
-  if (!src) {
-    return src.error();
+  const auto src = addresses_of_word(built, from);
+  const auto dst = addresses_of_word(built, to);
+  if (!src || !dst) {
+    return src ? dst.error() : src.error();
   }
-  packet["src"] = *src;
-  const auto dst = address_of_word(built, to);
-  if (!dst) {
-    return dst.error();
-  }
-  packet["dst"] = *dst;
-
   std::vector<std::string_view> parts;
   for (size_t begin = 0; begin <= proto_port.size();) {
     const size_t slash = std::min(proto_port.find('/', begin), proto_port.size());
@@ -591,6 +608,13 @@ Result<json> packet_of_words(const Built& built, std::string_view from, std::str
     return bad;
   }
   packet["proto"] = *protocol;
+  const auto ends = pair_of(*src, *dst, *protocol);
+  if (!ends) {
+    return Error{"\"" + std::string(from) + "\" and \"" + std::string(to) +
+                 "\" have no addresses of one IP version"};
+  }
+  packet["src"] = to_string(ends->first);
+  packet["dst"] = to_string(ends->second);
   const bool icmp = proto::is_icmp(*protocol);
   const size_t most = icmp ? 3 : proto::has_ports(*protocol) ? 2 : 1;
   if (parts.size() > most || (proto::has_ports(*protocol) && parts.size() != 2)) {

@@ -18,8 +18,9 @@
 
 namespace sluice::control {
 
-inline constexpr Ip4 kWorld{0xcb007101};           // 203.0.113.1 (RFC 5737): "world"
-inline constexpr uint16_t kEphemeralPort = 40000;  // a client's, where none is given
+inline constexpr Ip4 kWorld{0xcb007101};                  // 203.0.113.1 (RFC 5737): "world"
+inline constexpr Address kWorld6{0x20010db800000000, 1};  // 2001:db8::1 (RFC 3849), as well
+inline constexpr uint16_t kEphemeralPort = 40000;         // a client's, where none is given
 
 struct TrailStep {
   Direction direction = Direction::ingress;

@@ -184,6 +184,114 @@ TEST(Explain, TheFirstCheckThatFailsInThePathsOrderNamesTheReason) {
   }
 }
 
+// The same node with IPv6 beside IPv4: calia fd00::1, calib fd00::2 behind fd00:7::1.
+Built make_built6(bool on = true) {
+  Built b = make_built();
+  auto g = std::make_shared<Generation>(*b.generation);
+  g->options.ip6 = on;
+  EndpointSlots slots;
+  for (size_t i = 0; i < b.policy.endpoints.size(); ++i) {
+    const Address six = {0xfd00000000000000, i + 1};
+    b.policy.endpoints[i].addresses.push_back(six);
+    slots.assign(b.policy.endpoints[i].interface_name);
+    g->endpoints[i].addresses.push_back(six);
+    g->by_address[six] = static_cast<EndpointId>(i);
+  }
+  config::Model m;
+  m.settings.uplink.addresses = {{*parse_address("192.168.0.1"), 120},
+                                 {*parse_address("fd00:7::1"), 64}};
+  m.settings.uplink.gateway6 = parse_address("fe80::1");
+  config::StaticRoute route;
+  route.block = *parse_prefix("fd00:1::/64");
+  route.node = *parse_address("fd00:7::2");
+  route.tunnel = false;
+  m.settings.routes = {route};
+  config::Findings findings;
+  b.routes = plan_routes(m, b.policy.endpoints, slots, findings);
+  g->routes = make_route_table(b.routes, 2);
+  b.generation = g;
+  return b;
+}
+
+TEST(Explain, JudgesIpv6LikeIpv4) {
+  const struct {
+    const char* packet;
+    const char* verdict;
+    const char* reason;  // "" for none
+  } rows[] = {
+      {R"({"src":"fd00::1","dst":"fd00::2","proto":"tcp","dport":80})", "allow", ""},
+      {R"({"src":"fd00::1","dst":"fd00::2","proto":"tcp","dport":81})", "deny",
+       "policy_deny_ingress"},
+      {R"({"src":"fd00::1","dst":"2001:db8::1","proto":"icmpv6"})", "allow", ""},
+      {R"({"src":"fd00:1::9","dst":"fd00::2","proto":"tcp","dport":80})", "allow", ""},
+      {R"({"src":"2001:db8::1","dst":"fd00::2","proto":"tcp","dport":80})", "allow", ""},
+      {R"({"in":"host","src":"fd00:7::1","dst":"fd00::2","proto":"tcp","dport":81})", "allow",
+       ""},
+      {R"({"in":"calia","src":"fd00::2","dst":"fd00::1","proto":"icmpv6"})", "deny",
+       "rpf_workload"},
+      {R"({"in":"uplink","src":"fd00::2","dst":"fd00::1","proto":"icmpv6"})", "deny",
+       "rpf_uplink"},
+      {R"({"in":"uplink","src":"fd00:7::1","dst":"fd00::1","proto":"icmpv6"})", "deny",
+       "rpf_uplink"},
+      {R"({"src":"2001:db8::1","dst":"2001:db8::2","proto":"icmpv6"})", "deny", "rt_transit"},
+      {R"({"in":"calia","src":"fe80::1","dst":"fd00::2","proto":"tcp","dport":80})", "deny",
+       "ip6_src"},
+      {R"({"in":"calia","src":"fd00::1","dst":"ff02::1","proto":"udp","dport":80})", "deny",
+       "ip6_dst"},
+      {R"({"in":"calia","src":"fd00::1","dst":"fd00::1","proto":"tcp","dport":80})", "deny",
+       "ip6_src"},
+      {R"({"src":"fd00::1","dst":"fd00::2","proto":"icmpv6","icmpType":2})", "unknown", ""},
+      {R"({"src":"fd00::1","dst":"fd00::2","proto":"icmpv6","icmpType":129})", "deny",
+       "icmp_unsolicited"},
+      {R"({"src":"fd00::1","dst":"fd00::2","proto":"icmpv6","icmpType":134})", "deny",
+       "icmp_type"},
+      {R"({"src":"fd00::1","dst":"fd00:1::9","proto":"icmp","icmpType":3})", "allow", ""},
+      {R"({"src":"fd00::1","dst":"2001:db8::1","proto":41})", "deny", "tun_from_workload"},
+      {R"({"src":"2001:db8::1","dst":"fd00:7::1","proto":4})", "allow", ""},
+  };
+  const Built built = make_built6();
+  for (const auto& row : rows) {
+    const json out = explain_packet(built, json::parse(row.packet));
+    EXPECT_EQ(out["verdict"], row.verdict) << row.packet << out;
+    EXPECT_EQ(out["reason"], *row.reason == 0 ? json() : json(row.reason)) << row.packet;
+  }
+}
+
+TEST(Explain, RefusesIpv6WhereItIsOff) {
+  const Built built = make_built6(false);
+  const json out = explain_packet(
+      built, json::parse(R"({"src":"fd00::1","dst":"fd00::2","proto":"tcp","dport":80})"));
+  EXPECT_EQ(out["reason"], "ip6_disabled") << out;
+  EXPECT_TRUE(out["trail"].empty());
+}
+
+TEST(Explain, WordsMeanAddressesOfOneFamily) {
+  const struct {
+    const char* from;
+    const char* to;
+    const char* proto;
+    const char* src;  // nullptr: no packet
+    const char* dst;
+  } rows[] = {
+      {"ns1/client", "ns1/web", "tcp/80", "10.0.0.1", "10.0.0.2"},
+      {"ns1/client", "ns1/web", "icmpv6", "fd00::1", "fd00::2"},
+      {"ns1/client", "fd00::2", "tcp/80", "fd00::1", "fd00::2"},
+      {"world", "fd00::2", "tcp/80", "2001:db8::1", "fd00::2"},
+      {"host", "fd00::2", "tcp/80", "fd00:7::1", "fd00::2"},
+      {"ns1/client", "world", "icmpv6", "fd00::1", "2001:db8::1"},
+      {"10.0.0.1", "fd00::2", "tcp/80", nullptr, nullptr},
+  };
+  const Built built = make_built6();
+  for (const auto& row : rows) {
+    const auto packet = packet_of_words(built, row.from, row.to, row.proto);
+    ASSERT_EQ(packet.has_value(), row.src != nullptr) << row.from << " " << row.to;
+    if (packet) {
+      EXPECT_EQ((*packet)["src"], row.src);
+      EXPECT_EQ((*packet)["dst"], row.dst);
+    }
+  }
+}
+
 TEST(Explain, TheTrailHoldsBothDirectionsInOrder) {
   const json out = explain_packet(make_built(), json::parse(R"({"src":"10.0.0.1",
       "dst":"10.0.0.2","proto":"tcp","dport":81})"));
