@@ -456,7 +456,9 @@ void Daemon::tell_ours() {
       local.push_back(Prefix::of(address, 128));
     }
   }
-  ports_->set_ours({built_->generation->routes->outer_source}, local);
+  const PathOptions& path = built_->generation->options;
+  ports_->set_ours({built_->generation->routes->outer_source}, local,
+                   !path.ip6 && !path.uplink_ip6_punt);
 }
 
 // What the kernel must know: which frames of the uplink are ours, where pods are.

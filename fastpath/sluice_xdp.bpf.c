@@ -10,19 +10,22 @@
 // so that the kernel sees all of it on the uplink, as ever.  What workers send goes by AF_XDP
 // and meets no tc program.  No socket (nobody lives): the kernel goes on by itself.
 // Left with the kernel: all but IPv4; IPv4 multicast and limited broadcast (DHCP, VRRP, OSPF).
+// Of IPv6 the uplink takes what is for pods, and with kTakeIp6 (path.ip6 off, uplinkIp6 drop)
+// all: to drop it.
 #include <linux/bpf.h>
 #include <linux/icmp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-// Index into `settings`; the last three are interfaces' indices.
-enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kSettings };
+// Index into `settings`; kUplink and the next two are interfaces' indices.
+enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kTakeIp6, kSettings };
 
 struct queue_key {
   __u32 ifindex;
@@ -32,6 +35,11 @@ struct queue_key {
 struct prefix_key {
   __u32 length;
   __be32 address;
+};
+
+struct prefix6_key {
+  __u32 length;
+  struct in6_addr address;
 };
 
 struct {
@@ -65,6 +73,14 @@ struct {
   __type(key, struct prefix_key);
   __type(value, __u8);
 } ours SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(max_entries, 65536);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct prefix6_key);
+  __type(value, __u8);
+} ours6 SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -138,11 +154,26 @@ int sluice_pod(struct xdp_md *frame) {
   return hand_over(frame, XDP_DROP);
 }
 
+static __always_inline int from_uplink6(struct xdp_md *frame, const struct ipv6hdr *ip,
+                                        const void *end) {
+  if ((const void *)(ip + 1) > end) {
+    return XDP_PASS;
+  }
+  const struct prefix6_key key = {128, ip->daddr};
+  if (bpf_map_lookup_elem(&ours6, &key)) {
+    return hand_over(frame, XDP_DROP);
+  }
+  return setting(kTakeIp6) ? hand_over(frame, XDP_PASS) : XDP_PASS;
+}
+
 SEC("xdp")
 int sluice_uplink(struct xdp_md *frame) {
   void *end = (void *)(long)frame->data_end;
   const struct ethhdr *ether = (void *)(long)frame->data;
   const struct iphdr *ip = (const void *)(ether + 1);
+  if ((void *)(ether + 1) <= end && ether->h_proto == bpf_htons(ETH_P_IPV6)) {
+    return from_uplink6(frame, (const void *)ip, end);
+  }
   if ((void *)(ip + 1) > end || ether->h_proto != bpf_htons(ETH_P_IP)) {
     return XDP_PASS;
   }

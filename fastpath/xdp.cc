@@ -24,13 +24,18 @@ alignas(8) constexpr unsigned char kObject[] = {
 
 // As in sluice_xdp.bpf.c.
 constexpr uint32_t kTakeAllSetting = 0, kUplinkSetting = 1, kKernelEndSetting = 2,
-                   kWorkerEndSetting = 3;
+                   kWorkerEndSetting = 3, kTakeIp6Setting = 4;
 constexpr uint32_t kMaxQueues = 1024;
 struct PrefixKey {
   uint32_t length;
   Be32 address;
 };
 static_assert(sizeof(PrefixKey) == 8);
+struct Prefix6Key {
+  uint32_t length;
+  Be32 address[4];
+};
+static_assert(sizeof(Prefix6Key) == 20);
 struct Passport {
   MacAddress mac;
   uint8_t used = 0;
@@ -68,17 +73,25 @@ Error busy(int ifindex, uint32_t program) {
                "if nothing needs it: ip link set dev " + std::string(text) + " xdp off"};
 }
 
+// REQUIRES: is_v4().
 PrefixKey key_of(const Prefix& prefix) {
   return {prefix.written_length(), Be32::of(prefix.base.v4().value)};
 }
 
-Be32 key_of(Ip4 address) {
+Prefix6Key key6_of(const Prefix& prefix) {
+  const auto [hi, lo] = prefix.base;
+  return {prefix.length,
+          {Be32::of(static_cast<uint32_t>(hi >> 32)), Be32::of(static_cast<uint32_t>(hi)),
+           Be32::of(static_cast<uint32_t>(lo >> 32)), Be32::of(static_cast<uint32_t>(lo))}};
+}
+
+Be32 key_of_node(Ip4 address) {
   return Be32::of(address.value);
 }
 
 // Brings a map and our picture of it to `wanted`.  Adds first: what stays is never missing.
-template <typename Item>
-Status make_equal(int map, std::set<Item>& held, const std::set<Item>& wanted,
+template <typename Item, typename Key>
+Status make_equal(int map, std::set<Item>& held, const std::set<Item>& wanted, Key key_of,
                   const char* what) {
   const uint8_t present = 1;
   for (const Item& item : wanted) {
@@ -275,14 +288,18 @@ void Xdp::unbind(int ifindex, uint32_t queue) {
 
 Status Xdp::set_node_addresses(const std::vector<Ip4>& addresses) {
   return make_equal(map_fd("nodes"), nodes_, std::set<Ip4>(addresses.begin(), addresses.end()),
-                    "node address");
+                    key_of_node, "node address");
 }
 
 Status Xdp::set_local(const std::vector<Prefix>& prefixes) {
-  std::set<Prefix> wanted;
-  std::copy_if(prefixes.begin(), prefixes.end(), std::inserter(wanted, wanted.end()),
-               [](const Prefix& prefix) { return prefix.is_v4(); });
-  return make_equal(map_fd("ours"), local_, wanted, "local prefix");
+  std::set<Prefix> wanted, wanted6;
+  for (const Prefix& prefix : prefixes) {
+    (prefix.is_v4() ? wanted : wanted6).insert(prefix);
+  }
+  if (Status s = make_equal(map_fd("ours"), local_, wanted, key_of, "local prefix"); !s) {
+    return s;
+  }
+  return make_equal(map_fd("ours6"), local6_, wanted6, key6_of, "local prefix");
 }
 
 Status Xdp::set(uint32_t setting, uint32_t value) {
@@ -320,6 +337,10 @@ int Xdp::from_worker() const {
 
 int Xdp::to_worker() const {
   return program_fd("sluice_to_worker");
+}
+
+Status Xdp::set_take_ip6(bool all) {
+  return set(kTakeIp6Setting, all ? 1 : 0);
 }
 
 Status Xdp::set_take_all(bool all) {

@@ -7,7 +7,8 @@
 // however it ends, the kernel detaches them - unless keep_in() has pinned the links: then they
 // stay, and with no socket left they drop what is ours.  An earlier process's pinned link is
 // taken over without a gap; an interface that runs any other XDP program is refused.
-// Bounds: 1024 queues, 1024 node addresses, 65536 prefixes.  IPv4; all else is the kernel's.
+// Bounds: 1024 queues, 1024 node addresses, 65536 prefixes of each family.  What is neither
+// IPv4 nor IPv6 is the kernel's.
 // Source: Documentation/networking/af_xdp.rst; sluice_xdp.bpf.c.
 #ifndef SLUICE_FASTPATH_XDP_H_
 #define SLUICE_FASTPATH_XDP_H_
@@ -59,7 +60,7 @@ class Xdp {
 
   // Replace what is ours on the uplink; only the difference goes to the kernel.
   Status set_node_addresses(const std::vector<Ip4>& addresses);
-  Status set_local(const std::vector<Prefix>& prefixes);  // IPv6 ones are left out
+  Status set_local(const std::vector<Prefix>& prefixes);
 
   // By index; see sluice_xdp.bpf.c for the ways between them.
   struct NodeWay {
@@ -71,6 +72,8 @@ class Xdp {
   // The uplink and the tc programs hand over all unicast IPv4; off at first.  With no socket it
   // passes; other frames of ours are dropped then.
   Status set_take_all(bool all);
+  // The uplink hands over all IPv6; off at first.  With no socket it passes but what is ours.
+  Status set_take_ip6(bool all);
   // Descriptors of the tc programs; ours to close.
   int from_worker() const;  // for the kernel end's ingress
   int to_worker() const;    // for the uplink's egress
@@ -100,7 +103,7 @@ class Xdp {
   std::map<int, Attached> attached_;
   std::map<QueueKey, uint32_t> slots_;
   std::set<Ip4> nodes_;
-  std::set<Prefix> local_;
+  std::set<Prefix> local_, local6_;
 };
 
 }  // namespace sluice

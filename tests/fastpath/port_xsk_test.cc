@@ -79,6 +79,13 @@ Frame make_frame(size_t bytes, uint8_t protocol, const char* destination,
   return frame;
 }
 
+Frame make_frame6(const char* destination) {
+  Frame frame = make_frame(100, 0, "0.0.0.0", 0x86dd);
+  frame[14] = 0x60;
+  inet_pton(AF_INET6, destination, &frame[38]);
+  return frame;
+}
+
 class PortXskTest : public test::OwnNamespace {
  protected:
   void SetUp() override {
@@ -320,7 +327,7 @@ TEST_F(PortXskTest, UplinkTakesOnlyWhatIsOurs) {
   EXPECT_FALSE(taken(make_frame(60, 17, "10.1.1.9", 0x0806))) << "ARP";
   EXPECT_FALSE(taken(make_frame(60, 17, "10.1.1.9", 0x8100))) << "VLAN";
   EXPECT_FALSE(taken(make_frame(60, 17, "10.1.1.9", 0x86dd))) << "IPv6";
-  ASSERT_TRUE(xdp_->set_local({*parse_prefix("10.2.0.0/16"), *parse_prefix("fd00::/8")}));
+  ASSERT_TRUE(xdp_->set_local({*parse_prefix("10.2.0.0/16")}));
   EXPECT_FALSE(taken(make_frame(100, 17, "10.1.1.9"))) << "a pod that has left";
   EXPECT_TRUE(taken(make_frame(100, 17, "10.2.200.3")));
   ASSERT_TRUE(xdp_->set_take_all(true));
@@ -331,6 +338,36 @@ TEST_F(PortXskTest, UplinkTakesOnlyWhatIsOurs) {
   EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x0806))) << "ARP";
   EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x8100))) << "VLAN";
   EXPECT_FALSE(taken(make_frame(60, 6, "192.168.100.1", 0x86dd))) << "IPv6";
+}
+
+TEST_F(PortXskTest, UplinkTakesIpv6ForPodsAndAllOfItWhereItIsDropped) {
+  Peer network("peer0");
+  auto uplink = open("us0", XdpRole::uplink);
+  ASSERT_NE(uplink, nullptr);
+  ASSERT_TRUE(xdp_->set_local(
+      {*parse_prefix("10.1.1.9"), *parse_prefix("fd00::9"), *parse_prefix("fd00:0:0:1::/64")}));
+  const auto taken = [&](const Frame& frame) {
+    network.send(frame);
+    auto got = receive(*uplink);
+    const bool same = got.size() == 1 && bytes_of(got[0]) == frame;
+    rte_pktmbuf_free_bulk(got.data(), static_cast<unsigned>(got.size()));
+    return same;
+  };
+  EXPECT_TRUE(taken(make_frame6("fd00::9"))) << "a pod";
+  EXPECT_FALSE(taken(make_frame6("fd00::8"))) << "beside a pod";
+  EXPECT_TRUE(taken(make_frame6("fd00:0:0:1:ffff::"))) << "inside a prefix";
+  EXPECT_FALSE(taken(make_frame6("fd00:0:0:2::"))) << "behind the prefix";
+  EXPECT_FALSE(taken(make_frame6("ff02::1"))) << "all nodes";
+  EXPECT_TRUE(taken(make_frame(100, 17, "10.1.1.9"))) << "IPv4 is not forgotten";
+  ASSERT_TRUE(xdp_->set_local({*parse_prefix("fd00::8")}));
+  EXPECT_FALSE(taken(make_frame6("fd00::9"))) << "a pod that has left";
+  EXPECT_TRUE(taken(make_frame6("fd00::8")));
+  ASSERT_TRUE(xdp_->set_take_ip6(true));
+  EXPECT_TRUE(taken(make_frame6("fd00::9")));
+  EXPECT_TRUE(taken(make_frame6("ff02::1")));
+  EXPECT_FALSE(taken(make_frame(100, 17, "10.1.1.9"))) << "IPv4 of others";
+  ASSERT_TRUE(xdp_->set_take_ip6(false));
+  EXPECT_FALSE(taken(make_frame6("ff02::1")));
 }
 
 }  // namespace
