@@ -23,15 +23,16 @@ DENIED = 1.2  # for one that must not: longer than the first retransmission
 
 
 class Host:
-    """An address, and the namespace whose kernel answers there."""
+    """An address of either family, and the namespace whose kernel answers there."""
 
     def __init__(self, namespace, address, bind=True):
         self.namespace = namespace
         self.address = address
+        self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.bind = bind
 
     def listen(self, port):
-        listener = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = self.namespace.socket(self.family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.address, port))
         listener.listen(16)
@@ -39,7 +40,7 @@ class Host:
         return listener
 
     def connect(self, to, port, timeout=PATIENCE):
-        client = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client = self.namespace.socket(self.family, socket.SOCK_STREAM)
         client.settimeout(timeout)
         try:
             if self.bind:
@@ -61,7 +62,7 @@ class Host:
                 return False
 
     def udp(self, port=0):
-        datagrams = self.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams = self.namespace.socket(self.family, socket.SOCK_DGRAM)
         datagrams.bind((self.address if self.bind else "", port))
         datagrams.settimeout(PATIENCE)
         return datagrams
@@ -119,14 +120,16 @@ def exchange_udp(client, server, port=53, size=512):
 
 
 class Pod(Host):
-    """A namespace with eth0, wired to its node as Calico's CNI plugin does it."""
+    """A namespace with eth0, wired to its node as Calico's CNI plugin does it; with IPv6, too, if
+    `address6` is given: then `six` is the pod by that address."""
 
-    def __init__(self, node, name, address, labels):
+    def __init__(self, node, name, address, labels, address6=None):
         super().__init__(Namespace(name), address)
         self.node = node
         self.name = name
         self.labels = labels
         self.interface = "cali" + name
+        self.six = address6 and Host(self.namespace, address6)
         self.wire()
 
     def wire(self):
@@ -139,6 +142,11 @@ class Pod(Host):
                         "route add 169.254.1.1 dev eth0 scope link",
                         "route add default via 169.254.1.1 dev eth0"):
             self.namespace.ip(*command.split())
+        if self.six:
+            self.namespace.enable_ip6("eth0")
+            for command in (f"addr add {self.six.address}/128 dev eth0",
+                            "route add default via fe80::ecee:eeff:feee:eeee dev eth0"):
+                self.namespace.ip("-6", *command.split())
 
     def capture(self):
         return Capture(self.namespace, "eth0")
@@ -155,12 +163,13 @@ class Pod(Host):
 
     def resource(self):
         labels = ", ".join(f"{k}: {v}" for k, v in self.labels.items())
+        networks = f"{self.address}/32" + (f', "{self.six.address}/128"' if self.six else "")
         return f"""---
 apiVersion: projectcalico.org/v3
 kind: WorkloadEndpoint
 metadata: {{name: {self.node.name}-k8s-{self.name}-eth0, namespace: default, labels: {{{labels}}}}}
 spec: {{node: {self.node.name}, orchestrator: k8s, pod: {self.name}, endpoint: eth0,
-  interfaceName: {self.interface}, ipNetworks: [{self.address}/32], profiles: [kns.default]}}
+  interfaceName: {self.interface}, ipNetworks: [{networks}], profiles: [kns.default]}}
 """
 
 
@@ -181,23 +190,32 @@ class Machine:
         self.namespace.ip("addr", "add", f"{self.address}/24", "dev", "ens10")
         self.namespace.ip("link", "set", "ens10", "up")
         self.host = Host(self.namespace, self.address, bind=False)
+        self.six = self.block6 = None
+
+    def enable_ip6(self, address, block):
+        """IPv6 on ens10; `six` is the machine by that address."""
+        self.namespace.enable_ip6("ens10")
+        self.namespace.ip("-6", "addr", "add", f"{address}/64", "dev", "ens10")
+        self.six, self.block6 = Host(self.namespace, address, bind=False), block
 
     def capture(self):
         """What it sends, as the switch gets it."""
         return Capture(self.cluster.wire, self.port)
 
     def resource(self):
-        return f"""---
+        six = f', ipv6Address: "{self.six.address}/64"' if self.six else ""
+        node = f"""---
 apiVersion: projectcalico.org/v3
 kind: Node
 metadata: {{name: {self.name}}}
-spec: {{bgp: {{ipv4Address: {self.address}/24, ipv4IPIPTunnelAddr: {self.tunnel}}}}}
----
+spec: {{bgp: {{ipv4Address: {self.address}/24, ipv4IPIPTunnelAddr: {self.tunnel}{six}}}}}
+"""
+        return node + "".join(f"""---
 apiVersion: projectcalico.org/v3
 kind: BlockAffinity
-metadata: {{name: {self.name}-block}}
-spec: {{cidr: {self.block}, node: {self.name}, state: confirmed}}
-"""
+metadata: {{name: {self.name}-block{number}}}
+spec: {{cidr: "{block}", node: {self.name}, state: confirmed}}
+""" for number, block in enumerate(filter(None, (self.block, self.block6))))
 
     def close(self):
         self.namespace.close()
@@ -374,8 +392,8 @@ class Cluster:
         self.machines.append(Peer(self, number, block, other, seed))
         return self.machines[-1]
 
-    def pod(self, node, name, address, **labels):
-        self.pods.append(Pod(node, name, address, labels))
+    def pod(self, node, name, address, address6=None, **labels):
+        self.pods.append(Pod(node, name, address, labels, address6))
         return self.pods[-1]
 
     def remove_pod(self, pod):

@@ -86,6 +86,11 @@ class Namespace:
                 with open(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6", "w") as f:
                     f.write("1")
 
+    def enable_ip6(self, interface):
+        """IPv6 with a link-local address, usable at once, and no word of routers."""
+        for setting in ("accept_dad=0", "accept_ra=0", "router_solicitations=0", "disable_ipv6=0"):
+            self.run("sysctl", "-qw", f"net.ipv6.conf.{interface}.{setting}")
+
     @contextlib.contextmanager
     def entered(self):
         """The calling thread is in the namespace: sockets made here stay in it."""
