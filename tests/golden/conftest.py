@@ -19,8 +19,6 @@ ELSEWHERE = {
     "rx_missed": ("control/report_test.cc", "AddsWhatThePortsMissedToTheDrops"),
     "port_down": ("fastpath/pipeline_test.cc", "CountsWhatIsForAPodWithoutAnInterface"),
 }
-# Nothing in the path says these yet.
-NOT_YET = {"ip6_truncated", "ip6_version", "ip6_len", "ip6_ext", "ip6_src", "ip6_dst", "ip6_hop"}
 NEVER = {"sys_bug"}
 met = set()
 
@@ -43,5 +41,3 @@ def pytest_terminal_summary(terminalreporter):
                                 "others are made in:")
     for reason, (file, test) in ELSEWHERE.items():
         terminalreporter.write_line(f"  {reason:17} tests/{file}, {test}")
-    terminalreporter.write_line(
-        "not in the path yet: " + " ".join(r for r in reasons if r in NOT_YET - met))

@@ -5,14 +5,17 @@ A packet is a scapy packet from the IPv4 header on; the functions below put it o
 Lengths and checksums that a packet does not give are filled in by scapy.
 """
 import logging
+import socket
 from collections import namedtuple
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
 from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402,F401
-from scapy.layers.inet6 import IPv6  # noqa: E402,F401
+from scapy.layers.inet6 import *  # noqa: E402,F401,F403
 from scapy.layers.l2 import ARP, Ether  # noqa: E402,F401
 from scapy.layers.sctp import SCTP  # noqa: E402,F401
+from scapy.utils6 import in6_getnsma, in6_getnsmac  # noqa: E402
 from scapy.packet import Raw  # noqa: E402,F401
+from scapy.pton_ntop import inet_ntop, inet_pton  # noqa: E402
 
 Pod = namedtuple("Pod", "port ip mac")
 CLIENT = Pod("caliclient", "10.244.153.201", "02:00:00:00:01:c9")
@@ -20,6 +23,11 @@ WEB = Pod("caliweb", "10.244.153.202", "02:00:00:00:01:ca")
 BLUE = Pod("caliblue", "10.244.153.203", "02:00:00:00:01:cb")
 FAR = Pod(None, "10.244.146.205", None)  # on the other node
 GREEN = Pod(None, "10.244.146.206", None)
+# The same by their IPv6 addresses; of IPv6 nothing is tunnelled.
+CLIENT6 = CLIENT._replace(ip="fd00:10::153:1")
+WEB6 = WEB._replace(ip="fd00:10::153:2")
+BLUE6 = BLUE._replace(ip="fd00:10::153:3")
+FAR6 = FAR._replace(ip="fd00:10::146:5")
 
 UPLINK, HOST = "uplink", "host"
 NODE, NODE_MAC = "192.168.100.111", "02:00:00:00:00:6f"
@@ -30,12 +38,15 @@ PROXY = "ee:ee:ee:ee:ee:ee"  # what every pod takes for its gateway's MAC
 HOST_MAC, KERNEL_MAC = "02:51:1c:00:00:01", "02:51:1c:ff:ff:ff"  # our end, and the node's
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 WORLD = "203.0.113.7"  # somewhere behind the gateway
+NODE6, PEER6, WORLD6 = "fd00:100::111", "fd00:100::112", "2001:db8:7::7"
+PROXY6 = "fe80::ecee:eeff:feee:eeee"  # the address that goes with PROXY
 
 
 def ip(src, dst, **fields):
-    """An IPv4 header between two ends: pods or addresses."""
+    """An IP header between two ends: pods or addresses."""
     address = lambda end: end.ip if isinstance(end, Pod) else end
-    return IP(src=address(src), dst=address(dst), **fields)
+    header = IPv6 if ":" in address(dst) else IP
+    return header(src=address(src), dst=address(dst), **fields)
 
 
 def from_pod(pod, packet):
@@ -81,6 +92,9 @@ def to_host(packet):
 def hop(packet):
     """The same packet one router further: a TTL less, its checksum computed anew."""
     onward = packet.copy()
+    if isinstance(packet, IPv6):
+        onward.hlim -= 1
+        return onward
     onward.ttl -= 1
     onward.chksum = None
     return onward
@@ -108,6 +122,27 @@ def udp(src, dst, sport=40000, dport=53, data=b"question", **fields):
     return ip(src, dst, **fields) / UDP(sport=sport, dport=dport) / Raw(data)
 
 
+def ping6(src, dst, id=7, answer=False):
+    kind = ICMPv6EchoReply if answer else ICMPv6EchoRequest
+    return ip(src, dst) / kind(id=id, seq=1, data=b"abcdefgh")
+
+
+def solicit(sender, target, mac, dst=None, hlim=255):
+    """A neighbour solicitation, to the group of `target` if not to `dst`."""
+    group = in6_getnsma(inet_pton(socket.AF_INET6, target))
+    to = in6_getnsmac(group) if dst is None else PROXY
+    dst = dst or inet_ntop(socket.AF_INET6, group)
+    option = ICMPv6NDOptSrcLLAddr(lladdr=mac) if sender != "::" else b""
+    return Ether(src=mac, dst=to) / IPv6(src=sender, dst=dst, hlim=hlim) / ICMPv6ND_NS(
+        tgt=target) / option
+
+
+def advertise(target, mac, to, to_mac, **flags):
+    """The answer of who has `mac`."""
+    return Ether(src=mac, dst=to_mac) / IPv6(src=target, dst=to, hlim=255) / ICMPv6ND_NA(
+        tgt=target, **flags) / ICMPv6NDOptDstLLAddr(lladdr=mac)
+
+
 def ping(src, dst, id=7, type=8):
     return ip(src, dst) / ICMP(type=type, id=id, seq=1) / Raw(b"abcdefgh")
 
@@ -121,6 +156,8 @@ def sent_by(src, packet):
     """The port and the frame by which a pod's or the world's packet arrives."""
     if src in (FAR, GREEN):
         return UPLINK, from_peer(packet)
+    if src == FAR6:
+        return UPLINK, Ether(src=PEER_MAC, dst=NODE_MAC) / packet
     return (src.port, from_pod(src, packet)) if isinstance(src, Pod) else (
         UPLINK, from_gateway(packet))
 

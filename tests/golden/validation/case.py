@@ -93,13 +93,6 @@ def flags_that_are_no_reason(r):
     r.send(CLIENT.port, from_pod(CLIENT, later)).held()
 
 
-def ipv6(r):
-    """Not carried yet: refused on every port."""
-    packet = IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=1, dport=2)
-    r.send(CLIENT.port, from_pod(CLIENT, packet)).dropped("ip6_disabled")
-    r.send(UPLINK, Ether(src=PEER_MAC, dst=NODE_MAC) / packet).dropped("ip6_disabled")
-
-
 def _cut(packet, l4_bytes):
     """The packet with so many bytes behind its 20 of IPv4."""
     return ip(packet.src, packet.dst, proto=packet.proto) / Raw(bytes(packet)[20:20 + l4_bytes])
