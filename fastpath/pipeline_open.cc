@@ -29,16 +29,18 @@ DropReason Pipeline::read6(rte_mbuf* frame, Parsed& p) noexcept {
 // The same as open() for IPv6.  True if the frame was ended here: refused, not ours, or a
 // neighbour's question.
 bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept {
+  p = Parsed{};
+  DropReason reason = read6(frame, p);
   if (!g_->options.ip6) {
-    if (port == kUplinkPort && g_->options.uplink_ip6_punt) {
+    // The kernel might hand on to a pod what no policy has seen.
+    const bool for_pod = reason == DropReason::none && g_->by_address.contains(p.pair.dst);
+    if (port == kUplinkPort && g_->options.uplink_ip6_punt && !for_pod) {
       out_.send(frame, kHostPort, Address{}, out_.view().node_mac, Fate::punted);
     } else {
       out_.drop(frame, DropReason::ip6_disabled);
     }
     return true;
   }
-  p = Parsed{};
-  DropReason reason = read6(frame, p);
   if (reason == DropReason::none && is_nd(frame, p)) {
     handle_nd(out_, police_, frame, p, port);
     return true;
