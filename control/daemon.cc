@@ -437,8 +437,8 @@ void Daemon::warn_of_strange_addresses() {
   if (!local) {
     return;
   }
-  for (const LocalAddress& one : *local) {
-    if (one.ifindex == ports_->uplink_ifindex() &&
+  for (const LocalAddress& one : *local) {  // IPv6 is not taken
+    if (one.ifindex == ports_->uplink_ifindex() && one.address.is_v4() &&
         !built_->generation->routes->own.contains(one.address)) {
       spdlog::warn(
           "what comes for {} by the uplink is dropped as rt_transit: add it to "
