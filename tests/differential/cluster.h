@@ -267,10 +267,15 @@ struct Packet {
   uint16_t sport = 0, dport = 0;  // TCP, UDP and SCTP
   uint8_t type = 0, code = 0;     // ICMP
 };
-constexpr uint32_t kNode = 0xc0a8646f;    // 192.168.100.111, ours
-constexpr uint32_t kTunnel = 0x0af40100;  // 10.244.1.0, ours too
+constexpr uint32_t kNode = 0xc0a8646f;                                  // 192.168.100.111, ours
+constexpr uint32_t kTunnel = 0x0af40100;                                // 10.244.1.0, ours too
+inline constexpr Ip kNode6 = {true, (Bits{0xfd000100} << 96) + 0x111};  // fd00:100::111, too
 inline bool is_own(const Ip& ip) {
-  return ip == ip4(kNode) || ip == ip4(kTunnel);
+  return ip == ip4(kNode) || ip == ip4(kTunnel) || ip == kNode6;
+}
+// Does the data path let it open a connection?  Of ICMPv6 only a ping does.
+inline bool opens(const Packet& packet) {
+  return !packet.src.v6 || packet.protocol != 58 || packet.type == 128;
 }
 inline bool ported(uint8_t protocol) {
   return protocol == 6 || protocol == 17 || protocol == 132;

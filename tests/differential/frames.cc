@@ -56,10 +56,27 @@ Bytes ipv4(uint32_t src, uint32_t dst, uint8_t protocol, const Bytes& payload) {
   return out + payload;
 }
 
+void put_ip(Bytes& to, const Ip& ip) {
+  for (int shift = ip.v6 ? 96 : 0; shift >= 0; shift -= 32) {
+    put32(to, static_cast<uint32_t>(ip.bits >> shift));
+  }
+}
+
+Bytes ipv6(const Packet& p, const Bytes& payload) {
+  Bytes out;
+  put32(out, 0x60000000);
+  put16(out, static_cast<unsigned>(payload.size()));
+  put16(out, p.protocol << 8 | 64u);
+  put_ip(out, p.src);
+  put_ip(out, p.dst);
+  return out + payload;
+}
+
+// Of IPv6 the length has 32 bits, which makes no difference to the sum.
 Bytes with_pseudo_sum(const Packet& p, Bytes segment, size_t at) {
   Bytes pseudo;
-  put32(pseudo, static_cast<uint32_t>(p.src.bits));
-  put32(pseudo, static_cast<uint32_t>(p.dst.bits));
+  put_ip(pseudo, p.src);
+  put_ip(pseudo, p.dst);
   put16(pseudo, p.protocol);
   put16(pseudo, static_cast<unsigned>(segment.size()));
   const unsigned sum = sum_of(pseudo + segment);
@@ -73,6 +90,18 @@ Bytes segment(const Packet& p, unsigned id) {
   if (ported(p.protocol)) {
     put16(out, p.sport);
     put16(out, p.dport);
+  }
+  if (p.protocol == (p.src.v6 ? 58 : 1)) {
+    put16(out, static_cast<unsigned>(p.type) << 8 | p.code);
+    put16(out, 0);
+    put16(out, id);
+    put16(out, 1);
+    out += Bytes(12, '\0');
+    if (p.src.v6) {
+      return with_pseudo_sum(p, out, 2);
+    }
+    set_sum(out, 2, sum_of(out));
+    return out;
   }
   switch (p.protocol) {
     case 6:
@@ -91,14 +120,6 @@ Bytes segment(const Packet& p, unsigned id) {
       put32(out, 0);
       put32(out, 0x01000014);  // INIT, 20 bytes
       return out + Bytes(16, '\1');
-    case 1:
-      put16(out, static_cast<unsigned>(p.type) << 8 | p.code);
-      put16(out, 0);
-      put16(out, id);
-      put16(out, 1);
-      out += Bytes(12, '\0');
-      set_sum(out, 2, sum_of(out));
-      return out;
     default:
       return Bytes(16, '\2');
   }
@@ -110,14 +131,16 @@ Bytes frame(const Packet& p, unsigned id) {
   const Bytes node("\x02\0\0\0\0\x6f", 6);
   const Bytes proxy(6, '\xee');
   const Bytes pod("\x02\0\0\0\x01\x01", 6);
-  const Bytes type("\x08\0", 2);
+  const Bytes type = p.src.v6 ? Bytes("\x86\xdd", 2) : Bytes("\x08\0", 2);
   const auto src = static_cast<uint32_t>(p.src.bits);
-  const Bytes packet = ipv4(src, static_cast<uint32_t>(p.dst.bits), p.protocol, segment(p, id));
+  const Bytes packet =
+      p.src.v6 ? ipv6(p, segment(p, id))
+               : ipv4(src, static_cast<uint32_t>(p.dst.bits), p.protocol, segment(p, id));
   if (p.in != "uplink") {
     return proxy + pod + type + packet;
   }
   constexpr uint32_t kBlockMask = 0xffffffc0;
-  const bool tunnelled = (src & kBlockMask) == kRemote;
+  const bool tunnelled = !p.src.v6 && (src & kBlockMask) == kRemote;
   return node +
          (tunnelled ? peer + type + ipv4(kPeer, kNode, 4, packet) : gateway + type + packet);
 }
@@ -160,7 +183,7 @@ Result<std::vector<std::string>> replayed(const config::Loaded& loaded,
   std::map<std::string, std::vector<size_t>> places;  // by port, which packet each frame is
   for (size_t i = 0; i < packets.size(); ++i) {
     const Packet& p = packets[i];
-    if (!p.src.v6) {
+    if (opens(p)) {
       captures[p.in].add(frame(p, static_cast<unsigned>(i) + 1), i);
       places[p.in].push_back(i);
     }

@@ -14,9 +14,9 @@
 
 namespace sluice::differential {
 
-// What became of each packet: "forwarded", "punted" or a drop reason; "" for IPv6, which is
-// not replayed.  REQUIRES: `in` of each packet is "uplink" or, unlike elsewhere,
-// a local endpoint's interface.
+// What became of each packet: "forwarded", "punted" or a drop reason; "" for those that
+// open nothing, which are not replayed.  REQUIRES: `in` of each packet is "uplink" or, unlike
+// elsewhere, a local endpoint's interface.
 Result<std::vector<std::string>> replayed(const config::Loaded& loaded,
                                           const std::vector<Packet>& packets,
                                           const std::string& directory);

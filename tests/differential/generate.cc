@@ -193,7 +193,9 @@ class Maker {
     nets6_ = {{pod_ip6(0), 8},
               {pod_ip6(0), 0},
               {pod_ip6(dice_.below(8)), 124 + dice_.below(5)},
-              {pod_ip6(dice_.below(8)), 126}};
+              {pod_ip6(dice_.below(8)), 126},
+              {pod_ip6(kNobodys + dice_.below(8)), 124 + dice_.below(5)},
+              {{true, Bits{0x20010db8} << 96}, 16 + dice_.below(32)}};
   }
 
   void make_sets() {
@@ -276,7 +278,7 @@ class Maker {
     return p;
   }
   Icmp icmp() {
-    Icmp i{dice_.of<uint8_t>({8, 13, 0, 3}), std::nullopt};
+    Icmp i{dice_.of<uint8_t>({8, 13, 0, 3, 128}), std::nullopt};
     if (dice_.one_in(2)) {
       i.code = dice_.of<uint8_t>({0, 1, 2});
     }

@@ -14,7 +14,7 @@ namespace sluice::differential {
 
 struct Case {
   Cluster cluster;
-  std::vector<Packet> packets;  // some of IPv6, which the path does not carry
+  std::vector<Packet> packets;  // some of IPv6
 };
 
 Case generate(uint64_t seed, size_t packets);

@@ -136,6 +136,7 @@ class Aim {
     return p;
   }
 
+  // The same between IPv6 addresses; a pod has no other sources there.
   Packet packet6() {
     Packet p = packet();
     const auto end = [&](const Ip& ip) {
@@ -144,15 +145,20 @@ class Aim {
           return pod.ip6;
         }
       }
-      return pod_ip6(dice_.below(32));
+      const Ip beside = pod_ip6(kNobodys + dice_.below(16));
+      return is_own(ip)        ? kNode6
+             : dice_.one_in(2) ? beside
+                               : Ip{true, (Bits{0x20010db8} << 96) + beside.bits};
     };
-    p.src = end(p.src);
+    const auto sender = std::find_if(local_.begin(), local_.end(),
+                                     [&](const Pod* pod) { return name_of(*pod) == p.in; });
+    p.src = sender == local_.end() ? end(p.src) : (*sender)->ip6;
     p.dst = end(p.dst);
-    if (p.protocol == 1 && dice_.one_in(2)) {
+    if (p.protocol == 1) {
       p.protocol = 58;
     }
     if (p.protocol == 58) {
-      p.type = dice_.of<uint8_t>({8, 13, 0, 3});
+      p.type = dice_.of<uint8_t>({128, 128, 128, 8, 13, 0, 3});
     }
     return p;
   }
@@ -160,15 +166,15 @@ class Aim {
   // Does it open a connection of its own, and leave by another port?
   bool fresh(const Packet& p) {
     const bool back = std::any_of(local_.begin(), local_.end(), [&](const Pod* pod) {
-      return pod->ip == p.dst && name_of(*pod) == p.in;
+      return (pod->ip == p.dst || pod->ip6 == p.dst) && name_of(*pod) == p.in;
     });
     if (p.src == p.dst || back) {
       return false;
     }
     const auto a = std::tuple(p.src, p.sport);
     const auto b = std::tuple(p.dst, p.dport);
-    const bool numbered = p.protocol == 1;  // frames give each its own identifier
-    return numbered || p.src.v6 ||
+    const bool numbered = p.protocol == 1 || p.protocol == 58;  // each has its identifier
+    return (numbered && p.src.v6 == (p.protocol == 58)) ||
            seen_.emplace(p.protocol, std::min(a, b), std::max(a, b)).second;
   }
 

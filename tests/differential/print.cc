@@ -353,10 +353,12 @@ std::string settings_yaml() {
   return R"(node: n1
 uplink:
   interface: eth0
-  addresses: [192.168.100.111/24]
+  addresses: [192.168.100.111/24, "fd00:100::111/64"]
   gateway: 192.168.100.1
+  gateway6: "fe80::1"
   mac: "02:00:00:00:00:6f"
-  neighbours: {192.168.100.1: "02:00:00:00:00:01", 192.168.100.112: "02:00:00:00:00:70"}
+  neighbours: {192.168.100.1: "02:00:00:00:00:01", 192.168.100.112: "02:00:00:00:00:70",
+               "fe80::1": "02:00:00:00:00:01"}
 tunnel: {address: 10.244.1.0}
 routes: [{block: 10.244.2.0/26, node: 192.168.100.112}]
 connections: {max: 65536, endpointShare: 1}

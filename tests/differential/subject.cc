@@ -94,10 +94,9 @@ class Subject {
     ++tally.packets;
     std::string answers;
     bool same = ends_agree(p, answers);
-    if (!p.src.v6) {
+    tally.six += p.src.v6;
+    if (opens(p)) {
       same = explain_agrees(p, fate, tally, answers) && same;
-    } else {
-      ++tally.six;
     }
     return same ? std::nullopt : std::optional(answers);
   }
