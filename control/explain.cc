@@ -216,8 +216,27 @@ struct Before {
   Way way;
 };
 
+// What goes past the workers' policies: IPv6 that is the kernel's while it is off here, and
+// what neighbours say to each other.
+bool is_not_judged(const Generation& g, const Packet& p) {
+  if (p.key.src.is_v4() && p.key.dst.is_v4()) {
+    return false;
+  }
+  if (!g.options.ip6) {
+    return p.origin.port == kUplinkPort && g.options.uplink_ip6_punt &&
+           !g.by_address.contains(p.key.dst);
+  }
+  const uint8_t type = p.key.icmp_type();
+  return p.key.protocol == proto::kIcmp6 &&
+         ((type >= 130 && type <= 136 && type != 134) || type == 143);
+}
+
 Before check_before_policy(const Generation& g, const Packet& p) {
   Before out;
+  out.unknown = is_not_judged(g, p);
+  if (out.unknown) {
+    return out;
+  }
   out.reason = check_addresses(g.options, p.key);
   if (out.reason == DropReason::none) {
     out.reason = check_outer(*g.routes, p, out.unknown);

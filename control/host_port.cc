@@ -271,10 +271,9 @@ Status HostPort::sync_pods(const std::vector<Address>& pods,
   if (Status s = sync_source(source); !s) {
     return s;
   }
+  Status ip6 = Ok{};
   if (has_ip6(pods)) {
-    if (Status s = enable_ip6(); !s) {
-      return s;
-    }
+    ip6 = enable_ip6();  // IPv4 does not wait for it
   }
   const std::vector<Route> wanted = wanted_routes(pods, remote_blocks, source);
   const auto present = netlink_->routes(kHostPortTable);
@@ -299,7 +298,7 @@ Status HostPort::sync_pods(const std::vector<Address>& pods,
       }
     }
   }
-  return Ok{};
+  return ip6;
 }
 
 Status HostPort::take_over_uplink(const config::Uplink& uplink) {

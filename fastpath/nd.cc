@@ -17,6 +17,10 @@ bool is_link_local(const Address& a) {
   return a.hi >> 54 == 0xfe80u >> 6;
 }
 
+bool is_group(const Address& a) {
+  return a.hi >> 56 == 0xff;
+}
+
 bool is_of(const Generation& g, PortId port, const Address& address) {
   const EndpointId id = g.endpoint_at(port);
   if (id == kNoEndpoint) {
@@ -28,6 +32,9 @@ bool is_of(const Generation& g, PortId port, const Address& address) {
 
 // What only routers send is refused; so is a pod that speaks for another.
 DropReason check_sender(const Generation& g, PortId port, const NdPacket& nd) {
+  if (is_group(nd.source)) {
+    return DropReason::ip6_src;
+  }
   if (nd.type != kSolicitation && nd.type != kAdvertisement && nd.type != kRouterSolicitation &&
       nd.type > kLastListener && nd.type != kListenerReport2) {
     return DropReason::icmp_type;
@@ -46,23 +53,33 @@ DropReason check_sender(const Generation& g, PortId port, const NdPacket& nd) {
   return fine ? DropReason::none : DropReason::rpf_workload;
 }
 
-// Is it worth knowing who has `address`?  On pod ports it is the pod's own.
-bool to_learn(const Generation& g, PortId port, const Address& address) {
-  if (port >= kFirstPodPort) {
-    return is_of(g, port, address);
+// Remembers who has the speaker's address.  On pod ports it is the pod's own; on the uplink one
+// that a packet waits for or went to before, so that strangers fill no table.
+void learn(Output& out, PortId port, const NdPacket& nd) {
+  const Address& speaker = nd.type == kAdvertisement ? nd.target : nd.source;
+  if (nd.link.is_zero()) {
+    return;
   }
-  const RouteId route = g.routes->find(address);
-  return port == kUplinkPort &&
-         (is_link_local(address) ||
-          (route != Lpm6::kNone && g.routes->routes[route].kind == RouteKind::connected));
+  uint32_t slot = Neighbours::kNone;
+  if (port == kUplinkPort) {
+    slot = out.neighbours().known(port, speaker);
+  } else if (is_of(*out.view().generation, port, speaker)) {
+    slot = out.neighbours().find(port, speaker, out.now());
+  }
+  if (slot != Neighbours::kNone) {
+    out.neighbours().learn(slot, nd.link);
+  }
 }
 
-bool answers_for(const Generation& g, PortId port, const MacAddress& own, const NdPacket& nd) {
+bool answers_for(const View& view, PortId port, const NdPacket& nd) {
+  const Generation& g = *view.generation;
   if (nd.type != kSolicitation || nd.source.is_zero()) {
     return false;  // who has no address yet asks whether another has it
   }
   if (is_link_local(nd.target)) {
-    return nd.target == link_local(own);
+    // The kernel's next hop may be link-local; whatever it is, its packets come to us.
+    return port == kHostPort ? nd.target != link_local(view.host_mac)
+                             : nd.target == link_local(view.ports[port]->info().mac);
   }
   const bool nodes = g.routes->own.contains(nd.target);
   if (port == kUplinkPort) {
@@ -83,6 +100,11 @@ bool is_nd(const rte_mbuf* frame, const Parsed& p) noexcept {
 
 void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p,
                PortId port) noexcept {
+  const Port::Info& info = out.view().ports[port]->info();
+  if (port == kUplinkPort && !info.own_neighbours) {
+    out.consume(frame);  // the kernel's link, of which it has told us what we are to know
+    return;
+  }
   NdPacket nd;
   DropReason reason = parse_nd(frame, p, nd);
   const Generation& g = *out.view().generation;
@@ -93,15 +115,8 @@ void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p
     out.drop(frame, reason);
     return;
   }
-  const Address& speaker = nd.type == kAdvertisement ? nd.target : nd.source;
-  if (!nd.link.is_zero() && to_learn(g, port, speaker)) {
-    const uint32_t slot = out.neighbours().find(port, speaker, out.now());
-    if (slot != Neighbours::kNone) {
-      out.neighbours().learn(slot, nd.link);
-    }
-  }
-  const MacAddress own = out.view().ports[port]->info().mac;
-  if (answers_for(g, port, own, nd)) {
+  learn(out, port, nd);
+  if (answers_for(out.view(), port, nd)) {
     if (!police.arp(g.options, out.now())) {
       out.drop(frame, DropReason::res_punt_rate);
       return;
@@ -112,7 +127,7 @@ void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p
       answer.source = nd.target;
       answer.destination = nd.source;
       answer.target = nd.target;
-      answer.link = own;
+      answer.link = info.mac;
       make_nd(reply, answer, nd.from);
       out.send_ready(reply, port, Fate::forwarded);
     }

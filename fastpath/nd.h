@@ -19,8 +19,9 @@ namespace sluice {
 bool is_nd(const rte_mbuf* frame, const Parsed& p) noexcept;
 
 // Answers or absorbs it and ends it: consumed, or dropped with ip6_hop (it came from another
-// link), l4_truncated, l4_checksum, icmp_type (what only routers send), rpf_workload,
-// endpoint_down, or res_punt_rate (a question too many, of ARP's rate).
+// link), l4_truncated, l4_checksum, icmp_type (what only routers send, or about what
+// is no host's address), ip6_src, rpf_workload, endpoint_down, or res_punt_rate (a question too
+// many, of ARP's rate).
 void handle_nd(Output& out, PuntPolice& police, rte_mbuf* frame, const Parsed& p,
                PortId port) noexcept;
 

@@ -22,11 +22,9 @@ Address Neighbours::address(uint32_t slot) const noexcept {
 
 uint32_t Neighbours::find(PortId port, const Address& address, uint64_t now) noexcept {
   constexpr uint64_t kSecond = 1000000000;
-  constexpr uint64_t kSame = ~(uint64_t{kTimes} << kKeyTimes);
   const bool six = !address.is_v4();
   const uint64_t key = key_of(port, address);
-  const uint64_t hash = key * 0x9e3779b97f4a7c15u;
-  const auto start = static_cast<uint32_t>(hash >> 49);
+  const uint32_t start = start_of(key);
   for (uint32_t i = 0; i < kProbes; ++i) {
     const uint32_t at = (start + i) & (kCapacity - 1);
     Slot& slot = slots_[at];
@@ -36,7 +34,7 @@ uint32_t Neighbours::find(PortId port, const Address& address, uint64_t now) noe
       slot.lo.store(address.lo, std::memory_order_relaxed);
       seen = key;
     }
-    if ((seen & kSame) == key && (!six || this->address(at) == address)) {
+    if ((seen & kSameKey) == key && (!six || this->address(at) == address)) {
       if (now >= slot.asked.load(std::memory_order_relaxed) + kSecond) {
         slot.asked.store(now, std::memory_order_relaxed);
       }
@@ -44,6 +42,20 @@ uint32_t Neighbours::find(PortId port, const Address& address, uint64_t now) noe
     }
   }
   return recycle(key, address, start, now);
+}
+
+uint32_t Neighbours::known(PortId port, const Address& address) const noexcept {
+  const uint64_t key = key_of(port, address);
+  const uint32_t start = start_of(key);
+  for (uint32_t i = 0; i < kProbes; ++i) {
+    const uint32_t at = (start + i) & (kCapacity - 1);
+    const uint64_t seen = slots_[at].key.load(std::memory_order_relaxed);
+    const uint32_t slot = times_of_key(seen) << kSlotTimes | at;
+    if ((seen & kSameKey) == key && this->address(slot) == address) {
+      return slot;
+    }
+  }
+  return kNone;
 }
 
 // Gives `key` the slot of another, as said at the top; kNone: all are needed, or another worker

@@ -34,6 +34,8 @@ class Neighbours {
   // The slot of the key, added if it is new; kNone when the neighbourhood of its hash is full.
   // `now` (nanoseconds, monotonic): a packet asks; 0: control does.
   uint32_t find(PortId port, const Address& address, uint64_t now = 0) noexcept;
+  // The same, but kNone if it is new.
+  uint32_t known(PortId port, const Address& address) const noexcept;
   // Is the slot still that key's?
   bool current(uint32_t slot) const noexcept {
     return times_of_key(slots_[index(slot)].key.load(std::memory_order_relaxed)) == times(slot);
@@ -80,6 +82,7 @@ class Neighbours {
   static constexpr unsigned kTimesBits = 14, kKeyTimes = 48, kMacTimes = 50, kSlotTimes = 15;
   static constexpr uint32_t kTimes = (1u << kTimesBits) - 1;
   static_assert(kCapacity == 1u << kSlotTimes && kMacTimes + kTimesBits == 64);
+  static constexpr uint64_t kSameKey = ~(uint64_t{kTimes} << kKeyTimes);
   static uint32_t index(uint32_t slot) noexcept { return slot & (kCapacity - 1); }
   static uint32_t times(uint32_t slot) noexcept { return slot >> kSlotTimes; }
   static uint32_t times_of_key(uint64_t key) noexcept {
@@ -88,6 +91,9 @@ class Neighbours {
   bool fixed(uint32_t slot) const noexcept;
   uint32_t recycle(uint64_t key, const Address& address, uint32_t start, uint64_t now) noexcept;
   static uint64_t key_of(PortId port, const Address& address) noexcept;
+  static uint32_t start_of(uint64_t key) noexcept {
+    return static_cast<uint32_t>(key * 0x9e3779b97f4a7c15u >> 49);
+  }
   void store(uint32_t slot, const MacAddress& mac, uint64_t marks) noexcept;
   struct Slot {
     std::atomic<uint64_t> key{0};    // kUsed | times | kSix | port << 32 | address, or its hash

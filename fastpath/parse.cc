@@ -492,6 +492,9 @@ DropReason parse_nd(const rte_mbuf* frame, const Parsed& p, NdPacket& out) noexc
   std::memcpy(target, rte_pktmbuf_mtod_offset(frame, const uint8_t*, p.l4_offset + kUnit),
               sizeof target);
   out.target = ip6_address(target);
+  if (out.target.is_v4() || out.target.is_zero() || out.target.hi >> 56 == 0xff) {
+    return DropReason::icmp_type;
+  }
   for (uint32_t at = kHeader; at + kUnit <= bytes;) {
     const uint32_t length = kUnit * read<uint8_t>(frame, p.l4_offset + at + 1);
     if (length == 0) {
@@ -580,6 +583,7 @@ DropReason parse_ip6(rte_mbuf* frame, uint16_t offset, uint16_t available,
   if (first >> 28 != 6) {
     return DropReason::ip6_version;
   }
+  out.pair = {ip6_address(h.src), ip6_address(h.dst)};  // also of what is refused below
   const uint32_t total = uint32_t{kIp6Bytes} + h.payload_length.host();
   if (total > bytes) {
     return DropReason::ip6_len;
@@ -594,7 +598,6 @@ DropReason parse_ip6(rte_mbuf* frame, uint16_t offset, uint16_t available,
   }
   out.tuple.six = true;
   out.tuple.protocol = chain.protocol;
-  out.pair = {ip6_address(h.src), ip6_address(h.dst)};
   out.l3_offset = offset;
   out.l4_offset = static_cast<uint16_t>(offset + chain.end);
   out.total_length = static_cast<uint16_t>(total);

@@ -69,7 +69,8 @@ struct L3Options {
 DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
                      const L3Options& options, Parsed& out) noexcept;
 
-// The same for IPv6, its chain of extension headers included.  Whether the addresses may be
+// The same for IPv6, its chain of extension headers included; `out.pair` is filled as soon as
+// the header is one.  Whether the addresses may be
 // used is not asked here (check_addresses6()), as neighbour discovery has others.
 DropReason parse_ip6(rte_mbuf* frame, uint16_t offset, uint16_t available,
                      Parsed& out) noexcept;

@@ -33,7 +33,7 @@ bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) 
   DropReason reason = read6(frame, p);
   if (!g_->options.ip6) {
     // The kernel might hand on to a pod what no policy has seen.
-    const bool for_pod = reason == DropReason::none && g_->by_address.contains(p.pair.dst);
+    const bool for_pod = g_->by_address.contains(p.pair.dst);
     if (port == kUplinkPort && g_->options.uplink_ip6_punt && !for_pod) {
       out_.send(frame, kHostPort, Address{}, out_.view().node_mac, Fate::punted);
     } else {

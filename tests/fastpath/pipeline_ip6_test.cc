@@ -343,6 +343,13 @@ TEST(PipelineIp6, RefusesNeighbourDiscoveryThatLies) {
        DropReason::l4_checksum},
       {"I am a router", ask().ip6("fe80::2", "ff02::1").hops(255).icmp6(134, 0, 0, 0),
        DropReason::icmp_type},
+      {"who has a group?", ask().ip6(kA6, "ff02::1").hops(255).nd(135, "ff02::1", kPodAMac),
+       DropReason::icmp_type},
+      {"who has a mapped address?",
+       ask().ip6(kA6, "ff02::1").hops(255).nd(135, "::ffff:10.0.0.1", kPodAMac),
+       DropReason::icmp_type},
+      {"from a group", ask().ip6("ff02::1", "ff02::1").hops(255).nd(135, kB6, kPodAMac),
+       DropReason::ip6_src},
       {"go another way", ask().ip6("fe80::2", kA6).hops(255).icmp6(137, 0, 0, 0),
        DropReason::icmp_type},
   };
@@ -397,6 +404,73 @@ TEST(PipelineIp6, AnswersForTheNodeOnAnUplinkThatIsOurs) {
                         .nd(135, kA6, kRemoteMac));
   EXPECT_TRUE(w.out(kUplinkPort).empty());
   EXPECT_EQ(w.fate(kUplinkPort, Fate::consumed), 2u);
+  w.expect_sums();
+}
+
+Frame advertised(std::string_view who, MacAddress mac, std::string_view to) {
+  return Frame().ether(kUplinkMac, mac).ip6(kPeer6, to).hops(255).nd(136, who, mac);
+}
+constexpr MacAddress kLiar{{2, 0, 0, 0, 6, 6}};
+
+// The kernel tells us who its neighbours are; a frame to a pod's address gets here all the
+// same.
+TEST(PipelineIp6, LearnsNothingOnAnUplinkOfTheKernels) {
+  World w;
+  w.kernel_uplink();
+  for (const std::string_view who : {kPeer6, std::string_view("::ffff:192.168.100.112")}) {
+    w.in(kUplinkPort, advertised(who, kLiar, kA6));
+  }
+  EXPECT_EQ(w.fate(kUplinkPort, Fate::consumed), 2u);
+  w.in(kPodA, from_pod(kPodAMac).ip6(kA6, kFar6).udp(5, 6));
+  EXPECT_EQ(slice(w.out(kUplinkPort), 0, 6), Bytes(kRemoteMac.bytes, kRemoteMac.bytes + 6));
+  w.in(kPodA, from_pod(kPodAMac).ip4(kA, kRemotePod).udp(5, 6));
+  EXPECT_EQ(slice(w.out(kUplinkPort), 0, 6), Bytes(kRemoteMac.bytes, kRemoteMac.bytes + 6));
+  w.expect_sums();
+}
+
+TEST(PipelineIp6, StrangersOnTheLinkFillNoTable) {
+  World w;
+  for (uint32_t n = 0; n < 1000; ++n) {
+    const std::string who = to_string(Address{uint64_t{0xfe80} << 48, n + 1});
+    w.in(kUplinkPort,
+         Frame().ether(kUplinkMac, kLiar).ip6(who, kNode6).hops(255).nd(135, kNode6, kLiar));
+    w.out(kUplinkPort);
+    EXPECT_EQ(w.neighbours().known(kUplinkPort, ip6(who)), Neighbours::kNone);
+  }
+  w.expect_sums();
+}
+
+TEST(PipelineIp6, AnswersTheKernelForItsNextHopAndForPods) {
+  for (const std::string_view target : {std::string_view("fe80::1"), kA6, kFar6}) {
+    World w;
+    w.in(kHostPort, Frame()
+                        .ether(group_of(0, 0, 1), kKernelMac)
+                        .ip6(kNode6, "ff02::1:ff00:1")
+                        .hops(255)
+                        .nd(135, target, kKernelMac));
+    EXPECT_FALSE(w.out(kHostPort).empty()) << target;
+  }
+  for (const Address& own : {ip6(kNode6), link_local(kKernelMac)}) {
+    World w;
+    w.in(kHostPort, Frame()
+                        .ether(group_of(0, 0, 1), kKernelMac)
+                        .ip6("fe80::77", "ff02::1:ff00:1")
+                        .hops(255)
+                        .nd(135, to_string(own), kKernelMac));
+    EXPECT_TRUE(w.out(kHostPort).empty()) << to_string(own);
+  }
+}
+
+TEST(PipelineIp6, WithIp6OffNothingGetsToAPodByTheKernel) {
+  World w;
+  w.edit([](Generation& g) { g.options.ip6 = false; });
+  Bytes options(264);
+  options[1] = 32;  // more than is looked at
+  w.in(kUplinkPort, from_far().ip6(kFar6, kA6).extension(60, options).tcp(1, 80, kSyn));
+  w.in(kUplinkPort, from_far().ip6(kFar6, kA6).extension(43, Bytes(8)).tcp(1, 80, kSyn));
+  w.in(kUplinkPort, from_far().ip6(kFar6, kA6).length(9000).tcp(1, 80, kSyn));
+  EXPECT_TRUE(w.out(kHostPort).empty());
+  EXPECT_EQ(w.drops(DropReason::ip6_disabled), 3u);
   w.expect_sums();
 }
 

@@ -296,6 +296,14 @@ class World {
   uint64_t carried(CounterSlot slot) const {
     return lanes_[0]->counters.rule(slot).packets.get();
   }
+  Neighbours& neighbours() { return neighbours_; }
+  // The uplink stays with the kernel, who knows its neighbours.
+  void kernel_uplink() {
+    Port::Info info = ports_[kUplinkPort]->info();
+    info.own_neighbours = false;
+    ports_[kUplinkPort] = std::make_unique<MemoryPort>(info);
+    view_.ports[kUplinkPort] = ports_[kUplinkPort].get();
+  }
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
   // The port takes that many frames more.
   void leave_room(PortId port, unsigned frames) { ports_[port]->room = frames; }
