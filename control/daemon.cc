@@ -437,8 +437,9 @@ void Daemon::warn_of_strange_addresses() {
   if (!local) {
     return;
   }
-  for (const LocalAddress& one : *local) {  // IPv6 is not taken
-    if (one.ifindex == ports_->uplink_ifindex() && one.address.is_v4() &&
+  for (const LocalAddress& one : *local) {
+    const bool carried = one.address.is_v4() || model_.settings.path.ip6;
+    if (one.ifindex == ports_->uplink_ifindex() && carried &&
         !built_->generation->routes->own.contains(one.address)) {
       spdlog::warn(
           "what comes for {} by the uplink is dropped as rt_transit: add it to "
@@ -457,8 +458,9 @@ void Daemon::tell_ours() {
     }
   }
   const PathOptions& path = built_->generation->options;
+  const XdpIp6 off = path.uplink_ip6_punt ? XdpIp6::kernel : XdpIp6::dropped;
   ports_->set_ours({built_->generation->routes->outer_source}, local,
-                   !path.ip6 && !path.uplink_ip6_punt);
+                   path.ip6 ? XdpIp6::carried : off);
 }
 
 // What the kernel must know: which frames of the uplink are ours, where pods are.

@@ -84,11 +84,21 @@ ProtectedInterfaces resolve_host_endpoints(const config::Model& model,
   out.tunnel = choose(local, kTunnelInterface, tunnel_addresses(model));
   out.uplink = out.uplink == nullptr ? out.pods : out.uplink;
   out.tunnel = out.tunnel == nullptr ? out.pods : out.tunnel;
-  if (out.uplink != nullptr && !uplink.gateway) {
+  const auto warn_without = [&](const char* gateway) {
     findings.warning(out.uplink->endpoint.where,
-                     "HostEndpoint \"" + out.uplink->endpoint.name +
-                         "\": without uplink.gateway the node itself reaches no further than "
-                         "the uplink's subnets");
+                     "HostEndpoint \"" + out.uplink->endpoint.name + "\": without uplink." +
+                         gateway +
+                         " the node itself reaches no further than the uplink's subnets");
+  };
+  const std::vector<Address> own = uplink_addresses(model);
+  const bool ip6 = model.settings.path.ip6 &&
+                   !std::all_of(own.begin(), own.end(),
+                                [](const Address& address) { return address.is_v4(); });
+  if (out.uplink != nullptr && !uplink.gateway) {
+    warn_without("gateway");
+  }
+  if (out.uplink != nullptr && !uplink.gateway6 && ip6) {
+    warn_without("gateway6");
   }
   for (const Workload* host : local) {
     if (host != out.pods && host != out.uplink && host != out.tunnel) {

@@ -232,9 +232,9 @@ std::vector<PortId> PortSet::close_leaving() {
 }
 
 void PortSet::set_ours(const std::vector<Ip4>& node_addresses, const std::vector<Prefix>& local,
-                       bool all_ip6) {
-  for (const Status& s : {xdp_->set_node_addresses(node_addresses), xdp_->set_local(local),
-                          xdp_->set_take_ip6(all_ip6)}) {
+                       XdpIp6 ip6) {
+  for (const Status& s :
+       {xdp_->set_node_addresses(node_addresses), xdp_->set_local(local), xdp_->set_ip6(ip6)}) {
     if (!s) {
       spdlog::error("uplink: {}", s.error().what);
     }

@@ -75,9 +75,9 @@ class PortSet {
   std::vector<PortId> close_leaving();
 
   // What the uplink's XDP program takes from the kernel: IPIP to these, these destinations, and
-  // perhaps all of IPv6.
+  // what `ip6` says.
   void set_ours(const std::vector<Ip4>& node_addresses, const std::vector<Prefix>& local,
-                bool all_ip6);
+                XdpIp6 ip6);
   void link_changed(const Link& link, bool gone);
   // Asks for the link of every open port, as if it had changed.
   void recheck_links();

@@ -14,8 +14,7 @@
 namespace sluice::control {
 namespace {
 
-constexpr std::string_view kMapped =
-    "0000000000000000FFFF0000";  // ::ffff:0:0, as printed there
+constexpr size_t kWord = 8;  // digits
 constexpr unsigned kSynSent = 2, kClose = 7, kListen = 10;
 
 std::optional<uint32_t> hex(std::string_view text) {
@@ -25,21 +24,32 @@ std::optional<uint32_t> hex(std::string_view text) {
   return error == std::errc{} && stop == end ? std::optional(value) : std::nullopt;
 }
 
-// "0100007F:0016": the address as the machine's integer, the port.
-bool read_end(std::string_view text, Ip4& address, uint16_t& port) {
-  if (text.starts_with(kMapped)) {
-    text.remove_prefix(kMapped.size());
+// An address of one or four words, each as the machine's integer.
+std::optional<Address> read_address(std::string_view text) {
+  uint32_t words[4] = {0, 0, 0xffff, 0};
+  const size_t first = text.size() == kWord ? 3 : 0;
+  if (text.size() != (4 - first) * kWord) {
+    return std::nullopt;
   }
-  const size_t colon = text.find(':');
-  if (colon != 8) {
+  for (size_t i = first; i < 4; ++i) {
+    const auto wire = hex(text.substr((i - first) * kWord, kWord));
+    if (!wire) {
+      return std::nullopt;
+    }
+    words[i] = ntohl(*wire);
+  }
+  return Address{uint64_t{words[0]} << 32 | words[1], uint64_t{words[2]} << 32 | words[3]};
+}
+
+// "0100007F:0016", or with an IPv6 address.
+bool read_end(std::string_view text, Address& address, uint16_t& port) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  const auto found = read_address(text.substr(0, colon));
+  const auto number = hex(text.substr(std::min(colon + 1, text.size())));
+  if (!found || !number || *number > UINT16_MAX) {
     return false;
   }
-  const auto wire = hex(text.substr(0, colon));
-  const auto number = hex(text.substr(colon + 1));
-  if (!wire || !number || *number > UINT16_MAX) {
-    return false;
-  }
-  address.value = ntohl(*wire);
+  address = *found;
   port = static_cast<uint16_t>(*number);
   return true;
 }

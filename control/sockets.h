@@ -12,7 +12,7 @@
 
 namespace sluice::control {
 
-// Those over IPv4, also of IPv6 sockets; not listeners, and not what has not been answered yet.
+// Neither listeners, nor what has not been answered yet.
 NodeFlows tcp_connections();
 
 // Adds those of a table like /proc/net/tcp (or tcp6); lines that make no sense are left out.

@@ -17,8 +17,8 @@
 namespace sluice {
 
 struct NodeFlow {
-  Ip4 ours;
-  Ip4 theirs;
+  Address ours;
+  Address theirs;
   uint16_t our_port = 0;
   uint16_t their_port = 0;
   friend auto operator<=>(const NodeFlow&, const NodeFlow&) = default;

@@ -101,13 +101,12 @@ void Pipeline::send_untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcep
 // taken up unjudged, as what is established is.
 bool Pipeline::was_before(const Parsed& p) const noexcept {
   const NodeFlows* flows = out_.view().node_flows.get();
-  if (flows == nullptr || p.tuple.six || p.tuple.protocol != proto::kTcp ||
-      (p.tcp_flags & tcp::kSyn) != 0) {
+  if (flows == nullptr || p.tuple.protocol != proto::kTcp || (p.tcp_flags & tcp::kSyn) != 0) {
     return false;
   }
   const Tuple& t = p.tuple;
-  const NodeFlow sent{t.src, t.dst, t.src_port, t.dst_port};
-  const NodeFlow received{t.dst, t.src, t.dst_port, t.src_port};
+  const NodeFlow sent{p.source(), p.destination(), t.src_port, t.dst_port};
+  const NodeFlow received{p.destination(), p.source(), t.dst_port, t.src_port};
   return std::binary_search(flows->begin(), flows->end(), sent) ||
          std::binary_search(flows->begin(), flows->end(), received);
 }

@@ -9,11 +9,12 @@
 //   out: uplink's egress (sluice_to_worker) -> sluice0 -> sluice0p's XDP -> worker -> uplink
 // so that the kernel sees all of it on the uplink, as ever.  What workers send goes by AF_XDP
 // and meets no tc program.  No socket (nobody lives): the kernel goes on by itself.
-// Left with the kernel: all but IPv4; IPv4 multicast and limited broadcast (DHCP, VRRP, OSPF).
-// Of IPv6 the uplink takes what is for pods, and with kTakeIp6 (path.ip6 off, uplinkIp6 drop)
-// all: to drop it.
+// Left with the kernel: all but IP; multicast and limited broadcast (DHCP, VRRP, OSPF), and of
+// IPv6 neighbour discovery and what is link-local; all of the node's IPv6 unless kIp6 is
+// kIp6Carried.  kIp6Dropped takes all IPv6 of the uplink: to drop it.
 #include <linux/bpf.h>
 #include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/in.h>
@@ -25,7 +26,9 @@
 #include <bpf/bpf_helpers.h>
 
 // Index into `settings`; kUplink and the next two are interfaces' indices.
-enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kTakeIp6, kSettings };
+enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kIp6, kSettings };
+// What kIp6 may be.
+enum { kIp6OfKernel, kIp6Carried, kIp6Dropped };
 
 struct queue_key {
   __u32 ifindex;
@@ -154,16 +157,30 @@ int sluice_pod(struct xdp_md *frame) {
   return hand_over(frame, XDP_DROP);
 }
 
-static __always_inline int from_uplink6(struct xdp_md *frame, const struct ipv6hdr *ip,
+// What belongs to the link, and goes through no worker: groups, link-local addresses, discovery.
+static __always_inline int is_of_link(const struct ipv6hdr *ip, __u8 type) {
+  const __be32 from = ip->saddr.s6_addr32[0] & bpf_htonl(0xffc00000);
+  const __be32 to = ip->daddr.s6_addr32[0] & bpf_htonl(0xffc00000);
+  const __be32 link = bpf_htonl(0xfe800000);
+  return ip->daddr.s6_addr[0] == 0xff || from == link || to == link ||
+         (ip->nexthdr == IPPROTO_ICMPV6 && type >= 133 && type <= 137);
+}
+
+static __always_inline int from_uplink6(struct xdp_md *frame, const struct ethhdr *ether,
+                                        const struct ipv6hdr *ip,
                                         const void *end) {
-  if ((const void *)(ip + 1) > end) {
+  const __u8 *type = (const void *)(ip + 1);
+  if ((const void *)(type + 1) > end) {
     return XDP_PASS;
   }
   const struct prefix6_key key = {128, ip->daddr};
   if (bpf_map_lookup_elem(&ours6, &key)) {
     return hand_over(frame, XDP_DROP);
   }
-  return setting(kTakeIp6) ? hand_over(frame, XDP_PASS) : XDP_PASS;
+  const __u32 mode = setting(kIp6);
+  const int nodes = mode == kIp6Carried && setting(kTakeAll) && !is_of_link(ip, *type) &&
+                    !has_passport(ether);
+  return nodes || mode == kIp6Dropped ? hand_over(frame, XDP_PASS) : XDP_PASS;
 }
 
 SEC("xdp")
@@ -172,7 +189,7 @@ int sluice_uplink(struct xdp_md *frame) {
   const struct ethhdr *ether = (void *)(long)frame->data;
   const struct iphdr *ip = (const void *)(ether + 1);
   if ((void *)(ether + 1) <= end && ether->h_proto == bpf_htons(ETH_P_IPV6)) {
-    return from_uplink6(frame, (const void *)ip, end);
+    return from_uplink6(frame, ether, (const void *)ip, end);
   }
   if ((void *)(ip + 1) > end || ether->h_proto != bpf_htons(ETH_P_IP)) {
     return XDP_PASS;
@@ -207,13 +224,26 @@ int sluice_from_worker(struct __sk_buff *frame) {
   return bpf_redirect(setting(kUplink), BPF_F_INGRESS);
 }
 
+// Is it for workers to judge what the kernel sends?
+static __always_inline int is_nodes_own(struct __sk_buff *frame) {
+  if (frame->protocol == bpf_htons(ETH_P_IP)) {
+    struct iphdr ip;
+    return !bpf_skb_load_bytes(frame, ETH_HLEN, &ip, sizeof(ip)) && !is_group(ip.daddr);
+  }
+  struct {
+    struct ipv6hdr ip;
+    __u8 type;
+  } six;
+  return frame->protocol == bpf_htons(ETH_P_IPV6) && setting(kIp6) == kIp6Carried &&
+         !bpf_skb_load_bytes(frame, ETH_HLEN, &six, sizeof(struct ipv6hdr) + 1) &&
+         !is_of_link(&six.ip, six.type);
+}
+
 // At the uplink's egress.  The kernel has resolved the next hop: the frame keeps its MAC.
 SEC("tc")
 int sluice_to_worker(struct __sk_buff *frame) {
   const struct queue_key key = {setting(kWorkerEnd), 0};
-  struct iphdr ip;
-  if (!setting(kTakeAll) || frame->protocol != bpf_htons(ETH_P_IP) || frame->vlan_present ||
-      bpf_skb_load_bytes(frame, ETH_HLEN, &ip, sizeof(ip)) || is_group(ip.daddr)) {
+  if (!setting(kTakeAll) || frame->vlan_present || !is_nodes_own(frame)) {
     return TC_ACT_UNSPEC;
   }
   const __u32 *slot = bpf_map_lookup_elem(&slots, &key);

@@ -24,7 +24,7 @@ alignas(8) constexpr unsigned char kObject[] = {
 
 // As in sluice_xdp.bpf.c.
 constexpr uint32_t kTakeAllSetting = 0, kUplinkSetting = 1, kKernelEndSetting = 2,
-                   kWorkerEndSetting = 3, kTakeIp6Setting = 4;
+                   kWorkerEndSetting = 3, kIp6Setting = 4;
 constexpr uint32_t kMaxQueues = 1024;
 struct PrefixKey {
   uint32_t length;
@@ -339,8 +339,8 @@ int Xdp::to_worker() const {
   return program_fd("sluice_to_worker");
 }
 
-Status Xdp::set_take_ip6(bool all) {
-  return set(kTakeIp6Setting, all ? 1 : 0);
+Status Xdp::set_ip6(XdpIp6 mode) {
+  return set(kIp6Setting, static_cast<uint32_t>(mode));
 }
 
 Status Xdp::set_take_all(bool all) {

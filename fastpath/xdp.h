@@ -34,6 +34,13 @@ enum class XdpRole : uint8_t {
            // set_take_all
 };
 
+// What becomes of the uplink's IPv6 that is not for `local`.
+enum class XdpIp6 : uint8_t {
+  kernel,   // it is the kernel's; so at first
+  carried,  // it goes the way of IPv4
+  dropped,  // all is handed over, discovery included, for workers to drop
+};
+
 class Xdp {
  public:
   // Loads the programs into the kernel.  Needs CAP_BPF and CAP_NET_ADMIN.
@@ -69,11 +76,12 @@ class Xdp {
     int worker_end = 0;
   };
   Status set_node_way(const NodeWay& way);
-  // The uplink and the tc programs hand over all unicast IPv4; off at first.  With no socket it
+  // The uplink and the tc programs hand over all unicast IP, but what is of the link only;
+  // off at first.  With no socket it
   // passes; other frames of ours are dropped then.
   Status set_take_all(bool all);
-  // The uplink hands over all IPv6; off at first.  With no socket it passes but what is ours.
-  Status set_take_ip6(bool all);
+  // With no socket, what is not ours passes.
+  Status set_ip6(XdpIp6 mode);
   // Descriptors of the tc programs; ours to close.
   int from_worker() const;  // for the kernel end's ingress
   int to_worker() const;    // for the uplink's egress

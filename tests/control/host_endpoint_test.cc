@@ -164,6 +164,10 @@ TEST(HostEndpointFindings, SayWhatIsNotApplied) {
             std::string::npos);
   EXPECT_EQ(findings_of(kUplink + raw, settings).find("doNotTrack"), std::string::npos);
   EXPECT_EQ(findings_of(kUplink, settings), "");
+  std::string six = settings;
+  six.replace(six.find("192.168.0.1/24"), 14, "192.168.0.1/24, \"fd00:7::1/64\"");
+  EXPECT_NE(findings_of(kUplink, six).find("without uplink.gateway6"), std::string::npos);
+  EXPECT_EQ(findings_of(kUplink, six + "path: {ip6: off}\n"), "");
 }
 
 TEST(HostEndpointTrail, NamesTheStage) {

@@ -18,12 +18,17 @@ TEST(Sockets, AreReadFromTheKernelsTables) {
       "   3: 6F64A8C0:9C42 7164A8C0:1538 08 00000000:00000000 02:000A7214 00000000     0\n"
       "   4: 6F64A8C0:9C42 what\n"
       "   5: 0000000000000000FFFF00006F64A8C0:1900 0000000000000000FFFF00007164A8C0:9C43 01\n"
-      "   6: B80D0120000000000000000001000000:1900 B80D0120000000000000000002000000:9C43 01\n");
+      "   6: B80D0120000000000000000001000000:1900 B80D0120000000000000000002000000:9C43 01\n"
+      "   7: B80D01200000000000000000:1900 B80D0120000000000000000002000000:9C43 01\n"
+      "   8: 6F64A8C0 7164A8C0 01\n");
   NodeFlows flows;
   read_connections(table, flows);
   const Ip4 ours{0xc0a8646f}, theirs{0xc0a86471};
   const NodeFlows want = {
-      {ours, theirs, 22, 40000}, {ours, theirs, 40002, 5432}, {ours, theirs, 6400, 40003}};
+      {ours, theirs, 22, 40000},
+      {ours, theirs, 40002, 5432},
+      {ours, theirs, 6400, 40003},
+      {*parse_address("2001:db8::1"), *parse_address("2001:db8::2"), 6400, 40003}};
   EXPECT_EQ(flows, want);
 }
 

@@ -79,9 +79,11 @@ Frame make_frame(size_t bytes, uint8_t protocol, const char* destination,
   return frame;
 }
 
-Frame make_frame6(const char* destination) {
+Frame make_frame6(const char* destination, uint8_t protocol = 17, uint8_t first = 0) {
   Frame frame = make_frame(100, 0, "0.0.0.0", 0x86dd);
   frame[14] = 0x60;
+  frame[20] = protocol;
+  frame[54] = first;
   inet_pton(AF_INET6, destination, &frame[38]);
   return frame;
 }
@@ -362,12 +364,27 @@ TEST_F(PortXskTest, UplinkTakesIpv6ForPodsAndAllOfItWhereItIsDropped) {
   ASSERT_TRUE(xdp_->set_local({*parse_prefix("fd00::8")}));
   EXPECT_FALSE(taken(make_frame6("fd00::9"))) << "a pod that has left";
   EXPECT_TRUE(taken(make_frame6("fd00::8")));
-  ASSERT_TRUE(xdp_->set_take_ip6(true));
+  ASSERT_TRUE(xdp_->set_ip6(XdpIp6::dropped));
   EXPECT_TRUE(taken(make_frame6("fd00::9")));
   EXPECT_TRUE(taken(make_frame6("ff02::1")));
   EXPECT_FALSE(taken(make_frame(100, 17, "10.1.1.9"))) << "IPv4 of others";
-  ASSERT_TRUE(xdp_->set_take_ip6(false));
+  ASSERT_TRUE(xdp_->set_ip6(XdpIp6::carried));
   EXPECT_FALSE(taken(make_frame6("ff02::1")));
+  EXPECT_FALSE(taken(make_frame6("fd00::7"))) << "the node's own";
+  ASSERT_TRUE(xdp_->set_take_all(true));
+  EXPECT_TRUE(taken(make_frame6("fd00::7"))) << "under a host endpoint";
+  EXPECT_FALSE(taken(make_frame6("ff02::1"))) << "a group";
+  EXPECT_FALSE(taken(make_frame6("fe80::7"))) << "link-local";
+  for (uint8_t type = 133; type <= 137; ++type) {
+    EXPECT_FALSE(taken(make_frame6("fd00::7", 58, type))) << "discovery";
+  }
+  EXPECT_TRUE(taken(make_frame6("fd00::7", 58, 128))) << "a ping";
+  Frame from_link = make_frame6("fd00::7");
+  inet_pton(AF_INET6, "fe80::7", &from_link[22]);
+  EXPECT_FALSE(taken(from_link)) << "from a link-local address";
+  ASSERT_TRUE(xdp_->set_ip6(XdpIp6::kernel));
+  EXPECT_FALSE(taken(make_frame6("fd00::7"))) << "IPv6 is off";
+  EXPECT_TRUE(taken(make_frame6("fd00::8"))) << "a pod's is dropped by workers";
 }
 
 }  // namespace

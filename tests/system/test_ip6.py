@@ -10,7 +10,8 @@ from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA,
 
 from cluster import Cluster, Host, Machine, exchange_tcp, exchange_udp, transfer
 from namespace import Capture, checksums_are_right, wait_until
-from test_policy import CALICO, DENY_ALL, denied
+from test_host_endpoint import ALLOWS, OPEN, connected, hooked, host_endpoint, policy, protect
+from test_policy import CALICO, DENY_ALL, carries, denied
 
 POD1, NGINX1, FAR = "fd00:10::153:204", "fd00:10::153:201", "fd00:10::146:205"
 WORLD = "2001:db8:77::1"
@@ -211,7 +212,7 @@ def too_big(capture):
     return capture.wait_for(lambda p: ICMPv6PacketTooBig in p, "no packet-too-big")
 
 
-def carries(client, server, size=300_000):
+def completes(client, server, size=300_000):
     with server.listen(80) as listener, client.connect(server, 80) as near:
         there, _ = listener.accept()
         with there:
@@ -226,7 +227,7 @@ def test_tcp_learns_the_mtu_of_the_uplink_and_completes(cluster, node, other, po
     other.namespace.ip("-6", "route", "replace", *other.way_back, "advmss", "1440")
     node.start()
     with eth0(pod1) as at_pod1:
-        carries(pod1, far)
+        completes(pod1, far)
         told = too_big(at_pod1)
     assert {p[ICMPv6PacketTooBig].mtu for p in told} == {1300}
     assert {(p[IPv6].src, p[IPv6].dst) for p in told} == {(node.six.address, pod1.address)}
@@ -254,7 +255,7 @@ def test_tcp_learns_the_mtu_of_a_narrow_network_behind(cluster, node, other, pod
     node.settings["routes"] = [{"block": other.block6, "node": "fd00:100::1", "mode": "direct"}]
     node.start()
     with eth0(pod1) as at_pod1:
-        carries(pod1, far)
+        completes(pod1, far)
         told = too_big(at_pod1)
     assert {p[ICMPv6PacketTooBig].mtu for p in told} == {1300}
     assert {p[IPv6].src for p in told} == {"fd00:100::1"}, "the router's word"
@@ -319,6 +320,60 @@ def test_ipv6_that_is_off_is_refused_from_pods_and_never_reaches_them(cluster, n
     exchange_tcp(pod1, nginx1)
     wait_until(lambda: operator.pings(node.six), "discovery does not work again", 10)
     exchange_tcp(world, pod1)
+
+
+def test_a_host_endpoint_judges_the_nodes_own_ipv6(node, other, pod1):
+    """And what was there before lives on; discovery stays with the kernel."""
+    operator = Host(other.namespace, other.six.address)
+    with connected(operator, node.six, 22) as ssh, connected(operator, node.six, 8081) as web, \
+            connected(node.six, operator, 5433) as database:
+        def all_carry():
+            assert all(carries(*pair) and carries(*reversed(pair))
+                       for pair in (ssh, web, database))
+        node.start()
+        protect(node, host_endpoint() + ALLOWS)
+        assert hooked(node)
+        all_carry()
+        for machine in (node, other):
+            machine.namespace.ip("-6", "neigh", "flush", "dev", "ens10")
+        exchange_tcp(operator, node.six, 8080, size=1_000_000)
+        exchange_tcp(node.six, operator, 5432, size=1_000_000)
+        assert node.rule("x")["connections"] == node.rule("x", "egress")["connections"] == 1
+        denied(node, lambda: operator.reaches(node.six, 8082), "policy_deny_ingress")
+        denied(node, lambda: operator.pings(node.six), "policy_deny_ingress")
+        denied(node, lambda: node.six.reaches(operator, 5434), "policy_deny_egress")
+        denied(node, lambda: node.six.pings(operator), "policy_deny_egress")
+        exchange_tcp(pod1, node.six, 10250)  # between the node and its pods nothing changes
+        exchange_udp(node.six, pod1)
+        exchange_tcp(operator, node.six, 2379)  # a failsafe port
+        all_carry()
+        node.remove("host.yaml")
+        node.reload()
+        all_carry()
+        exchange_tcp(operator, node.six, 8082)
+        assert node.stop() == 0
+        all_carry()
+
+
+def test_forward_policy_judges_ipv6_that_passes_the_uplink(node, pod1, world):
+    protect(node, host_endpoint(more=OPEN) + policy(
+        "applyOnForward: true, types: [Ingress, Egress], "
+        "ingress: [{action: Allow, protocol: TCP, destination: {ports: [8080]}}], "
+        "egress: [{action: Allow, protocol: TCP, destination: {ports: [443]}}]"))
+    node.start()
+    exchange_tcp(world, pod1, 8080)
+    exchange_tcp(pod1, world, 443)
+    denied(node, lambda: world.reaches(pod1, 80))
+    denied(node, lambda: pod1.reaches(world, 80), "policy_deny_egress")
+
+
+def test_a_host_endpoint_leaves_ipv6_that_is_off_with_the_kernel(node, other):
+    node.settings["path"]["ip6"] = "off"
+    protect(node, host_endpoint() + ALLOWS)
+    node.start()
+    operator = Host(other.namespace, other.six.address)
+    exchange_tcp(operator, node.six, 8081)
+    exchange_tcp(node.six, operator, 8081)
 
 
 def test_nothing_of_it_is_left_behind(node, pod1, world):
