@@ -170,7 +170,7 @@ static __always_inline int from_uplink6(struct xdp_md *frame, const struct ethhd
                                         const struct ipv6hdr *ip,
                                         const void *end) {
   const __u8 *type = (const void *)(ip + 1);
-  if ((const void *)(type + 1) > end) {
+  if ((const void *)(type + 1) > end || has_passport(ether)) {
     return XDP_PASS;
   }
   const struct prefix6_key key = {128, ip->daddr};
@@ -178,8 +178,7 @@ static __always_inline int from_uplink6(struct xdp_md *frame, const struct ethhd
     return hand_over(frame, XDP_DROP);
   }
   const __u32 mode = setting(kIp6);
-  const int nodes = mode == kIp6Carried && setting(kTakeAll) && !is_of_link(ip, *type) &&
-                    !has_passport(ether);
+  const int nodes = mode == kIp6Carried && setting(kTakeAll) && !is_of_link(ip, *type);
   return nodes || mode == kIp6Dropped ? hand_over(frame, XDP_PASS) : XDP_PASS;
 }
 
