@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/ip6_classes.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+constexpr size_t kFilterBits = 24;
+constexpr size_t kSpareKeys = 1024;  // for assignments
+constexpr uint8_t kNoFilter = 0;
+
+}  // namespace
+
+Ip6Classes::Ip6Classes(std::span<const Entry> entries) : filter_of_(&kNoFilter) {
+  const size_t keys = entries.size() + entries.size() / 4 + kSpareKeys;
+  const size_t buckets = std::bit_ceil(keys * 2 / kKeys);
+  table_ = Region(buckets * sizeof(Bucket));
+  buckets_ = table_.as<Bucket>();
+  length_sets_.push_back({});
+  if (buckets_ == nullptr) {
+    return;
+  }
+  bucket_mask_ = buckets - 1;
+  capacity_ = keys;
+  for (const Entry& entry : entries) {
+    if (entry.length == 0) {
+      default_ = entry.class_id;
+    } else {
+      insert(entry);
+    }
+  }
+  build_filter(entries);
+}
+
+bool Ip6Classes::insert(const Entry& entry) {
+  if (used_ == capacity_) {
+    return false;
+  }
+  uint64_t at = ip6_hash::hash(entry.base, entry.length) & bucket_mask_;
+  for (;;) {
+    Bucket& bucket = buckets_[at];
+    for (unsigned i = 0; i < kKeys; ++i) {
+      if (bucket.length[i] == 0) {
+        bucket.key[i] = entry.base;
+        bucket.class_id[i] = entry.class_id;
+        __atomic_store_n(&bucket.length[i], static_cast<uint8_t>(entry.length + 1),
+                         __ATOMIC_RELEASE);
+        ++used_;
+        return true;
+      }
+    }
+    __atomic_store_n(&bucket.overflowed, uint8_t{1}, __ATOMIC_RELEASE);
+    at = (at + 1) & bucket_mask_;
+  }
+}
+
+void Ip6Classes::build_filter(std::span<const Entry> entries) {
+  const auto filtered = [](const Entry& e) { return e.length > 0 && e.length < 128; };
+  if (std::none_of(entries.begin(), entries.end(), filtered)) {
+    return;
+  }
+  filter_ = Region(size_t{1} << kFilterBits);
+  auto* filter = filter_.as<uint8_t>();
+  if (filter == nullptr) {
+    buckets_ = nullptr;
+    return;
+  }
+  filter_of_ = filter;
+  filter_mask_ = (uint64_t{1} << kFilterBits) - 1;
+  Lengths all;  // set 1, which also stands for those that find no room
+
+  for (const Entry& entry : entries) {
+    if (filtered(entry)) {
+      all.bits[entry.length / 64] |= uint64_t{1} << (entry.length % 64);
+      all.longest = std::max(all.longest, entry.length);
+    }
+  }
+  length_sets_.push_back(all);
+  const auto with = [&](uint8_t set, uint8_t length) {
+    Lengths grown = length_sets_[set];
+    grown.bits[length / 64] |= uint64_t{1} << (length % 64);
+    grown.longest = std::max(grown.longest, length);
+    auto found = std::find(length_sets_.begin(), length_sets_.end(), grown);
+    if (found == length_sets_.end()) {
+      if (length_sets_.size() == kMaxLengthSets) {
+        return uint8_t{1};
+      }
+      found = length_sets_.insert(length_sets_.end(), grown);
+    }
+    return static_cast<uint8_t>(found - length_sets_.begin());
+  };
+  for (const Entry& entry : entries) {
+    if (!filtered(entry)) {
+      continue;
+    }
+    const uint64_t first = entry.base.hi >> (64 - kFilterBits);
+    const uint64_t count =
+        entry.length >= kFilterBits ? 1 : uint64_t{1} << (kFilterBits - entry.length);
+    uint8_t last = 0, last_grown = with(0, entry.length);
+    for (uint64_t i = first; i < first + count; ++i) {
+      if (filter[i] != last) {
+        last = filter[i];
+        last_grown = with(last, entry.length);
+      }
+      filter[i] = last_grown;
+    }
+  }
+}
+
+ClassId Ip6Classes::shorter(const Address& address, Lengths lengths) const noexcept {
+  lengths.bits[lengths.longest / 64] &= ~(uint64_t{1} << (lengths.longest % 64));
+  for (unsigned half = 2; half-- > 0;) {
+    while (lengths.bits[half] != 0) {
+      const auto bit = static_cast<unsigned>(std::bit_width(lengths.bits[half]) - 1) & 63;
+      lengths.bits[half] &= ~(uint64_t{1} << bit);
+      const unsigned length = half * 64 + bit;
+      const Address base = ip6_hash::masked(address, length);
+      if (const ClassId* found = in(bucket_of(base, length), base, length)) {
+        return __atomic_load_n(found, __ATOMIC_RELAXED);
+      }
+    }
+  }
+  return default_;
+}
+
+bool Ip6Classes::assign(const Address& address, ClassId class_id) {
+  if (const ClassId* known = in(bucket_of(address, 128), address, 128)) {
+    __atomic_store_n(const_cast<ClassId*>(known), class_id, __ATOMIC_RELEASE);
+    return true;
+  }
+  return insert({address, 128, class_id});
+}
+
+}  // namespace sluice

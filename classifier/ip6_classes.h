@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPv6 address -> class: one hash table of prefixes of all lengths, longest first.
+//
+// Most members of sets are pods, so the exact address (/128) is looked for at once.  Beside it
+// goes the longest other length that can match at all: a filter by the top 24 bits names the
+// lengths that exist there.  Both lines are fetched together and the choice is made at the end;
+// only addresses with several lengths above them need further probes.
+//
+// A bucket is one cache line of three keys; a full one overflows into the next.  Built once by
+// control, then one writer may `assign` while any number of threads read: an entry's class is
+// stored in place, a new entry becomes visible with its length byte, which is stored last.
+// Bounds: 64 bytes per three prefixes, at half load; 16 MiB of filter if there are prefixes
+// other than /128 and /0, of which only the pages that hold some are touched.
+#ifndef SLUICE_CLASSIFIER_IP6_CLASSES_H_
+#define SLUICE_CLASSIFIER_IP6_CLASSES_H_
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "classifier/region.h"
+#include "classifier/types.h"
+
+namespace sluice {
+
+using ClassId = uint32_t;
+
+class Ip6Classes {
+ public:
+  struct Entry {
+    Address base;  // host bits are zero
+    uint8_t length = 0;
+    ClassId class_id = 0;
+  };
+  static constexpr unsigned kKeys = 3;
+  struct alignas(64) Bucket {
+    std::array<Address, kKeys> key;
+    std::array<ClassId, kKeys> class_id;
+    std::array<uint8_t, kKeys> length;  // + 1; 0: no key here
+    uint8_t overflowed;                 // keys that belong here lie in the next one
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  Ip6Classes() : Ip6Classes(std::span<const Entry>{}) {}
+  // REQUIRES: no two entries alike.  The longest that holds an address names its class.
+  explicit Ip6Classes(std::span<const Entry> entries);
+
+  // Where an address will be looked for: fetch both, then resolve.
+  struct Probe {
+    const Bucket* exact = nullptr;
+    const Bucket* prefix = nullptr;
+    uint32_t lengths = 0;  // index into the length sets
+  };
+  Probe probe(const Address& address) const noexcept;
+  ClassId resolve(const Probe& probe, const Address& address) const noexcept;
+  ClassId find(const Address& address) const noexcept {
+    return resolve(probe(address), address);
+  }
+
+  // From now on `address` has the class.  False if the table is too full; then nothing changed.
+  // REQUIRES: one caller at a time.
+  bool assign(const Address& address, ClassId class_id);
+
+  bool ok() const noexcept { return buckets_ != nullptr; }
+  size_t bytes() const noexcept { return table_.bytes() + filter_.bytes(); }
+
+ private:
+  // Lengths of prefixes, 1 to 127, as bits; `longest` is 0 for none.
+  struct Lengths {
+    std::array<uint64_t, 2> bits = {};
+    uint8_t longest = 0;
+    friend bool operator==(const Lengths&, const Lengths&) = default;
+  };
+  static constexpr size_t kMaxLengthSets = 256;  // the filter's entries are bytes
+
+  const Bucket* bucket_of(const Address& base, unsigned length) const noexcept;
+  const ClassId* in(const Bucket* bucket, const Address& base, unsigned length) const noexcept;
+  bool insert(const Entry& entry);
+  void build_filter(std::span<const Entry> entries);
+  ClassId shorter(const Address& address, Lengths lengths) const noexcept;
+
+  Region table_, filter_;
+  Bucket* buckets_ = nullptr;
+  uint64_t bucket_mask_ = 0;
+  const uint8_t* filter_of_ = nullptr;  // by the top 24 bits, or one zero
+  uint64_t filter_mask_ = 0;
+  std::vector<Lengths> length_sets_;  // 0: none; 1: all that occur
+  ClassId default_ = 0;               // of ::/0
+  size_t used_ = 0, capacity_ = 0;    // keys
+};
+
+namespace ip6_hash {
+inline constexpr uint64_t kA = 0x9e3779b97f4a7c15, kB = 0xc2b2ae3d27d4eb4f;
+
+constexpr Address masked(const Address& a, unsigned length) {
+  const uint64_t ones = ~uint64_t{0};
+  const uint64_t hi = length >= 64 ? ones : ones << 1 << (63 - length);
+  const uint64_t lo = length >= 128 ? ones : length <= 64 ? 0 : ones << (128 - length);
+  return {a.hi & hi, a.lo & lo};
+}
+
+constexpr uint64_t hash(const Address& base, unsigned length) {
+  const uint64_t mixed = (base.hi ^ (base.hi >> 29) ^ length) * kA + base.lo;
+  const uint64_t folded = (mixed ^ (mixed >> 32)) * kB;
+  return folded ^ (folded >> 31);
+}
+}  // namespace ip6_hash
+
+inline const Ip6Classes::Bucket* Ip6Classes::bucket_of(const Address& base,
+                                                       unsigned length) const noexcept {
+  return buckets_ + (ip6_hash::hash(base, length) & bucket_mask_);
+}
+
+inline Ip6Classes::Probe Ip6Classes::probe(const Address& address) const noexcept {
+  Probe p;
+  p.exact = bucket_of(address, 128);
+  p.lengths = filter_of_[(address.hi >> 40) & filter_mask_];
+  const unsigned longest = length_sets_[p.lengths].longest;
+  p.prefix = bucket_of(ip6_hash::masked(address, longest), longest);
+  return p;
+}
+
+// The class of the key in the bucket, or null.  Follows overflows, which are rare.
+inline const ClassId* Ip6Classes::in(const Bucket* bucket, const Address& base,
+                                     unsigned length) const noexcept {
+  for (;;) {
+    for (unsigned i = 0; i < kKeys; ++i) {
+      const uint8_t stored = __atomic_load_n(&bucket->length[i], __ATOMIC_ACQUIRE);
+      if (stored == length + 1 &&
+          ((bucket->key[i].hi ^ base.hi) | (bucket->key[i].lo ^ base.lo)) == 0) {
+        return &bucket->class_id[i];
+      }
+    }
+    if (__atomic_load_n(&bucket->overflowed, __ATOMIC_ACQUIRE) == 0) {
+      return nullptr;
+    }
+    bucket = buckets_ + ((static_cast<uint64_t>(bucket - buckets_) + 1) & bucket_mask_);
+  }
+}
+
+inline ClassId Ip6Classes::resolve(const Probe& probe, const Address& address) const noexcept {
+  if (const ClassId* exact = in(probe.exact, address, 128)) {
+    return __atomic_load_n(exact, __ATOMIC_RELAXED);
+  }
+  const Lengths& lengths = length_sets_[probe.lengths];
+  if (lengths.longest == 0) {
+    return default_;
+  }
+  const Address base = ip6_hash::masked(address, lengths.longest);
+  if (const ClassId* prefix = in(probe.prefix, base, lengths.longest)) {
+    return __atomic_load_n(prefix, __ATOMIC_RELAXED);
+  }
+  return shorter(address, lengths);
+}
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_IP6_CLASSES_H_

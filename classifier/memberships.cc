@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/memberships.h"
+
+namespace sluice {
+
+Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
+    : previous_(previous) {
+  members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
+  std::vector<bool> used(rules.lists.size(), false);
+  for (const Program& program : rules.programs) {
+    for (const Tier& tier : program.tiers) {
+      for (const ListId list : tier.lists) {
+        used[list] = true;
+      }
+    }
+  }
+  for (size_t list = 0; list < rules.lists.size(); ++list) {
+    if (!used[list]) {
+      continue;
+    }
+    for (const Rule& rule : rules.lists[list]->rules) {
+      add_side(rules, rule.source);
+      add_side(rules, rule.destination);
+    }
+  }
+  previous_ = nullptr;
+}
+
+MembershipId Memberships::next() {
+  members_.emplace_back();
+  return static_cast<MembershipId>(members_.size() - 1);
+}
+
+void Memberships::add_side(const RuleSet& rules, const RuleSide& side) {
+  for (const auto* sets : {&side.sets, &side.not_sets}) {
+    for (const SetId set : *sets) {
+      if (sets_.contains(set)) {
+        continue;
+      }
+      const bool known = previous_ != nullptr && previous_->sets_.contains(set);
+      const MembershipId id = known ? previous_->sets_.at(set) : next();
+      sets_[set] = id;
+      members_[id] = rules.address_sets[set];
+    }
+  }
+  for (const auto* sets : {&side.port_sets, &side.not_port_sets}) {
+    for (const SetId set : *sets) {
+      add_port_set(rules, set);
+    }
+  }
+  add_nets(side.nets);
+  add_nets(side.not_nets);
+}
+
+void Memberships::add_nets(const std::vector<Prefix>& nets) {
+  if (nets.empty() || nets_.contains(nets)) {
+    return;
+  }
+  const bool known = previous_ != nullptr && previous_->nets_.contains(nets);
+  const MembershipId id = known ? previous_->nets_.at(nets) : next();
+  nets_[nets] = id;
+  members_[id] = known ? previous_->members_[id] : Shared<AddressSet>(AddressSet(nets));
+}
+
+void Memberships::add_port_set(const RuleSet& rules, SetId set) {
+  if (pairs_.contains(set)) {
+    return;
+  }
+  std::vector<PortPair>& pairs = pairs_[set];
+  const Shared<PortSet>& port_set = rules.port_sets[set];
+  port_sets_[set] = port_set;
+  const auto before = previous_ == nullptr ? port_sets_.end() : previous_->port_sets_.find(set);
+  if (previous_ != nullptr && before != previous_->port_sets_.end() &&
+      before->second.is(port_set)) {
+    pairs = previous_->pairs_.at(set);
+    for (const PortPair& pair : pairs) {
+      by_pair_[{set, pair.protocol, pair.port}] = pair.members;
+      members_[pair.members] = previous_->members_[pair.members];
+    }
+    return;
+  }
+  std::map<std::pair<uint8_t, uint16_t>, std::vector<Prefix>> addresses;
+  for (const PortSet::Member& member : port_set->members()) {
+    if (proto::has_ports(member.protocol)) {
+      addresses[{member.protocol, member.port}].push_back({member.address, 128});
+    }
+  }
+  for (const auto& [pair, members] : addresses) {
+    const PairKey key{set, pair.first, pair.second};
+    const bool known = previous_ != nullptr && previous_->by_pair_.contains(key);
+    const MembershipId id = known ? previous_->by_pair_.at(key) : next();
+    by_pair_[key] = id;
+    members_[id] = AddressSet(members);
+    pairs.push_back({pair.first, pair.second, id});
+  }
+}
+
+bool Memberships::same_as(const Memberships& other) const {
+  if (sets_ != other.sets_ || nets_ != other.nets_ || by_pair_ != other.by_pair_ ||
+      members_.size() != other.members_.size()) {
+    return false;
+  }
+  for (size_t id = 0; id < members_.size(); ++id) {
+    if (!members_[id].is(other.members_[id]) && !(*members_[id] == *other.members_[id])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace sluice

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The address sets that rules ask about, numbered.
+//
+// Three things in a rule are questions of the form "is the address in this set?", and each
+// distinct one gets a MembershipId:
+//   - an address set (selectors, network sets), by its SetId;
+//   - the literal nets of one side of a rule, as the list they are;
+//   - of a named-port or service set, the addresses that have one (protocol, port) pair.  The
+//     rule then reads "transport = pair and address in S_pair", once for each pair.
+// Made by control for one RuleSet, immutable afterwards.  Made with a predecessor, what both
+// contain keeps its number, so that a class keeps its meaning from one policy to the next.
+#ifndef SLUICE_CLASSIFIER_MEMBERSHIPS_H_
+#define SLUICE_CLASSIFIER_MEMBERSHIPS_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "classifier/class_directory.h"
+#include "classifier/rule.h"
+
+namespace sluice {
+
+class Memberships {
+ public:
+  struct PortPair {
+    uint8_t protocol = 0;
+    uint16_t port = 0;
+    MembershipId members = 0;
+  };
+
+  explicit Memberships(const RuleSet& rules, const Memberships* previous = nullptr);
+
+  MembershipId of_set(SetId set) const { return sets_.at(set); }
+  MembershipId of_nets(const std::vector<Prefix>& nets) const { return nets_.at(nets); }
+  std::span<const PortPair> of_port_set(SetId set) const { return pairs_.at(set); }
+
+  const AddressSet& members(MembershipId id) const { return *members_[id]; }
+  // Ids are below this; those that no rule of this RuleSet asks about have no members.
+  size_t size() const { return members_.size(); }
+  // Do both give the same numbers to the same members?
+  bool same_as(const Memberships& other) const;
+
+ private:
+  using PairKey = std::tuple<SetId, uint8_t, uint16_t>;
+
+  void add_side(const RuleSet& rules, const RuleSide& side);
+  void add_port_set(const RuleSet& rules, SetId set);
+  void add_nets(const std::vector<Prefix>& nets);
+  MembershipId next();
+
+  std::map<SetId, MembershipId> sets_;
+  std::map<std::vector<Prefix>, MembershipId> nets_;
+  std::map<SetId, std::vector<PortPair>> pairs_;
+  std::map<SetId, Shared<PortSet>> port_sets_;  // whose pairs these are
+  std::map<PairKey, MembershipId> by_pair_;
+  std::vector<Shared<AddressSet>> members_;
+  const Memberships* previous_ = nullptr;  // during construction
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_MEMBERSHIPS_H_

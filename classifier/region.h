@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// A fixed block of zeroed memory for one large table, on huge pages where the kernel has them.
+//
+// Pages that are never written cost nothing.  The block never moves, so readers may keep a
+// pointer into it while the one writer fills it.  Whoever makes it owns it.
+#ifndef SLUICE_CLASSIFIER_REGION_H_
+#define SLUICE_CLASSIFIER_REGION_H_
+
+#include <cstddef>
+#include <utility>
+
+namespace sluice {
+
+class Region {
+ public:
+  Region() = default;
+  // Empty (data() is null) when `bytes` is 0 or the system refuses.
+  explicit Region(size_t bytes);
+  Region(Region&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Region& operator=(Region&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region();
+
+  template <typename T>
+  T* as() const noexcept {
+    return static_cast<T*>(data_);
+  }
+  size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_REGION_H_
