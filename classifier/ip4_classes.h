@@ -61,6 +61,12 @@ class Ip4Classes {
   }
   const Line* line(uint32_t word) const noexcept { return lines_ + (word & kIndex); }
   ClassId resolve(uint32_t word, Ip4 address) const noexcept;
+  // The two kinds of group, for who resolves many at once.
+  const ClassId* dense_entry(uint32_t word, Ip4 address) const noexcept {
+    return static_cast<const ClassId*>(static_cast<const void*>(line(word))) +
+           (address.value & 0xff);
+  }
+  ClassId in_sparse(uint32_t word, Ip4 address) const noexcept;
   ClassId find(Ip4 address) const noexcept {
     return resolve(__atomic_load_n(first(address), __ATOMIC_ACQUIRE), address);
   }
@@ -91,23 +97,25 @@ class Ip4Classes {
   size_t used_ = 0, capacity_ = 0;
 };
 
-inline ClassId Ip4Classes::resolve(uint32_t word, Ip4 address) const noexcept {
-  if ((word & kGroup) == 0) {
-    return word;
-  }
-  const uint32_t low = address.value & 0xff;
-  const Line* group = line(word);
-  if ((word & kDense) != 0) {
-    const auto* dense = static_cast<const ClassId*>(static_cast<const void*>(group));
-    return __atomic_load_n(dense + low, __ATOMIC_RELAXED);
-  }
+[[gnu::always_inline]] inline ClassId Ip4Classes::in_sparse(uint32_t word,
+                                                            Ip4 address) const noexcept {
   // Runs that begin at or before the address, less one, is the position of its run.
-  const uint32_t at = low >> 6;
+  const Line* group = line(word);
+  const uint32_t low = address.value & 0xff, at = low >> 6;
   int runs = std::popcount(group->starts[at] << (63 - (low & 63)));
   runs += at > 0 ? std::popcount(group->starts[0]) : 0;
   runs += at > 1 ? std::popcount(group->starts[1]) : 0;
   runs += at > 2 ? std::popcount(group->starts[2]) : 0;
   return group->run_class[static_cast<unsigned>(runs - 1)];
+}
+
+[[gnu::always_inline]] inline ClassId Ip4Classes::resolve(uint32_t word,
+                                                          Ip4 address) const noexcept {
+  if ((word & kGroup) == 0) {
+    return word;
+  }
+  return (word & kDense) != 0 ? __atomic_load_n(dense_entry(word, address), __ATOMIC_RELAXED)
+                              : in_sparse(word, address);
 }
 
 }  // namespace sluice

@@ -91,6 +91,8 @@ class Ip6Classes {
   size_t used_ = 0, capacity_ = 0;    // keys
 };
 
+// The look-up is compiled for several processor levels, none of which may lend its copy to
+// another: so all of it is always inlined (tests/classifier/levels_test.py).
 namespace ip6_hash {
 inline constexpr uint64_t kA = 0x9e3779b97f4a7c15, kB = 0xc2b2ae3d27d4eb4f;
 
@@ -108,12 +110,13 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
 }
 }  // namespace ip6_hash
 
-inline const Ip6Classes::Bucket* Ip6Classes::bucket_of(const Address& base,
-                                                       unsigned length) const noexcept {
+[[gnu::always_inline]] inline const Ip6Classes::Bucket* Ip6Classes::bucket_of(
+    const Address& base, unsigned length) const noexcept {
   return buckets_ + (ip6_hash::hash(base, length) & bucket_mask_);
 }
 
-inline Ip6Classes::Probe Ip6Classes::probe(const Address& address) const noexcept {
+[[gnu::always_inline]] inline Ip6Classes::Probe Ip6Classes::probe(
+    const Address& address) const noexcept {
   Probe p;
   p.exact = bucket_of(address, 128);
   p.lengths = filter_of_[(address.hi >> 40) & filter_mask_];
@@ -123,8 +126,9 @@ inline Ip6Classes::Probe Ip6Classes::probe(const Address& address) const noexcep
 }
 
 // The class of the key in the bucket, or null.  Follows overflows, which are rare.
-inline const ClassId* Ip6Classes::in(const Bucket* bucket, const Address& base,
-                                     unsigned length) const noexcept {
+[[gnu::always_inline]] inline const ClassId* Ip6Classes::in(const Bucket* bucket,
+                                                            const Address& base,
+                                                            unsigned length) const noexcept {
   for (;;) {
     for (unsigned i = 0; i < kKeys; ++i) {
       const uint8_t stored = __atomic_load_n(&bucket->length[i], __ATOMIC_ACQUIRE);
@@ -140,7 +144,8 @@ inline const ClassId* Ip6Classes::in(const Bucket* bucket, const Address& base,
   }
 }
 
-inline ClassId Ip6Classes::resolve(const Probe& probe, const Address& address) const noexcept {
+[[gnu::always_inline]] inline ClassId Ip6Classes::resolve(
+    const Probe& probe, const Address& address) const noexcept {
   if (const ClassId* exact = in(probe.exact, address, 128)) {
     return __atomic_load_n(exact, __ATOMIC_RELAXED);
   }

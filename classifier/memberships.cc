@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "classifier/memberships.h"
 
+#include <algorithm>
+
 namespace sluice {
 
 Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
@@ -95,17 +97,24 @@ void Memberships::add_port_set(const RuleSet& rules, SetId set) {
   }
 }
 
-bool Memberships::same_as(const Memberships& other) const {
-  if (sets_ != other.sets_ || nets_ != other.nets_ || by_pair_ != other.by_pair_ ||
-      members_.size() != other.members_.size()) {
-    return false;
-  }
-  for (size_t id = 0; id < members_.size(); ++id) {
-    if (!members_[id].is(other.members_[id]) && !(*members_[id] == *other.members_[id])) {
-      return false;
-    }
-  }
-  return true;
+bool Memberships::within(const Memberships& other) const {
+  const auto same = [&](MembershipId a, MembershipId b) {
+    return a == b && (members_[a].is(other.members_[b]) || *members_[a] == *other.members_[b]);
+  };
+  const auto all_in = [&](const auto& mine, const auto& theirs) {
+    return std::all_of(mine.begin(), mine.end(), [&](const auto& entry) {
+      const auto found = theirs.find(entry.first);
+      return found != theirs.end() && same(entry.second, found->second);
+    });
+  };
+  // The pairs of a port set are part of what it means: it must have neither fewer nor more.
+  const auto as_many_pairs = [&](const auto& entry) {
+    const auto found = other.pairs_.find(entry.first);
+    return found != other.pairs_.end() && found->second.size() == entry.second.size();
+  };
+  return all_in(sets_, other.sets_) && all_in(nets_, other.nets_) &&
+         all_in(by_pair_, other.by_pair_) &&
+         std::all_of(pairs_.begin(), pairs_.end(), as_many_pairs);
 }
 
 }  // namespace sluice

@@ -41,8 +41,8 @@ class Memberships {
   const AddressSet& members(MembershipId id) const { return *members_[id]; }
   // Ids are below this; those that no rule of this RuleSet asks about have no members.
   size_t size() const { return members_.size(); }
-  // Do both give the same numbers to the same members?
-  bool same_as(const Memberships& other) const;
+  // Is everything here also there, with the same numbers and the same members?
+  bool within(const Memberships& other) const;
 
  private:
   using PairKey = std::tuple<SetId, uint8_t, uint16_t>;

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/axes.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+void set_bit(uint64_t* bitmap, size_t bit) {
+  bitmap[bit / 64] |= uint64_t{1} << (bit % 64);
+}
+void clear_bit(uint64_t* bitmap, size_t bit) {
+  bitmap[bit / 64] &= ~(uint64_t{1} << (bit % 64));
+}
+
+// The terms that ask about each membership, as numbers of those mentioned.
+class Mentions {
+ public:
+  Mentions(const TermList& terms, SideOfTerm side) : base_((terms.terms.size() + 63) / 64) {
+    for (const Term* term : terms.terms) {
+      const Term::Side& s = term->*side;
+      ids_.insert(ids_.end(), s.in.begin(), s.in.end());
+      ids_.insert(ids_.end(), s.out.begin(), s.out.end());
+    }
+    std::sort(ids_.begin(), ids_.end());
+    ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
+    asked_.resize(ids_.size());
+    for (uint32_t t = 0; t < terms.terms.size(); ++t) {
+      const Term::Side& s = terms.terms[t]->*side;
+      if (s.in.empty()) {
+        set_bit(base_.data(), t);
+      }
+      for (const MembershipId id : s.in) {
+        asked_[number(id)].in.push_back({t, static_cast<uint32_t>(s.in.size())});
+      }
+      for (const MembershipId id : s.out) {
+        asked_[number(id)].out.push_back(t);
+      }
+    }
+    met_.resize(terms.terms.size());
+  }
+
+  std::span<const MembershipId> ids() const { return ids_; }
+
+  // The terms that hold for an address that has just these of the mentioned memberships.
+  std::span<const uint64_t> bitmap(std::span<const uint32_t> numbers) {
+    bits_ = base_;
+    for (const uint32_t n : numbers) {
+      for (const auto& [term, needed] : asked_[n].in) {
+        if (++met_[term] == needed) {
+          set_bit(bits_.data(), term);
+        }
+      }
+    }
+    for (const uint32_t n : numbers) {
+      for (const auto& [term, needed] : asked_[n].in) {
+        met_[term] = 0;
+      }
+      for (const uint32_t term : asked_[n].out) {
+        clear_bit(bits_.data(), term);
+      }
+    }
+    return bits_;
+  }
+
+ private:
+  struct Asked {
+    std::vector<std::pair<uint32_t, uint32_t>> in;  // term, and how many it needs in all
+    std::vector<uint32_t> out;
+  };
+  size_t number(MembershipId id) const {
+    return static_cast<size_t>(std::lower_bound(ids_.begin(), ids_.end(), id) - ids_.begin());
+  }
+  std::vector<uint64_t> base_;
+  std::vector<MembershipId> ids_;
+  std::vector<Asked> asked_;
+  std::vector<uint32_t> met_;  // how many of a term's memberships were seen so far
+  std::vector<uint64_t> bits_;
+};
+
+}  // namespace
+
+uint32_t Bitmaps::intern(std::span<const uint64_t> bitmap) {
+  uint64_t hash = 0;
+  for (const uint64_t word : bitmap) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+  }
+  const auto [first, last] = by_hash_.equal_range(hash);
+  for (auto it = first; it != last; ++it) {
+    if (std::equal(bitmap.begin(), bitmap.end(), (*this)[it->second])) {
+      return it->second;
+    }
+  }
+  if (all_.size() * sizeof(uint64_t) + bitmap.size_bytes() > max_bytes_) {
+    full_ = true;
+    return 0;
+  }
+  all_.insert(all_.end(), bitmap.begin(), bitmap.end());
+  by_hash_.emplace(hash, count_);
+  return count_++;
+}
+
+ClassesOf::ClassesOf(const ClassDirectory& directory, size_t memberships)
+    : class_count_(directory.size()), starts_(memberships + 1, 0) {
+  for (ClassId c = 0; c < class_count_; ++c) {
+    for (const MembershipId id : directory.signature(c)) {
+      ++starts_[id + 1];
+    }
+  }
+  for (size_t id = 0; id < memberships; ++id) {
+    starts_[id + 1] += starts_[id];
+  }
+  classes_.resize(starts_.back());
+  std::vector<size_t> at(starts_.begin(), starts_.end() - 1);
+  for (ClassId c = 0; c < class_count_; ++c) {
+    for (const MembershipId id : directory.signature(c)) {
+      classes_[at[id]++] = c;
+    }
+  }
+}
+
+AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf& classes,
+                         size_t max_bytes) {
+  Mentions mentions(terms, side);
+  // groups[g]: the mentioned memberships of its classes, as numbers.  Group 0 has none.
+  std::vector<std::vector<uint32_t>> groups(1);
+  std::vector<uint32_t> group_of(classes.class_count(), 0);
+  std::unordered_map<uint32_t, uint32_t> split;  // group -> the part of it that has this one
+  for (uint32_t n = 0; n < mentions.ids().size(); ++n) {
+    split.clear();
+    for (const ClassId c : classes[mentions.ids()[n]]) {
+      const auto [found, fresh] = split.try_emplace(group_of[c], 0);
+      if (fresh) {
+        found->second = static_cast<uint32_t>(groups.size());
+        groups.push_back(groups[group_of[c]]);
+        groups.back().push_back(n);
+      }
+      group_of[c] = found->second;
+    }
+  }
+  AddressAxis axis{{}, Bitmaps(terms.terms.size(), max_bytes)};
+  std::vector<uint32_t> row_of_group(groups.size(), UINT32_MAX);
+  axis.row_of_class.reserve(group_of.size());
+  for (const uint32_t group : group_of) {
+    if (row_of_group[group] == UINT32_MAX) {
+      row_of_group[group] = axis.rows.intern(mentions.bitmap(groups[group]));
+    }
+    axis.row_of_class.push_back(row_of_group[group]);
+  }
+  return axis;
+}
+
+AddressAxis known_address(const TermList& terms) {
+  AddressAxis axis{{}, Bitmaps(terms.terms.size())};
+  const std::vector<uint64_t> all(axis.rows.words(), ~uint64_t{0});
+  axis.rows.intern(all);
+  return axis;
+}
+
+RangeAxis range_axis(const TermList& terms, RangesOfTerm ranges, const RangeSpace& space) {
+  struct Event {
+    uint32_t at;
+    uint32_t term;
+    bool begins;
+  };
+  std::vector<Event> events;
+  for (uint32_t t = 0; t < terms.terms.size(); ++t) {
+    for (const Interval& interval : (terms.terms[t]->*ranges).all()) {
+      events.push_back({interval.first, t, true});
+      if (interval.last < space.last) {
+        events.push_back({interval.last + 1, t, false});
+      }
+    }
+  }
+  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
+    return a.at < b.at || (a.at == b.at && a.begins < b.begins);  // ends first
+  });
+  RangeAxis axis{{}, Bitmaps(terms.terms.size(), space.max_bytes)};
+  std::vector<uint64_t> bits(axis.rows.words(), 0);
+  const auto mark = [&](uint32_t at, uint32_t row, bool always) {
+    if (always || axis.boundaries.back().row != row) {
+      axis.boundaries.push_back({at, row});
+    }
+  };
+  uint32_t next_stride = 0;
+  for (size_t i = 0; i < events.size() || next_stride <= space.last;) {
+    const uint32_t event = i < events.size() ? events[i].at : UINT32_MAX;
+    const uint32_t at = std::min(event, next_stride);
+    for (; i < events.size() && events[i].at == at; ++i) {
+      events[i].begins ? set_bit(bits.data(), events[i].term)
+                       : clear_bit(bits.data(), events[i].term);
+    }
+    const bool forced = at == next_stride;
+    mark(at, axis.rows.intern(bits), forced);
+    if (forced) {
+      next_stride = space.stride == 0 ? UINT32_MAX : next_stride + space.stride;
+    }
+  }
+  return axis;
+}
+
+}  // namespace sluice

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/matcher.h"
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+
+namespace sluice {
+namespace {
+
+// Programs that are not one look-up in one table send every packet to decide().
+constexpr uint32_t kAskDecide = outcome::kException;
+constexpr std::array<uint32_t, transport::kKinds + 1> kOneColumnStarts = {0, 1, 2, 3, 4, 5,
+                                                                          6, 7, 8, 9, 10};
+constexpr std::array<uint16_t, transport::kKinds + PortMap::kSlack> kOneColumn = {};
+constexpr uint8_t kOneRow[sizeof(uint32_t)] = {};
+
+Instance instance_of(const CompiledProgram& program) {
+  Instance out;
+  out.program = &program;
+  out.remote_is_destination = program.pinned == Pinned::Side::source;
+  const bool one_lookup = program.form == Form::table && program.pinned != Pinned::Side::none;
+  if (!one_lookup) {
+    out.rows = kOneRow;
+    out.cells = &kAskDecide;
+    out.starts = kOneColumnStarts.data();
+    out.firsts = out.columns = kOneColumn.data();
+    return out;
+  }
+  const Projection& remote = out.remote_is_destination ? *program.destination : *program.source;
+  out.rows = remote.bytes.data();
+  out.row_shift = remote.shift;
+  out.row_mask = remote.mask();
+  out.cells = program.table->cells.data();
+  out.column_count = program.table->columns;
+  out.starts = program.ports->starts.data();
+  out.firsts = program.ports->firsts.data();
+  out.columns = program.ports->columns.data();
+  return out;
+}
+
+std::string mebibytes(size_t bytes) {
+  return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB";
+}
+
+}  // namespace
+
+// One run of Matcher::make.
+class MatcherBuild {
+ public:
+  using Compiled = std::shared_ptr<const CompiledProgram>;
+
+  MatcherBuild(std::shared_ptr<const RuleSet> rules, const Matcher::Options& options,
+               const Matcher* previous)
+      : options_(options), previous_(previous), out_(new Matcher) {
+    out_->rules_ = std::move(rules);
+    limits_ = options.limits;
+    if (options.form) {
+      limits_.table_cells = *options.form == Form::table ? SIZE_MAX : 0;
+    }
+  }
+
+  Result<std::shared_ptr<const Matcher>> run(std::span<const Matcher::Pin> pins) {
+    if (Status status = check_counters(); !status) {
+      return status.error();
+    }
+    make_classes();
+    if (!out_->classes_->ok()) {
+      return Error{"policy: no memory for the address classes"};
+    }
+    lists_.emplace(*out_->rules_, *out_->memberships_);
+    for (const Matcher::Pin& pin : pins) {
+      if (Status status = add(pin); !status) {
+        return status.error();
+      }
+    }
+    if (Status status = fit_memory(); !status) {
+      return status.error();
+    }
+    for (const auto& entry : used_) {
+      out_->instances_.push_back(instance_of(*entry->second));
+    }
+    choose_level();
+    return std::shared_ptr<const Matcher>(std::move(out_));
+  }
+
+ private:
+  // The predecessor's front end as long as it knows every set of ours; else its successor, or a
+  // fresh one once most of its classes are dead.
+  void make_classes() {
+    const Memberships* known = previous_ == nullptr ? nullptr : previous_->memberships_.get();
+    auto memberships = std::make_shared<const Memberships>(*out_->rules_, known);
+    if (known != nullptr && memberships->within(*known)) {
+      out_->memberships_ = previous_->memberships_;
+      out_->classes_ = previous_->classes_;
+      same_classes_ = true;
+      return;
+    }
+    const AddressClasses* before = previous_ == nullptr ? nullptr : previous_->classes_.get();
+    if (before != nullptr && before->directory().size() > 2 * before->directory().in_use()) {
+      before = nullptr;
+      memberships = std::make_shared<const Memberships>(*out_->rules_);
+    }
+    out_->memberships_ = std::move(memberships);
+    out_->classes_ = std::make_shared<const AddressClasses>(*out_->memberships_, before);
+  }
+
+  Matcher::Key key_of(const Matcher::Pin& pin, ClassId local) const {
+    Matcher::Key key = {static_cast<uint64_t>(pin.side), local};
+    for (const Tier& tier : out_->rules_->programs[pin.program].tiers) {
+      key.push_back(uint64_t{tier.counter} << 32 | (tier.profiles ? 2u : 0u) |
+                    (tier.end == TierEnd::deny ? 1u : 0u));
+      key.push_back(tier.lists.size());
+      for (const ListId list : tier.lists) {
+        key.push_back(reinterpret_cast<uintptr_t>(out_->rules_->lists[list].address()));
+      }
+    }
+    return key;
+  }
+
+  Status add(const Matcher::Pin& pin) {
+    assert(pin.program < out_->rules_->programs.size());
+    const bool pinned = pin.side != Pinned::Side::none;
+    const ClassId local = pinned ? out_->classes_->find(pin.address) : 0;
+    const auto [entry, fresh] = out_->programs_.try_emplace(key_of(pin, local));
+    used_.push_back(entry);
+    if (!fresh) {
+      return Ok{};
+    }
+    if (same_classes_) {
+      const auto known = previous_->programs_.find(entry->first);
+      if (known != previous_->programs_.end()) {
+        entry->second = known->second;
+        pools_.adopt(*entry->second);
+        return Ok{};
+      }
+    }
+    recipes_[&entry->second] = {pin.program,
+                                {pin.side, out_->classes_->directory().signature(local)}};
+    return make_program(entry->second, limits_);
+  }
+
+  Status make_program(Compiled& to, const CompileLimits& limits) {
+    const Recipe& recipe = recipes_[&to];
+    const Program& program = out_->rules_->programs[recipe.program];
+    if (!classes_of_) {
+      classes_of_.emplace(out_->classes_->directory(), out_->memberships_->size());
+    }
+    const TermList terms = flatten(program, *lists_, recipe.pinned);
+    auto compiled = compile(terms, recipe.pinned.side, *classes_of_, limits, pools_);
+    if (!compiled) {
+      return Error{"policy: program of " + std::to_string(terms.terms.size()) +
+                       " terms: more than " + mebibytes(limits.axis_bytes) + " of bit vectors",
+                   "use fewer rules with literal addresses, or sets in their place"};
+    }
+    to = std::make_shared<const CompiledProgram>(std::move(*compiled));
+    if (total() / 2 > options_.memory_bytes) {  // hopeless: do not make the rest
+      return Error{"policy: compiled tables exceed twice the cap of " +
+                       mebibytes(options_.memory_bytes) + " before all programs are compiled",
+                   "raise policy.memory"};
+    }
+    return Ok{};
+  }
+
+  // Cells have 28 bits for a counter.
+  Status check_counters() const {
+    const auto fits = [](CounterSlot slot) {
+      return slot == kNoCounter || slot <= outcome::kMaxCounter;
+    };
+    bool all = true;
+    for (const Shared<RuleList>& list : out_->rules_->lists) {
+      for (const Rule& rule : list->rules) {
+        all = all && fits(rule.counter);
+      }
+    }
+    for (const Program& program : out_->rules_->programs) {
+      for (const Tier& tier : program.tiers) {
+        all = all && fits(tier.counter);
+      }
+    }
+    return all ? Status(Ok{})
+               : Error{"policy: a counter slot is above " +
+                       std::to_string(outcome::kMaxCounter)};
+  }
+
+  size_t total() const { return out_->classes_->bytes() + pools_.bytes(); }
+
+  // Bit vectors take the place of tables, the largest first, until the cap is kept.
+  Status shrink_tables() {
+    std::vector<Compiled*> tables;
+    for (auto& [key, program] : out_->programs_) {
+      if (program->form == Form::table && recipes_.contains(&program)) {
+        tables.push_back(&program);
+      }
+    }
+    std::sort(tables.begin(), tables.end(), [](const Compiled* a, const Compiled* b) {
+      return (*a)->size_bytes() > (*b)->size_bytes();
+    });
+    CompileLimits vectors_only = limits_;
+    vectors_only.table_cells = 0;
+    size_t bytes = total();
+    for (Compiled* table : tables) {
+      if (bytes <= options_.memory_bytes) {
+        break;
+      }
+      Compiled before = *table;
+      if (Status status = make_program(*table, vectors_only); !status) {
+        return status;
+      }
+      if ((*table)->size_bytes() < before->size_bytes()) {
+        bytes -= before->size_bytes() - (*table)->size_bytes();
+      } else {
+        *table = std::move(before);
+      }
+    }
+    pools_ = Pools{};
+    for (const auto& [key, program] : out_->programs_) {
+      pools_.adopt(*program);
+    }
+    return Ok{};
+  }
+
+  Status fit_memory() {
+    if (total() > options_.memory_bytes && !options_.form) {
+      if (Status status = shrink_tables(); !status) {
+        return status;
+      }
+    }
+    out_->memory_ = {out_->classes_->bytes(), pools_.bytes()};
+    if (out_->memory_.total() <= options_.memory_bytes) {
+      return Ok{};
+    }
+    return Error{"policy: compiled tables of " + mebibytes(out_->memory_.total()) +
+                     " (addresses " + mebibytes(out_->memory_.classes) + ", " +
+                     std::to_string(out_->programs_.size()) + " programs " +
+                     mebibytes(out_->memory_.programs) + ") exceed the cap of " +
+                     mebibytes(options_.memory_bytes),
+                 "raise policy.memory"};
+  }
+
+  void choose_level() {
+    const Matcher::Level level = options_.level.value_or(Matcher::best_level());
+    out_->classify_ = level == Matcher::Level::avx512 ? classify_avx512
+                      : level == Matcher::Level::avx2 ? classify_avx2
+                                                      : classify_scalar;
+  }
+
+  struct Recipe {
+    ProgramId program = 0;
+    Pinned pinned;
+  };
+
+  const Matcher::Options& options_;
+  const Matcher* previous_;
+  std::unique_ptr<Matcher> out_;
+  CompileLimits limits_;
+  bool same_classes_ = false;
+  std::optional<ListTerms> lists_;
+  std::optional<ClassesOf> classes_of_;
+  Pools pools_;
+  std::vector<Matcher::Programs::iterator> used_;  // by instance
+  std::map<const Compiled*, Recipe> recipes_;      // of those compiled in this run
+};
+
+Matcher::Level Matcher::best_level() {
+  if (__builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+      __builtin_cpu_supports("bmi2") != 0) {
+    return Level::avx512;
+  }
+  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0
+             ? Level::avx2
+             : Level::scalar;
+}
+
+Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleSet> rules,
+                                                     std::span<const Pin> pins,
+                                                     const Options& options,
+                                                     const Matcher* previous) {
+  return MatcherBuild(std::move(rules), options, previous).run(pins);
+}
+
+void Matcher::classify(std::span<const FlowKey> keys, std::span<const InstanceId> instances,
+                       std::span<Verdict> verdicts) const noexcept {
+  assert(keys.size() == instances.size() && keys.size() == verdicts.size());
+  const LookupTables tables{classes_.get(), instances_.data()};
+  for (size_t i = 0; i < keys.size(); i += kMaxBurst) {
+    classify_(tables, {keys.data() + i, instances.data() + i, verdicts.data() + i,
+                       std::min(kMaxBurst, keys.size() - i)});
+  }
+}
+
+}  // namespace sluice

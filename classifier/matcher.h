@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compiled matcher: which rule decides, for bursts of packets.
+//
+//   RuleSet ─► Memberships ─► AddressClasses      one front end for the node
+//          └─► terms ─► CompiledProgram           one per (program, side, class of own address)
+//
+// A caller asks by InstanceId: a program of the RuleSet at one endpoint address (a Pin), or at
+// no particular one (host endpoints, endpoints that may send from other addresses).  Its
+// verdicts equal Linear's, which stays as the oracle and tells every step (Linear::walk).
+//
+// Immutable after make(); any number of threads may classify.  What did not change since
+// `previous` is shared with it: the front end as long as no set changed, and each program whose
+// lists and tiers are the same.  Bounds: Options::memory_bytes for all tables together.
+#ifndef SLUICE_CLASSIFIER_MATCHER_H_
+#define SLUICE_CLASSIFIER_MATCHER_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "classifier/lookup.h"
+#include "classifier/program.h"
+#include "classifier/result.h"
+#include "classifier/rule.h"
+
+namespace sluice {
+
+class Matcher {
+ public:
+  // Whose packets a program judges.  With a side, all of them have `address` there: only the
+  // other side is looked up.
+  struct Pin {
+    ProgramId program = 0;
+    Pinned::Side side = Pinned::Side::none;
+    Address address = {};
+  };
+
+  enum class Level : uint8_t { scalar, avx2, avx512 };
+  static Level best_level();  // that this processor has
+
+  struct Options {
+    size_t memory_bytes = size_t{1} << 30;
+    CompileLimits limits = {};
+    std::optional<Form> form = {};    // all programs take it; by their size otherwise
+    std::optional<Level> level = {};  // the processor's best otherwise
+  };
+
+  // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.
+  // REQUIRES: pins name programs of `rules`; `previous` has the same limits and form.
+  static Result<std::shared_ptr<const Matcher>> make(std::shared_ptr<const RuleSet> rules,
+                                                     std::span<const Pin> pins,
+                                                     const Options& options,
+                                                     const Matcher* previous = nullptr);
+
+  // Judges keys[i] by instances[i] and writes verdicts[i].
+  // REQUIRES: the three spans have one length; instances[i] < the number of pins.
+  void classify(std::span<const FlowKey> keys, std::span<const InstanceId> instances,
+                std::span<Verdict> verdicts) const noexcept;
+
+  const RuleSet& rules() const { return *rules_; }
+  const AddressClasses& classes() const { return *classes_; }
+  // How an instance's program was compiled.  Instances may share one.
+  const CompiledProgram& program(InstanceId id) const { return *instances_[id].program; }
+  size_t instance_count() const { return instances_.size(); }
+  size_t program_count() const { return programs_.size(); }
+
+  struct Memory {
+    size_t classes = 0;   // the front end
+    size_t programs = 0;  // what they share counted once
+    size_t total() const { return classes + programs; }
+  };
+  Memory memory() const { return memory_; }
+
+ private:
+  // What a program is made of: its lists, tiers, pinned side and local class.
+  using Key = std::vector<uint64_t>;
+  using Programs = std::map<Key, std::shared_ptr<const CompiledProgram>>;
+  using Classify = void (*)(const LookupTables&, const Burst&) noexcept;
+  friend class MatcherBuild;
+
+  Matcher() = default;
+
+  std::shared_ptr<const RuleSet> rules_;
+  std::shared_ptr<const Memberships> memberships_;
+  std::shared_ptr<const AddressClasses> classes_;
+  Programs programs_;
+  std::vector<Instance> instances_;
+  Memory memory_;
+  Classify classify_ = classify_scalar;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_MATCHER_H_

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// One compiled program: what an endpoint's policies say in one direction, ready for look-up.
+//
+// A packet meets four axes: source class, destination class, transport key, source port.  Where
+// the endpoint's own address is known (pinned), its axis has been evaluated and is gone.
+//
+//   form table    the outcome of every combination is a cell of one array; rows with equal
+//                 outcomes are merged, then columns.  A cell that depends on the source port
+//                 names a row of exceptions instead.
+//   form vectors  a bitmap of terms for each row of each axis; they are ANDed and the first
+//   term
+//                 that is left says what follows.  For programs whose table would pass the cap.
+//   (Long lists of literal CIDRs take a third form, a forest; it stands beside these two.)
+//
+// All parts are immutable and shared: equal parts of different programs are one object. Control
+// makes them, the packet path reads them; see lookup.h for how.
+#ifndef SLUICE_CLASSIFIER_PROGRAM_H_
+#define SLUICE_CLASSIFIER_PROGRAM_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "classifier/axes.h"
+#include "classifier/terms.h"
+#include "classifier/transport.h"
+
+namespace sluice {
+
+enum class Form : uint8_t { table, vectors };
+std::string_view name(Form form);  // "table"
+
+// Class -> row, in one byte each where there are at most 256 rows, else in two or four.
+struct Projection {
+  static constexpr size_t kSlack = 3;
+  uint8_t shift = 0;           // the logarithm of the bytes for each
+  std::vector<uint8_t> bytes;  // and kSlack more, so that four may always be read
+
+  uint32_t mask() const { return static_cast<uint32_t>((uint64_t{1} << (8u << shift)) - 1); }
+  uint32_t row(ClassId class_id) const noexcept {
+    uint32_t word = 0;
+    __builtin_memcpy(&word, bytes.data() + (size_t{class_id} << shift), sizeof word);
+    return word & mask();
+  }
+  friend bool operator==(const Projection&, const Projection&) = default;
+  size_t size_bytes() const { return bytes.size(); }
+};
+
+// Transport key -> column.  For each kind a slice of sorted first values, the first of them 0.
+struct PortMap {
+  static constexpr uint32_t kSlack = 32;  // values after the last slice that may be read
+  std::array<uint32_t, transport::kKinds + 1> starts = {};  // of the slices
+  std::vector<uint16_t> firsts;                             // and kSlack more
+  std::vector<uint16_t> columns;
+
+  uint32_t column(transport::Key key) const noexcept;
+  friend bool operator==(const PortMap&, const PortMap&) = default;
+  size_t size_bytes() const {
+    return sizeof *this + (firsts.size() + columns.size()) * sizeof(uint16_t);
+  }
+};
+
+// Source port -> row of that axis; used by few programs, and for few packets.
+struct SourcePorts {
+  std::vector<uint16_t> firsts;  // the first is 0
+  std::vector<uint16_t> rows;
+
+  uint32_t row(uint16_t port) const noexcept;
+  friend bool operator==(const SourcePorts&, const SourcePorts&) = default;
+  size_t size_bytes() const { return (firsts.size() + rows.size()) * sizeof(uint16_t); }
+};
+
+// cells[(source row * destinations + destination row) * columns + column]
+struct Table {
+  uint32_t sources = 1, destinations = 1, columns = 1, port_rows = 1;
+  std::vector<uint32_t> cells;       // outcomes, see outcome.h
+  std::vector<uint32_t> exceptions;  // row * port_rows + row of the source port
+
+  friend bool operator==(const Table&, const Table&) = default;
+  size_t size_bytes() const {
+    return sizeof *this + (cells.size() + exceptions.size()) * sizeof(uint32_t);
+  }
+};
+
+struct Vectors {
+  size_t words = 0;                                                 // of each bitmap
+  std::vector<uint64_t> sources, destinations, columns, port_rows;  // bitmaps, row by row
+  std::vector<Consequence> consequences;                            // by term
+
+  friend bool operator==(const Vectors&, const Vectors&) = default;
+  size_t size_bytes() const {
+    return sizeof *this +
+           (sources.size() + destinations.size() + columns.size() + port_rows.size()) *
+               sizeof(uint64_t) +
+           consequences.size() * sizeof(Consequence);
+  }
+};
+
+struct CompiledProgram {
+  Form form = Form::table;
+  Pinned::Side pinned = Pinned::Side::none;
+  std::shared_ptr<const Projection> source, destination;  // null on the pinned side
+  std::shared_ptr<const PortMap> ports;
+  std::shared_ptr<const SourcePorts> source_ports;
+  std::shared_ptr<const Table> table;      // form table
+  std::shared_ptr<const Vectors> vectors;  // form vectors
+  size_t terms = 0;
+  size_t cells = 0;  // combinations of rows before merging
+
+  size_t size_bytes() const;  // of all parts, shared or not
+};
+
+// Keeps one copy of equal parts.  Written by one thread at a time.
+template <typename Part>
+class Pool {
+ public:
+  std::shared_ptr<const Part> share(Part part);
+  std::shared_ptr<const Part> share(
+      const std::shared_ptr<const Part>& part);  // one made before
+  size_t bytes() const { return bytes_; }        // of the distinct parts
+
+ private:
+  size_t bytes_ = 0;
+  std::unordered_multimap<uint64_t, std::shared_ptr<const Part>> parts_;  // by hash
+};
+
+struct Pools {
+  Pool<Projection> projections;
+  Pool<PortMap> ports;
+  Pool<SourcePorts> source_ports;
+  Pool<Table> tables;
+  Pool<Vectors> vectors;
+
+  void adopt(const CompiledProgram& program);
+  size_t bytes() const;
+};
+
+struct CompileLimits {
+  // Combinations of rows up to which a program takes the form of a table.  The cells are also
+  // the work of compiling it.
+  size_t table_cells = size_t{1} << 18;
+  // Bytes of bitmaps of one axis up to which a program is compiled at all.
+  size_t axis_bytes = size_t{64} << 20;
+};
+
+// Compiles a flattened program; nothing if it passes the limits.
+// REQUIRES: terms flattened with `pinned`.
+std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinned,
+                                       const ClassesOf& classes, const CompileLimits& limits,
+                                       Pools& pools);
+
+// How many values of sorted[0..n) are at most `value`, less one.  REQUIRES: sorted[0] <= value.
+[[gnu::always_inline]] inline uint32_t last_at_most(const uint16_t* sorted, uint32_t n,
+                                                    uint32_t value) noexcept {
+  const uint16_t* at = sorted;
+  while (n > 1) {
+    const uint32_t half = n / 2;
+    at = at[half] <= value ? at + half : at;
+    n -= half;
+  }
+  return static_cast<uint32_t>(at - sorted);
+}
+
+[[gnu::always_inline]] inline uint32_t PortMap::column(transport::Key key) const noexcept {
+  const uint32_t start = starts[key.kind];
+  return columns[start +
+                 last_at_most(firsts.data() + start, starts[key.kind + 1] - start, key.value)];
+}
+
+[[gnu::always_inline]] inline uint32_t SourcePorts::row(uint16_t port) const noexcept {
+  return rows[last_at_most(firsts.data(), static_cast<uint32_t>(firsts.size()), port)];
+}
+
+// The outcome that the terms in a bitmap lead to; word(i) gives its i-th word.
+template <typename Word>
+[[gnu::always_inline]] inline uint32_t first_match(const Consequence* consequences,
+                                                   size_t words, const Word& word) {
+  uint32_t flags = 0;
+  uint64_t after = ~uint64_t{0};  // the terms of the current word that may still match
+  for (size_t i = 0; i < words;) {
+    const uint64_t left = word(i) & after;
+    if (left == 0) {
+      ++i;
+      after = ~uint64_t{0};
+      continue;
+    }
+    const size_t term = i * 64 + static_cast<size_t>(__builtin_ctzll(left));
+    const Consequence& then = consequences[term];
+    if (then.next == Consequence::kDecides) {
+      return then.outcome | flags;
+    }
+    flags = outcome::kPassedOrLogged;
+    i = then.next / 64;
+    after = ~uint64_t{0} << (then.next % 64);
+  }
+  return outcome::kUndecided | flags;
+}
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_PROGRAM_H_

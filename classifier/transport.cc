@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/transport.h"
+
+namespace sluice::transport {
+namespace {
+
+Interval range(uint32_t kind, uint32_t first, uint32_t last) {
+  return {kind << 16 | first, kind << 16 | last};
+}
+
+}  // namespace
+
+Intervals of_protocol(uint8_t protocol) {
+  std::vector<Interval> out;
+  for (uint32_t family = 0; family < 2; ++family) {
+    const uint32_t kind = detail::kKindOf[family << 8 | protocol];
+    const bool other = kind % kKindsOfFamily == kOther;
+    out.push_back(other ? range(kind, protocol, protocol) : range(kind, 0, UINT16_MAX));
+  }
+  return Intervals(std::move(out));
+}
+
+Intervals of_families(uint8_t families) {
+  std::vector<Interval> out;
+  if ((families & Rule::kV4) != 0) {
+    out.push_back({0, (kKindsOfFamily << 16) - 1});
+  }
+  if ((families & Rule::kV6) != 0) {
+    out.push_back({kKindsOfFamily << 16, kLast});
+  }
+  return Intervals(std::move(out));
+}
+
+Intervals of_icmp(const IcmpMatch& match) {
+  const uint32_t first = uint32_t{match.type} << 8 | (match.any_code ? 0u : match.code);
+  const uint32_t last = match.any_code ? first | 0xff : first;
+  return Intervals({range(kIcmp, first, last), range(kIcmp + kKindsOfFamily, first, last)});
+}
+
+Intervals of_ports(std::span<const PortRange> ports) {
+  std::vector<Interval> out;
+  for (const uint32_t family : {0u, kKindsOfFamily}) {
+    for (const Kind kind : {kTcp, kUdp, kSctp}) {
+      for (const PortRange& ports_of : ports) {
+        if (ports_of.low <= ports_of.high) {
+          out.push_back(range(family + kind, ports_of.low, ports_of.high));
+        }
+      }
+    }
+  }
+  return Intervals(std::move(out));
+}
+
+Intervals of_port(uint8_t protocol, uint16_t port) {
+  const uint32_t kind = detail::kKindOf[protocol];
+  return Intervals({range(kind, port, port), range(kind + kKindsOfFamily, port, port)});
+}
+
+}  // namespace sluice::transport

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transport part of a key as one number, so that protocol, destination port, ICMP type and
+// code, and the address family are one axis of ranges.
+//
+//   key = kind << 16 | value
+//   kind: TCP, UDP, SCTP, the family's ICMP, other; once for IPv4, once for IPv6
+//   value: destination port; type << 8 | code; or the protocol number
+//
+// ICMP in IPv6 and ICMPv6 in IPv4 are "other": no ICMP rule means them.  Source ports are an
+// axis of their own, since rules about them are rare.
+#ifndef SLUICE_CLASSIFIER_TRANSPORT_H_
+#define SLUICE_CLASSIFIER_TRANSPORT_H_
+
+#include <array>
+#include <cstdint>
+
+#include "classifier/intervals.h"
+#include "classifier/rule.h"
+
+namespace sluice::transport {
+
+enum Kind : uint32_t { kTcp, kUdp, kSctp, kIcmp, kOther };
+inline constexpr uint32_t kKindsOfFamily = 5, kKinds = 2 * kKindsOfFamily;
+inline constexpr uint32_t kLast = (kKinds << 16) - 1;
+inline constexpr uint32_t kLastPort = UINT16_MAX;
+
+namespace detail {
+constexpr std::array<uint8_t, 512> kind_table() {
+  std::array<uint8_t, 512> kinds{};
+  for (uint32_t family = 0; family < 2; ++family) {
+    for (uint32_t p = 0; p < 256; ++p) {
+      const bool icmp = p == (family == 0 ? proto::kIcmp : proto::kIcmp6);
+      const Kind kind = p == proto::kTcp    ? kTcp
+                        : p == proto::kUdp  ? kUdp
+                        : p == proto::kSctp ? kSctp
+                        : icmp              ? kIcmp
+                                            : kOther;
+      kinds[family << 8 | p] = static_cast<uint8_t>(family * kKindsOfFamily + kind);
+    }
+  }
+  return kinds;
+}
+inline constexpr std::array<uint8_t, 512> kKindOf = kind_table();
+}  // namespace detail
+
+struct Key {
+  uint32_t kind;
+  uint32_t value;
+};
+
+// The family is that of the destination, as in Linear.
+inline Key key_of(const FlowKey& key) noexcept {
+  const uint32_t family = key.dst.is_v4() ? 0 : 256;
+  const uint32_t kind = detail::kKindOf[family | key.protocol];
+  const bool other = kind == kOther || kind == kOther + kKindsOfFamily;
+  return {kind, other ? key.protocol : uint32_t{key.dst_port}};
+}
+
+// What the parts of a rule allow.  Each covers both families.
+Intervals of_protocol(uint8_t protocol);
+Intervals of_families(uint8_t families);
+Intervals of_icmp(const IcmpMatch& match);
+Intervals of_ports(std::span<const PortRange> ports);  // of any port protocol
+Intervals of_port(uint8_t protocol, uint16_t port);    // REQUIRES: has_ports
+inline Intervals everything() {
+  return {0, kLast};
+}
+inline Intervals every_port() {
+  return {0, kLastPort};
+}
+
+}  // namespace sluice::transport
+
+#endif  // SLUICE_CLASSIFIER_TRANSPORT_H_

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/matcher.h"
+
+#include <gtest/gtest.h>
+
+#include "classifier/linear.h"
+#include "tests/classifier/random_policy.h"
+
+namespace sluice {
+
+bool operator==(const Verdict& a, const Verdict& b) {
+  return a.kind == b.kind && a.passed_or_logged == b.passed_or_logged && a.counter == b.counter;
+}
+
+namespace {
+
+using Pin = Matcher::Pin;
+using Level = Matcher::Level;
+
+std::vector<Level> levels() {
+  std::vector<Level> all = {Level::scalar};
+  if (Matcher::best_level() >= Level::avx2) {
+    all.push_back(Level::avx2);
+  }
+  if (Matcher::best_level() >= Level::avx512) {
+    all.push_back(Level::avx512);
+  }
+  return all;
+}
+
+std::shared_ptr<const Matcher> make(const RuleSet& rules, std::span<const Pin> pins,
+                                    const Matcher::Options& options = {},
+                                    const Matcher* previous = nullptr) {
+  auto made = Matcher::make(std::make_shared<const RuleSet>(rules), pins, options, previous);
+  EXPECT_TRUE(made.has_value()) << (made ? "" : made.error().what);
+  return made ? *made : nullptr;
+}
+
+// Keys with their instances, and what Linear says of them.
+struct Questions {
+  std::vector<FlowKey> keys;
+  std::vector<InstanceId> instances;
+  std::vector<Verdict> expected;
+};
+
+Questions ask(RandomPolicy& random, const RuleSet& rules, std::span<const Pin> pins, size_t n) {
+  Questions q;
+  const Linear linear(std::make_shared<const RuleSet>(rules));
+  for (size_t i = 0; i < n; ++i) {
+    const InstanceId id = random.below(static_cast<uint32_t>(pins.size()));
+    const Pin& pin = pins[id];
+    FlowKey key = random.key();
+    if (pin.side != Pinned::Side::none) {
+      const bool source = pin.side == Pinned::Side::source;
+      Address& remote = source ? key.dst : key.src;
+      while (remote.is_v4() != pin.address.is_v4()) {
+        remote = random.address();
+      }
+      (source ? key.src : key.dst) = pin.address;
+    }
+    q.keys.push_back(key);
+    q.instances.push_back(id);
+    q.expected.emplace_back();
+    linear.classify({&key, 1}, {&pin.program, 1}, {&q.expected.back(), 1});
+  }
+  return q;
+}
+
+void expect_answers(const Matcher& matcher, const Questions& q) {
+  std::vector<Verdict> verdicts(q.keys.size());
+  matcher.classify(q.keys, q.instances, verdicts);
+  for (size_t i = 0; i < verdicts.size(); ++i) {
+    const FlowKey& key = q.keys[i];
+    ASSERT_EQ(verdicts[i], q.expected[i])
+        << "key " << i << ": " << to_string(key.src) << ":" << key.src_port << " to "
+        << to_string(key.dst) << ":" << key.dst_port << " protocol " << int{key.protocol}
+        << " instance " << q.instances[i] << " kind " << static_cast<int>(verdicts[i].kind)
+        << " counter " << verdicts[i].counter << " instead of "
+        << static_cast<int>(q.expected[i].kind) << " counter " << q.expected[i].counter;
+  }
+}
+
+std::vector<Pin> random_pins(RandomPolicy& random, const RuleSet& rules) {
+  std::vector<Pin> pins;
+  for (ProgramId program = 0; program < rules.programs.size(); ++program) {
+    pins.push_back({program});
+    for (int i = 0; i < 4; ++i) {
+      pins.push_back({program,
+                      random.chance(50) ? Pinned::Side::source : Pinned::Side::destination,
+                      random.address()});
+    }
+  }
+  return pins;
+}
+
+TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
+  for (const uint64_t seed : seeds(60)) {
+    SCOPED_TRACE(seed);
+    RandomPolicy random(seed);
+    const RuleSet rules = random.rule_set();
+    const std::vector<Pin> pins = random_pins(random, rules);
+    const Questions q = ask(random, rules, pins, 1500);
+    for (const std::optional<Form> form :
+         {std::optional<Form>{}, std::optional(Form::table), std::optional(Form::vectors)}) {
+      std::shared_ptr<const Matcher> matcher;
+      for (const Level level : levels()) {
+        SCOPED_TRACE(testing::Message() << "form " << (form ? name(*form) : "any") << " level "
+                                        << static_cast<int>(level));
+        Matcher::Options options;
+        options.form = form;
+        options.level = level;
+        matcher = make(rules, pins, options, matcher.get());
+        ASSERT_NE(matcher, nullptr);
+        ASSERT_EQ(matcher->program(0).form, form.value_or(Form::table));
+        expect_answers(*matcher, q);
+        if (HasFatalFailure()) {
+          return;
+        }
+      }
+    }
+  }
+}
+
+TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
+  for (const uint64_t seed : seeds(10)) {
+    SCOPED_TRACE(seed);
+    RandomPolicy random(seed);
+    RuleSet rules = random.rule_set();
+    std::shared_ptr<const Matcher> matcher;
+    for (int change = 0; change < 15; ++change) {
+      SCOPED_TRACE(change);
+      switch (random.below(4)) {
+        case 0:
+          rules.address_sets[random.below(static_cast<uint32_t>(rules.address_sets.size()))] =
+              random.address_set();
+          break;
+        case 1:
+          rules.port_sets[random.below(static_cast<uint32_t>(rules.port_sets.size()))] =
+              random.port_set();
+          break;
+        case 2:
+          rules.lists[random.below(static_cast<uint32_t>(rules.lists.size()))] =
+              random.rule_list(rules);
+          break;
+        default:
+          rules.programs.push_back(random.program(rules));
+      }
+      const std::vector<Pin> pins = random_pins(random, rules);
+      matcher = make(rules, pins, {}, matcher.get());
+      ASSERT_NE(matcher, nullptr);
+      expect_answers(*matcher, ask(random, rules, pins, 300));
+      if (HasFatalFailure()) {
+        return;
+      }
+    }
+  }
+}
+
+Rule rule(Action action, CounterSlot counter) {
+  Rule r;
+  r.action = action;
+  r.counter = counter;
+  return r;
+}
+
+TEST(Matcher, DegenerateProgramsAnswerAsLinear) {
+  const Rule allow = rule(Action::allow, 1), deny = rule(Action::deny, 2);
+  Rule in_nobody = allow, not_in_nobody = allow, all_of_v6 = allow, no_port = allow;
+  in_nobody.source.sets = {0};
+  not_in_nobody.source.not_sets = {0};
+  all_of_v6.source.nets = {*parse_prefix("::/0")};
+  no_port.destination.port_sets = {0};
+  Rule not_no_port = allow, no_family = allow, backwards = allow;
+  not_no_port.destination.not_port_sets = {0};
+  no_family.families = 0;
+  backwards.destination.ports = {{9, 1}};
+  const struct {
+    const char* sentence;
+    std::vector<Rule> rules;
+    std::vector<Tier> tiers;
+  } rows[] = {
+      {"no tiers", {}, {}},
+      {"a tier without lists denies", {}, {Tier{}}},
+      {"a tier without lists passes", {}, {Tier{{}, TierEnd::pass}}},
+      {"nothing decides after log", {rule(Action::log, 3)}, {Tier{{0}, TierEnd::pass}}},
+      {"pass out of the last tier", {rule(Action::pass, 3)}, {Tier{{0}}}},
+      {"pass into profiles that pass",
+       {rule(Action::pass, 3)},
+       {Tier{{0}}, Tier{{0}, TierEnd::deny, true, 9}}},
+      {"a set of nobody", {in_nobody, deny}, {Tier{{0}}}},
+      {"not in a set of nobody", {not_in_nobody, deny}, {Tier{{0}}}},
+      {"::/0", {all_of_v6, deny}, {Tier{{0}}}},
+      {"a port set without members", {no_port, deny}, {Tier{{0}}}},
+      {"not in a port set without members", {not_no_port, deny}, {Tier{{0}}}},
+      {"a rule for no family", {no_family, deny}, {Tier{{0}}}},
+      {"a port range backwards", {backwards, deny}, {Tier{{0}}}},
+      {"the largest counter", {rule(Action::allow, outcome::kMaxCounter)}, {Tier{{0}}}},
+      {"no counter", {rule(Action::allow, kNoCounter)}, {Tier{{0}}}},
+      {"a staged list is judged where a tier names it", {}, {Tier{{1}}}},
+  };
+  RandomPolicy random(1);
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.sentence);
+    RuleSet rules;
+    rules.address_sets.emplace_back();
+    rules.port_sets.emplace_back();
+    rules.lists = {RuleList{row.rules}, RuleList{{allow}, true}};
+    rules.programs = {{row.tiers}};
+    const Address here = *parse_address("10.0.0.1"), here6 = *parse_address("fd00::1");
+    const Pin pins[] = {{0},
+                        {0, Pinned::Side::source, here},
+                        {0, Pinned::Side::destination, here},
+                        {0, Pinned::Side::destination, here6}};
+    const auto matcher = make(rules, pins);
+    ASSERT_NE(matcher, nullptr);
+    expect_answers(*matcher, ask(random, rules, pins, 500));
+  }
+}
+
+// Two programs of two lists each; the second list is common.  Every rule asks about one set.
+RuleSet two_programs() {
+  RuleSet rules;
+  for (const char* member : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) {
+    const std::vector<Prefix> members = {*parse_prefix(member)};
+    Rule r = rule(Action::allow, static_cast<CounterSlot>(rules.address_sets.size()));
+    r.source.sets = {static_cast<SetId>(rules.address_sets.size())};
+    rules.address_sets.emplace_back(AddressSet(members));
+    rules.lists.emplace_back(RuleList{{r}});
+  }
+  rules.programs = {{{Tier{{0, 2}}}}, {{Tier{{1, 2}}}}};
+  return rules;
+}
+const std::vector<Pin>& two_pins() {
+  static const std::vector<Pin> kPins = {
+      {0, Pinned::Side::destination, *parse_address("10.0.9.1")},
+      {1, Pinned::Side::destination, *parse_address("10.0.9.2")}};
+  return kPins;
+}
+
+TEST(Matcher, SharesWhatDidNotChange) {
+  RuleSet rules = two_programs();
+  const auto first = make(rules, two_pins());
+  const auto again = make(rules, two_pins(), {}, first.get());
+  EXPECT_EQ(&again->classes(), &first->classes());
+  EXPECT_EQ(&again->program(0), &first->program(0));
+  EXPECT_EQ(&again->program(1), &first->program(1));
+
+  RuleList changed = *rules.lists[0];
+  changed.rules[0].action = Action::deny;
+  rules.lists[0] = changed;
+  const auto edited = make(rules, two_pins(), {}, again.get());
+  EXPECT_EQ(&edited->classes(), &first->classes()) << "no set changed";
+  EXPECT_NE(&edited->program(0), &first->program(0));
+  EXPECT_EQ(&edited->program(1), &first->program(1)) << "it has not the edited list";
+}
+
+TEST(Matcher, EndpointsOfOneProgramAndClassShareIt) {
+  const RuleSet rules = two_programs();
+  const std::vector<Pin> pins = {{0, Pinned::Side::destination, *parse_address("10.0.9.1")},
+                                 {0, Pinned::Side::destination, *parse_address("10.0.9.2")},
+                                 {0, Pinned::Side::source, *parse_address("10.0.9.2")}};
+  const auto matcher = make(rules, pins);
+  EXPECT_EQ(&matcher->program(0), &matcher->program(1));
+  EXPECT_NE(&matcher->program(0), &matcher->program(2));
+  EXPECT_EQ(matcher->program_count(), 2u);
+}
+
+TEST(Matcher, TakesBitVectorsForTablesToKeepTheCapAndRefusesBelow) {
+  RandomPolicy random(7);
+  RuleSet rules = two_programs();
+  // Ports and sources that do not merge: a table of 100 x 100 cells.
+  RuleList list;
+  for (uint32_t i = 0; i < 100; ++i) {
+    Rule r = rule(i % 2 != 0 ? Action::deny : Action::pass, i);
+    r.source.nets = {Prefix::of(Address::of(Ip4{0x0a000000 | i}), 128)};
+    r.destination.ports = {{static_cast<uint16_t>(i), static_cast<uint16_t>(i + 200)}};
+    list.rules.push_back(r);
+  }
+  rules.lists.emplace_back(list);
+  rules.programs = {{{Tier{{3}}}}, {{Tier{{3}}, Tier{{0}}}}};
+  const auto free = make(rules, two_pins());
+  ASSERT_EQ(free->program(0).form, Form::table);
+
+  Matcher::Options capped;
+  capped.form = Form::vectors;
+  const size_t least = make(rules, two_pins(), capped)->memory().total();
+  ASSERT_LT(least, free->memory().total());
+  capped.form = {};
+  capped.memory_bytes = least;
+  const auto small = make(rules, two_pins(), capped);
+  ASSERT_NE(small, nullptr);
+  EXPECT_LE(small->memory().total(), least);
+  EXPECT_EQ(small->program(0).form, Form::vectors);
+  expect_answers(*small, ask(random, rules, two_pins(), 1000));
+
+  capped.memory_bytes = size_t{64} << 20;
+  const auto refused =
+      Matcher::make(std::make_shared<const RuleSet>(rules), two_pins(), capped);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().what.find("exceed the cap of 64 MiB"), std::string::npos)
+      << refused.error().what;
+}
+
+TEST(Matcher, RefusesACounterThatNoCellCanHold) {
+  RuleSet rules = two_programs();
+  RuleList list = *rules.lists[0];
+  list.rules[0].counter = outcome::kMaxCounter + 1;
+  rules.lists[0] = list;
+  EXPECT_FALSE(
+      Matcher::make(std::make_shared<const RuleSet>(rules), two_pins(), {}).has_value());
+}
+
+}  // namespace
+}  // namespace sluice
