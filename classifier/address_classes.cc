@@ -204,6 +204,10 @@ void AddressClasses::build_ip6(const Memberships& memberships) {
   ip6_ = Ip6Classes(entries);
 }
 
+ClassId AddressClasses::find(const Address& address) const noexcept {
+  return address.is_v4() ? ip4_.find(address.v4()) : ip6_.find(address);
+}
+
 bool AddressClasses::assign(const Address& address, ClassId class_id) {
   const bool done =
       address.is_v4() ? ip4_.assign(address.v4(), class_id) : ip6_.assign(address, class_id);

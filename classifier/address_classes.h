@@ -26,9 +26,7 @@ class AddressClasses {
   explicit AddressClasses(const Memberships& memberships,
                           const AddressClasses* previous = nullptr);
 
-  ClassId find(const Address& address) const noexcept {
-    return address.is_v4() ? ip4_.find(address.v4()) : ip6_.find(address);
-  }
+  ClassId find(const Address& address) const noexcept;
 
   // From now on `address` has the class, which the directory must hold.  False if the tables
   // have no more room for it: build them anew.  REQUIRES: one caller at a time.

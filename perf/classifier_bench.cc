@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nanoseconds to classify the first packet of a flow, by the compiled matcher and its peers, on
+// policies in the shape of Calico's (policy_workload.h).
+//   classifier_bench [--size NAME]... [--ip6] [--runs N] [--seed N] [-o table|json]
+// Exit 1 if an answer differs from the plain matcher's.
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <sched.h>
+
+#include "classifier/linear.h"
+#include "perf/policy_acl.h"
+#include "perf/policy_workload.h"
+
+namespace sluice::perf {
+namespace {
+
+struct Settings {
+  std::vector<std::string> sizes;
+  std::string output = "table";
+  bool ip6 = false;
+  bool acl = true;
+  unsigned runs = 9;
+  unsigned core = 0;
+  size_t packets = 2'000'000;
+  uint64_t seed = 1;
+};
+
+// The processor time of this thread, so that who shares the core counts little.
+double now_ns() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+}
+
+struct Spread {
+  double least = 0, median = 0;
+};
+template <typename Work>
+Spread measure(unsigned runs, size_t packets, const Work& work) {
+  std::vector<double> each;
+  for (unsigned run = 0; run < runs + 1; ++run) {  // the first warms up
+    const double before = now_ns();
+    work();
+    each.push_back((now_ns() - before) / static_cast<double>(packets));
+  }
+  each.erase(each.begin());
+  std::sort(each.begin(), each.end());
+  return {each.front(), each[each.size() / 2]};
+}
+
+constexpr size_t kBurst = 64;
+
+struct Row {
+  std::string size;
+  size_t rules = 0, classes = 0, programs = 0, tables = 0, distinct = 0;
+  double compile_s = 0, edit_ms = 0, class_mb = 0, program_mb = 0;
+  Spread by_level[3];  // 0 where the processor has not the level
+  Spread serialised, linear;
+  AclRow acl;
+  size_t wrong = 0;
+};
+
+void classify_all(const Matcher& matcher, const PolicyWorkload& w, std::vector<Verdict>& out) {
+  const std::span keys(w.keys);
+  const std::span instances(w.instances);
+  const std::span verdicts(out);
+  for (size_t i = 0; i < keys.size(); i += kBurst) {
+    const size_t n = std::min(kBurst, keys.size() - i);
+    matcher.classify(keys.subspan(i, n), instances.subspan(i, n), verdicts.subspan(i, n));
+  }
+}
+
+// One packet at a time, each found only when the verdict on the one before is known.
+void classify_serially(const Matcher& matcher, const PolicyWorkload& w, size_t packets) {
+  size_t at = 0;
+  for (size_t i = 0; i < packets; ++i) {
+    Verdict verdict;
+    matcher.classify({&w.keys[at], 1}, {&w.instances[at], 1}, {&verdict, 1});
+    // The next index hangs on the answer, whose kind is never 3.
+    at = i + 1 + (static_cast<unsigned>(verdict.kind) == 3 ? 1 : 0);
+    asm volatile("" : "+r"(at) : "r"(verdict.kind) : "memory");
+  }
+}
+
+std::vector<ProgramId> programs_of(const PolicyWorkload& w, size_t from, size_t n) {
+  std::vector<ProgramId> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = w.pins[w.instances[from + i]].program;
+  }
+  return out;
+}
+
+// Answers of a sample that is spread over the trace, against Linear.
+size_t count_wrong(const PolicyWorkload& w, const std::vector<Verdict>& verdicts,
+                   size_t sample) {
+  const Linear linear(w.rules);
+  size_t wrong = 0;
+  for (size_t k = 0; k < sample; ++k) {
+    const size_t i = k * (w.keys.size() / sample);
+    Verdict right;
+    linear.classify({&w.keys[i], 1}, programs_of(w, i, 1), {&right, 1});
+    const Verdict& v = verdicts[i];
+    wrong += v.kind == right.kind && v.counter == right.counter &&
+                     v.passed_or_logged == right.passed_or_logged
+                 ? 0
+                 : 1;
+  }
+  return wrong;
+}
+
+size_t distinct_keys(const PolicyWorkload& w) {
+  std::vector<uint64_t> hashes;
+  for (const FlowKey& k : w.keys) {
+    uint64_t h = k.src.hi;
+    for (const uint64_t part :
+         {k.src.lo, k.dst.hi, k.dst.lo,
+          uint64_t{k.src_port} << 32 | uint64_t{k.dst_port} << 8 | k.protocol}) {
+      h = (h ^ part) * 0x9e3779b97f4a7c15;
+      h ^= h >> 29;
+    }
+    hashes.push_back(h);
+  }
+  std::sort(hashes.begin(), hashes.end());
+  return static_cast<size_t>(std::unique(hashes.begin(), hashes.end()) - hashes.begin());
+}
+
+std::shared_ptr<const Matcher> must(Result<std::shared_ptr<const Matcher>> made) {
+  if (!made) {
+    std::fprintf(stderr, "%s\n", made.error().what.c_str());
+    std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
+  }
+  return *made;
+}
+
+// A policy that one program has is edited: the time until a matcher knows it.
+double edit_one_policy(const PolicyWorkload& w, const Matcher& before) {
+  std::vector<double> each;
+  for (size_t i = 0; i < std::min<size_t>(w.pins.size(), 20); ++i) {
+    RuleSet edited = *w.rules;
+    const ListId list = edited.programs[w.pins[i].program].tiers[2].lists.back();
+    RuleList rules = *edited.lists[list];
+    std::reverse(rules.rules.begin(), rules.rules.end());
+    edited.lists[list] = rules;
+    const auto shared = std::make_shared<const RuleSet>(std::move(edited));
+    const double start = now_ns();
+    must(Matcher::make(shared, w.pins, {}, &before));
+    each.push_back((now_ns() - start) / 1e6);
+  }
+  std::sort(each.begin(), each.end());
+  return each[each.size() / 2];
+}
+
+Row run_size(const PolicySize& size, const Settings& s) {
+  const PolicyWorkload w = make_policy_workload(size, s.seed, s.packets, s.ip6);
+  Row row;
+  row.size = size.name;
+  row.distinct = distinct_keys(w);
+  for (const auto& list : w.rules->lists) {
+    row.rules += list->rules.size();
+  }
+  const double start = now_ns();
+  const auto matcher = must(Matcher::make(w.rules, w.pins, {}));
+  row.compile_s = (now_ns() - start) / 1e9;
+  row.edit_ms = edit_one_policy(w, *matcher);
+  row.classes = matcher->classes().directory().size();
+  row.programs = matcher->program_count();
+  for (InstanceId id = 0; id < matcher->instance_count(); ++id) {
+    row.tables += matcher->program(id).form == Form::table ? 1 : 0;
+  }
+  row.class_mb = static_cast<double>(matcher->memory().classes) / (1 << 20);
+  row.program_mb = static_cast<double>(matcher->memory().programs) / (1 << 20);
+  std::vector<Verdict> verdicts(w.keys.size());
+  for (const auto level :
+       {Matcher::Level::scalar, Matcher::Level::avx2, Matcher::Level::avx512}) {
+    if (level > Matcher::best_level()) {
+      continue;
+    }
+    Matcher::Options options;
+    options.level = level;
+    const auto at_level = must(Matcher::make(w.rules, w.pins, options, matcher.get()));
+    row.by_level[static_cast<size_t>(level)] =
+        measure(s.runs, w.keys.size(), [&] { classify_all(*at_level, w, verdicts); });
+    row.wrong += count_wrong(w, verdicts, 20'000);
+  }
+  const size_t few = std::min<size_t>(w.keys.size() - 1, 200'000);
+  row.serialised = measure(s.runs, few, [&] { classify_serially(*matcher, w, few); });
+  const size_t slow = std::min<size_t>(w.keys.size(), 10'000);
+  const Linear linear(w.rules);
+  const auto programs = programs_of(w, 0, slow);
+  row.linear = measure(std::min(s.runs, 3u), slow, [&] {
+    linear.classify(std::span(w.keys).first(slow), programs, std::span(verdicts).first(slow));
+  });
+  if (s.acl && !s.ip6) {
+    row.acl = measure_acl(w, s.runs);
+  }
+  return row;
+}
+
+void print_table(const std::vector<Row>& rows) {
+  std::printf("%-12s %6s %8s %5s %7s %7s %8s %8s | %-28s | %9s %9s | %s\n", "size", "rules",
+              "programs", "table", "classes", "class MB", "prog MB", "build s",
+              "scalar, avx2, avx512: ns", "serial ns", "linear ns", "edit ms");
+  for (const Row& r : rows) {
+    std::printf("%-12s %6zu %8zu %5zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(), r.rules,
+                r.programs, r.tables, r.classes, r.class_mb, r.program_mb, r.compile_s);
+    for (const Spread& level : r.by_level) {
+      std::printf(" %4.1f/%4.1f", level.least, level.median);
+    }
+    std::printf(" | %9.1f %9.0f | %.2f\n", r.serialised.median, r.linear.median, r.edit_ms);
+    std::printf("  distinct packets %zu, wrong answers %zu", r.distinct, r.wrong);
+    if (!r.acl.note.empty()) {
+      std::printf("; one endpoint: %s", r.acl.note.c_str());
+    }
+    std::printf("\n");
+  }
+}
+
+void print_json(const std::vector<Row>& rows, const Settings& s) {
+  nlohmann::json out = {{"seed", s.seed}, {"runs", s.runs}, {"ip6", s.ip6}, {"burst", kBurst}};
+  const auto spread = [](const Spread& x) {
+    return nlohmann::json{{"least", x.least}, {"median", x.median}};
+  };
+  for (const Row& r : rows) {
+    out["sizes"].push_back({{"size", r.size},
+                            {"rules", r.rules},
+                            {"programs", r.programs},
+                            {"tables", r.tables},
+                            {"classes", r.classes},
+                            {"distinct_packets", r.distinct},
+                            {"class_mb", r.class_mb},
+                            {"program_mb", r.program_mb},
+                            {"compile_s", r.compile_s},
+                            {"edit_ms", r.edit_ms},
+                            {"scalar_ns", spread(r.by_level[0])},
+                            {"avx2_ns", spread(r.by_level[1])},
+                            {"avx512_ns", spread(r.by_level[2])},
+                            {"serialised_ns", spread(r.serialised)},
+                            {"linear_ns", spread(r.linear)},
+                            {"acl",
+                             {{"rules", r.acl.rules},
+                              {"build_s", r.acl.build_s},
+                              {"memory_mb", r.acl.memory_mb},
+                              {"acl_ns", r.acl.acl_ns},
+                              {"matcher_ns", r.acl.matcher_ns},
+                              {"wrong", r.acl.wrong},
+                              {"note", r.acl.note}}},
+                            {"wrong", r.wrong}});
+  }
+  std::printf("%s\n", out.dump(2).c_str());
+}
+
+int run(const Settings& s) {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(s.core, &cpus);
+  if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
+    std::fprintf(stderr, "core %u is not there\n", s.core);
+    return 2;
+  }
+  std::vector<Row> rows;
+  size_t wrong = 0;
+  for (const PolicySize& size : kPolicySizes) {
+    if (s.sizes.empty() || std::count(s.sizes.begin(), s.sizes.end(), size.name) > 0) {
+      rows.push_back(run_size(size, s));
+      wrong += rows.back().wrong + rows.back().acl.wrong;
+    }
+  }
+  s.output == "json" ? print_json(rows, s) : print_table(rows);
+  return wrong == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace sluice::perf
+
+// NOLINTNEXTLINE(bugprone-exception-escape): what is left to throw is std::bad_alloc
+int main(int argc, char** argv) {
+  using namespace sluice::perf;
+  Settings s;
+  CLI::App app{"Nanoseconds to classify a packet on policies of Calico's shape"};
+  app.add_option("--size", s.sizes, "small, medium, large, \"extra large\"; all by default")
+      ->check(CLI::IsMember({"small", "medium", "large", "extra large"}));
+  app.add_option("--runs", s.runs, "runs, of which the median counts")
+      ->check(CLI::Range(3u, 1001u));
+  app.add_option("--packets", s.packets, "of the trace")
+      ->check(CLI::Range(20'000, 100'000'000));
+  app.add_option("--seed", s.seed, "of the workload");
+  app.add_option("--core", s.core, "the CPU to run on");
+  app.add_flag("--ip6", s.ip6, "the same with IPv6 addresses");
+  app.add_flag("!--no-acl", s.acl, "without rte_acl, whose build takes its time");
+  app.add_option("-o,--output", s.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  return run(s);
+}
