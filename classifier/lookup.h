@@ -29,16 +29,16 @@ inline constexpr size_t kMaxBurst = 64;
 
 // All that most packets need of an instance, in one line.  The pointers lead into the program.
 struct alignas(64) Instance {
-  const uint8_t* rows = nullptr;     // of the remote side's projection
-  const uint32_t* cells = nullptr;   // or one that sends everything to decide()
-  const uint32_t* starts = nullptr;  // of the port map, and so on
+  const uint8_t* rows = nullptr;           // of the remote side's projection
+  const uint32_t* cells = nullptr;         // or one that sends everything to decide()
+  const PortMap::Slice* slices = nullptr;  // of the port map, and so on
   const uint16_t* firsts = nullptr;
   const uint16_t* columns = nullptr;
   const CompiledProgram* program = nullptr;
   uint32_t column_count = 0;
   uint32_t row_mask = 0;
   uint8_t row_shift = 0;
-  bool remote_is_destination = false;
+  uint8_t remote_offset = 0;  // of the remote address in a FlowKey
 };
 static_assert(sizeof(Instance) == 64);
 
@@ -62,7 +62,7 @@ void classify_avx512(const LookupTables& tables, const Burst& burst) noexcept;
 
 namespace lookup {
 
-#define SLUICE_INLINE [[gnu::always_inline]] inline
+#define SLUICE_INLINE [[gnu::always_inline]] static inline
 
 // Decides one packet whose remote address has class `remote`, whatever the program's form.
 SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClasses& classes,
@@ -97,36 +97,43 @@ SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClass
 struct Lanes {
   const Instance* instance[kMaxBurst];
   const Address* remote[kMaxBurst];
-  const uint32_t* word_at[kMaxBurst];  // IPv4: the first-level word, then the class
+  const uint32_t* class_at[kMaxBurst];
   Ip6Classes::Probe probe[kMaxBurst];  // IPv6
-  const uint8_t* row_at[kMaxBurst];
   const uint32_t* cell_at[kMaxBurst];
-  uint32_t word[kMaxBurst];
+  uint32_t ip4[kMaxBurst];   // the IPv4 address, 0 if it is none
+  uint32_t word[kMaxBurst];  // of the first level
   uint32_t column[kMaxBurst];
   ClassId class_id[kMaxBurst];
-  uint8_t ip4[kMaxBurst], ip6[kMaxBurst], sparse[kMaxBurst];  // packets of each kind
-  size_t ip4_count, ip6_count, sparse_count;
+  // Packets that need more than the others, and how many.
+  uint8_t ip6[kMaxBurst], sparse[kMaxBurst], rare[kMaxBurst];
+  size_t ip6_count = 0, sparse_count = 0, rare_count = 0;
 };
 
+// Traffic is a mixture, so what differs from packet to packet is computed by masks: a branch on
+// it would be mispredicted every other time.
+SLUICE_INLINE uint64_t mask_if(bool condition) {
+  return ~uint64_t{0} * static_cast<uint64_t>(condition);
+}
+SLUICE_INLINE void append_if(bool condition, size_t lane, uint8_t* lanes, size_t& count) {
+  lanes[count] = static_cast<uint8_t>(lane);
+  count += static_cast<size_t>(condition);
+}
+
 SLUICE_INLINE void find_words(Lanes& l, const LookupTables& tables, const Burst& burst) {
-  l.ip4_count = l.ip6_count = 0;
+  const Ip4Classes& ip4 = tables.classes->ip4();
   for (size_t i = 0; i < burst.count; ++i) {
     __builtin_prefetch(tables.instances + burst.instances[i]);
   }
   for (size_t i = 0; i < burst.count; ++i) {
     const Instance* instance = tables.instances + burst.instances[i];
-    const FlowKey& key = burst.keys[i];
+    const auto* remote = reinterpret_cast<const Address*>(
+        reinterpret_cast<const char*>(burst.keys + i) + instance->remote_offset);
+    const bool v4 = (remote->hi | (remote->lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = instance;
-    l.remote[i] = instance->remote_is_destination ? &key.dst : &key.src;
-    const bool v4 = l.remote[i]->is_v4();
-    l.ip4[l.ip4_count] = l.ip6[l.ip6_count] = static_cast<uint8_t>(i);
-    l.ip4_count += v4 ? 1 : 0;
-    l.ip6_count += v4 ? 0 : 1;
-  }
-  for (size_t k = 0; k < l.ip4_count; ++k) {
-    const size_t i = l.ip4[k];
-    l.word_at[i] = tables.classes->ip4().first(l.remote[i]->v4());
-    __builtin_prefetch(l.word_at[i]);
+    l.remote[i] = remote;
+    l.ip4[i] = static_cast<uint32_t>(remote->lo & mask_if(v4));
+    append_if(!v4, i, l.ip6, l.ip6_count);
+    __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
   }
   for (size_t k = 0; k < l.ip6_count; ++k) {
     const size_t i = l.ip6[k];
@@ -141,36 +148,35 @@ SLUICE_INLINE void find_columns(Lanes& l, const Burst& burst) {
   for (size_t i = 0; i < burst.count; ++i) {
     const transport::Key key = transport::key_of(burst.keys[i]);
     const Instance& instance = *l.instance[i];
-    const uint32_t start = instance.starts[key.kind];
-    const uint32_t count = instance.starts[key.kind + 1] - start;
-    l.column[i] =
-        instance
-            .columns[start + Level::last_at_most(instance.firsts + start, count, key.value)];
+    const PortMap::Slice slice = instance.slices[key.kind];
+    l.column[i] = instance.columns[Level::place(instance.firsts, slice, key.value)];
   }
 }
 
-SLUICE_INLINE void find_classes(Lanes& l, const LookupTables& tables) {
+SLUICE_INLINE void find_classes(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip4Classes& ip4 = tables.classes->ip4();
-  l.sparse_count = 0;
-  for (size_t k = 0; k < l.ip4_count; ++k) {
-    const size_t i = l.ip4[k];
-    const uint32_t word = __atomic_load_n(l.word_at[i], __ATOMIC_ACQUIRE);
-    constexpr uint32_t kDenseGroup = Ip4Classes::kGroup | Ip4Classes::kDense;
-    const bool dense = (word & kDenseGroup) == kDenseGroup;
-    const bool sparse = (word & kDenseGroup) == Ip4Classes::kGroup;
+  for (size_t i = 0; i < burst.count; ++i) {
+    const Ip4 address{l.ip4[i]};
+    const uint32_t word = __atomic_load_n(ip4.first(address), __ATOMIC_ACQUIRE);
     l.word[i] = word;
-    l.word_at[i] = dense ? ip4.dense_entry(word, l.remote[i]->v4()) : &l.word[i];
-    __builtin_prefetch(sparse ? static_cast<const void*>(ip4.line(word)) : l.word_at[i]);
-    l.sparse[l.sparse_count] = static_cast<uint8_t>(i);
-    l.sparse_count += sparse ? 1 : 0;
+    // Where the class is: in a dense group, or in the word itself.  Of a sparse group, its
+    // line.
+    const auto group =
+        reinterpret_cast<uintptr_t>(ip4.line(word)) +
+        ((address.value & 0xff) * sizeof(ClassId) & mask_if((word & Ip4Classes::kDense) != 0));
+    const auto here = reinterpret_cast<uintptr_t>(&l.word[i]);
+    const uint64_t in_group = mask_if((word & Ip4Classes::kGroup) != 0);
+    l.class_at[i] = reinterpret_cast<const uint32_t*>((group & in_group) | (here & ~in_group));
+    __builtin_prefetch(l.class_at[i]);
+    append_if((word & (Ip4Classes::kGroup | Ip4Classes::kDense)) == Ip4Classes::kGroup, i,
+              l.sparse, l.sparse_count);
   }
-  for (size_t k = 0; k < l.ip4_count; ++k) {
-    const size_t i = l.ip4[k];
-    l.class_id[i] = __atomic_load_n(l.word_at[i], __ATOMIC_RELAXED);
+  for (size_t i = 0; i < burst.count; ++i) {
+    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
   }
   for (size_t k = 0; k < l.sparse_count; ++k) {
     const size_t i = l.sparse[k];
-    l.class_id[i] = ip4.in_sparse(l.word[i], l.remote[i]->v4());
+    l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
   }
   for (size_t k = 0; k < l.ip6_count; ++k) {
     const size_t i = l.ip6[k];
@@ -180,13 +186,14 @@ SLUICE_INLINE void find_classes(Lanes& l, const LookupTables& tables) {
 
 SLUICE_INLINE void find_cells(Lanes& l, const Burst& burst) {
   for (size_t i = 0; i < burst.count; ++i) {
-    l.row_at[i] = l.instance[i]->rows + (size_t{l.class_id[i]} << l.instance[i]->row_shift);
-    __builtin_prefetch(l.row_at[i]);
+    const Instance& instance = *l.instance[i];
+    __builtin_prefetch(instance.rows + (size_t{l.class_id[i]} << instance.row_shift));
   }
   for (size_t i = 0; i < burst.count; ++i) {
-    uint32_t row = 0;
-    __builtin_memcpy(&row, l.row_at[i], sizeof row);
     const Instance& instance = *l.instance[i];
+    uint32_t row = 0;
+    __builtin_memcpy(&row, instance.rows + (size_t{l.class_id[i]} << instance.row_shift),
+                     sizeof row);
     l.cell_at[i] =
         instance.cells + size_t{row & instance.row_mask} * instance.column_count + l.column[i];
     __builtin_prefetch(l.cell_at[i]);
@@ -198,14 +205,17 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
   Lanes l;
   find_words(l, tables, burst);
   find_columns<Level>(l, burst);
-  find_classes(l, tables);
+  find_classes(l, tables, burst);
   find_cells(l, burst);
   for (size_t i = 0; i < burst.count; ++i) {
-    uint32_t cell = *l.cell_at[i];
-    if ((cell & outcome::kException) != 0) {
-      cell = decide(*l.instance[i]->program, *tables.classes, burst.keys[i], l.class_id[i]);
-    }
+    const uint32_t cell = *l.cell_at[i];
     burst.verdicts[i] = outcome::unpack(cell);
+    append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
+  }
+  for (size_t k = 0; k < l.rare_count; ++k) {
+    const size_t i = l.rare[k];
+    burst.verdicts[i] = outcome::unpack(
+        decide(*l.instance[i]->program, *tables.classes, burst.keys[i], l.class_id[i]));
   }
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The burst look-up for processors with AVX2: port boundaries are compared 16 at a time.
+#include <algorithm>
+
 #include <immintrin.h>
 
 #include "classifier/lookup.h"
@@ -8,29 +10,38 @@ namespace sluice {
 namespace {
 
 struct Avx2 {
-  static constexpr uint32_t kLanes = 16;
-
-  // Reads up to PortMap::kSlack values past the n.
-  static uint32_t last_at_most(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
-    uint32_t skipped = 0;
-    while (n - skipped > 2 * kLanes) {
-      const uint32_t half = (n - skipped) / 2;
-      if (sorted[skipped + half] <= value) {
-        skipped += half;
-      } else {
-        n = skipped + half;
-      }
-    }
+  // How many of the first n values are at most `value`, less one.  Reads a whole block.
+  // REQUIRES: n <= PortMap::kBlock.
+  static uint32_t in_block(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
     const __m256i wanted = _mm256_set1_epi16(static_cast<int16_t>(value));
-    const auto at_most = [&](uint32_t from) {
-      const __m256i some =
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sorted + skipped + from));
+    const auto at_most = [&](const uint16_t* from) {
+      const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
       return static_cast<uint32_t>(
           _mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_max_epu16(some, wanted), wanted)));
     };
-    const uint64_t hits = at_most(0) | uint64_t{at_most(kLanes)} << 32;  // two bits each
-    const uint64_t valid = _bzhi_u64(~uint64_t{0}, 2 * (n - skipped));
-    return skipped + static_cast<uint32_t>(_mm_popcnt_u64(hits & valid)) / 2 - 1;
+    const uint64_t hits = at_most(sorted) | uint64_t{at_most(sorted + 16)}
+                                                << 32;  // two bits each
+    return static_cast<uint32_t>(_mm_popcnt_u64(_bzhi_u64(hits, 2 * n))) / 2 - 1;
+  }
+
+  static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
+    if (slice.size > PortMap::kBlock) {
+      return place_in_long(firsts, slice, value);
+    }
+    return slice.start + in_block(firsts + slice.start, slice.size, value);
+  }
+
+ private:
+  // By the samples: the block, then the place in it.
+  static uint32_t place_in_long(const uint16_t* firsts, PortMap::Slice slice,
+                                uint32_t value) noexcept {
+    const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
+    const uint32_t block = samples > PortMap::kBlock
+                               ? last_at_most(firsts + slice.samples, samples, value)
+                               : in_block(firsts + slice.samples, samples, value);
+    const uint32_t before = block * PortMap::kBlock;
+    const uint32_t rest = std::min(slice.size - before, PortMap::kBlock);
+    return slice.start + before + in_block(firsts + slice.start + before, rest, value);
   }
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The burst look-up for processors with AVX-512: port boundaries are compared 32 at a time.
+#include <algorithm>
+
 #include <immintrin.h>
 
 #include "classifier/lookup.h"
@@ -8,24 +10,32 @@ namespace sluice {
 namespace {
 
 struct Avx512 {
-  static constexpr uint32_t kLanes = 32;
-
-  // Reads up to PortMap::kSlack values past the n.
-  static uint32_t last_at_most(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
-    uint32_t skipped = 0;
-    while (n - skipped > kLanes) {
-      const uint32_t half = (n - skipped) / 2;
-      if (sorted[skipped + half] <= value) {
-        skipped += half;
-      } else {
-        n = skipped + half;
-      }
-    }
+  // How many of the first n values are at most `value`, less one.  Reads a whole block.
+  // REQUIRES: n <= PortMap::kBlock.
+  static uint32_t in_block(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
     const __m512i wanted = _mm512_set1_epi16(static_cast<int16_t>(value));
-    const __mmask32 valid = _bzhi_u32(~0u, n - skipped);
-    const __mmask32 hits =
-        _mm512_mask_cmple_epu16_mask(valid, _mm512_loadu_si512(sorted + skipped), wanted);
-    return skipped + static_cast<uint32_t>(_mm_popcnt_u32(hits)) - 1;
+    const __mmask32 hits = _mm512_cmple_epu16_mask(_mm512_loadu_si512(sorted), wanted);
+    return static_cast<uint32_t>(_mm_popcnt_u32(_bzhi_u32(hits, n))) - 1;
+  }
+
+  static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
+    if (slice.size > PortMap::kBlock) {
+      return place_in_long(firsts, slice, value);
+    }
+    return slice.start + in_block(firsts + slice.start, slice.size, value);
+  }
+
+ private:
+  // By the samples: the block, then the place in it.
+  static uint32_t place_in_long(const uint16_t* firsts, PortMap::Slice slice,
+                                uint32_t value) noexcept {
+    const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
+    const uint32_t block = samples > PortMap::kBlock
+                               ? last_at_most(firsts + slice.samples, samples, value)
+                               : in_block(firsts + slice.samples, samples, value);
+    const uint32_t before = block * PortMap::kBlock;
+    const uint32_t rest = std::min(slice.size - before, PortMap::kBlock);
+    return slice.start + before + in_block(firsts + slice.start + before, rest, value);
   }
 };
 

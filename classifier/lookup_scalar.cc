@@ -6,8 +6,9 @@ namespace sluice {
 namespace {
 
 struct Scalar {
-  static uint32_t last_at_most(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
-    return sluice::last_at_most(sorted, n, value);
+  // The last of a slice's values that is at most `value`, as an index into all of them.
+  static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
+    return slice.start + last_at_most(firsts + slice.start, slice.size, value);
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstddef>
 #include <string>
 
 namespace sluice {
@@ -10,30 +11,35 @@ namespace {
 
 // Programs that are not one look-up in one table send every packet to decide().
 constexpr uint32_t kAskDecide = outcome::kException;
-constexpr std::array<uint32_t, transport::kKinds + 1> kOneColumnStarts = {0, 1, 2, 3, 4, 5,
-                                                                          6, 7, 8, 9, 10};
-constexpr std::array<uint16_t, transport::kKinds + PortMap::kSlack> kOneColumn = {};
+constexpr PortMap::Slice kOneColumnSlice = {0, 1, 0};
+constexpr std::array<PortMap::Slice, transport::kKinds> kOneColumnSlices = [] {
+  std::array<PortMap::Slice, transport::kKinds> all{};
+  all.fill(kOneColumnSlice);
+  return all;
+}();
+constexpr std::array<uint16_t, 1 + PortMap::kBlock> kOneColumn = {};
 constexpr uint8_t kOneRow[sizeof(uint32_t)] = {};
 
 Instance instance_of(const CompiledProgram& program) {
   Instance out;
   out.program = &program;
-  out.remote_is_destination = program.pinned == Pinned::Side::source;
+  const bool to_destination = program.pinned == Pinned::Side::source;
+  out.remote_offset = to_destination ? offsetof(FlowKey, dst) : offsetof(FlowKey, src);
   const bool one_lookup = program.form == Form::table && program.pinned != Pinned::Side::none;
   if (!one_lookup) {
     out.rows = kOneRow;
     out.cells = &kAskDecide;
-    out.starts = kOneColumnStarts.data();
+    out.slices = kOneColumnSlices.data();
     out.firsts = out.columns = kOneColumn.data();
     return out;
   }
-  const Projection& remote = out.remote_is_destination ? *program.destination : *program.source;
+  const Projection& remote = to_destination ? *program.destination : *program.source;
   out.rows = remote.bytes.data();
   out.row_shift = remote.shift;
   out.row_mask = remote.mask();
   out.cells = program.table->cells.data();
   out.column_count = program.table->columns;
-  out.starts = program.ports->starts.data();
+  out.slices = program.ports->slices.data();
   out.firsts = program.ports->firsts.data();
   out.columns = program.ports->columns.data();
   return out;

@@ -26,7 +26,7 @@ inline constexpr uint32_t kUndecided = pack(Verdict::Kind::none, kNoCounter);
 constexpr Verdict unpack(uint32_t word) {
   const uint32_t counter = word & kCounter;
   return {static_cast<Verdict::Kind>(word >> kKindShift & 3), (word & kPassedOrLogged) != 0,
-          counter == kCounter ? kNoCounter : counter};
+          counter | (uint32_t{counter == kCounter} * ~kCounter)};  // kNoCounter has all bits
 }
 
 }  // namespace sluice::outcome

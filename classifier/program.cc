@@ -242,18 +242,26 @@ Projection make_projection(const AddressAxis& axis, const std::vector<uint32_t>&
 PortMap make_port_map(const RangeAxis& axis, const std::vector<uint32_t>& renumbered) {
   PortMap out;
   uint32_t kind = 0;
+  PortMap::Slice* slice = nullptr;
   for (const RangeAxis::Boundary& boundary : axis.boundaries) {
     const auto column = static_cast<uint16_t>(renumbered[boundary.row]);
     if ((boundary.first & 0xffff) == 0) {
-      out.starts[kind++] = static_cast<uint32_t>(out.firsts.size());
+      slice = &out.slices[kind++];
+      slice->start = static_cast<uint32_t>(out.firsts.size());
     } else if (out.columns.back() == column) {
       continue;
     }
     out.firsts.push_back(static_cast<uint16_t>(boundary.first));
     out.columns.push_back(column);
+    ++slice->size;
   }
-  out.starts[kind] = static_cast<uint32_t>(out.firsts.size());
-  out.firsts.insert(out.firsts.end(), PortMap::kSlack, 0);
+  for (PortMap::Slice& each : out.slices) {
+    each.samples = static_cast<uint32_t>(out.firsts.size());
+    for (uint32_t i = 0; i < each.size && each.size > PortMap::kBlock; i += PortMap::kBlock) {
+      out.firsts.push_back(out.firsts[each.start + i]);
+    }
+  }
+  out.firsts.insert(out.firsts.end(), PortMap::kBlock, 0);
   return out;
 }
 

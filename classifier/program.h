@@ -51,11 +51,18 @@ struct Projection {
 };
 
 // Transport key -> column.  For each kind a slice of sorted first values, the first of them 0.
+// A slice longer than a block also has samples, the first value of each block of it, so that
+// two comparisons of one block find the place.
 struct PortMap {
-  static constexpr uint32_t kSlack = 32;  // values after the last slice that may be read
-  std::array<uint32_t, transport::kKinds + 1> starts = {};  // of the slices
-  std::vector<uint16_t> firsts;                             // and kSlack more
-  std::vector<uint16_t> columns;
+  static constexpr uint32_t kBlock = 32;
+  struct Slice {
+    uint32_t start = 0, size = 0;  // in `firsts` and `columns`
+    uint32_t samples = 0;          // index into `firsts` of the first of them
+    friend bool operator==(const Slice&, const Slice&) = default;
+  };
+  std::array<Slice, transport::kKinds> slices = {};
+  std::vector<uint16_t> firsts;   // all slices, all samples, and kBlock more that may be read
+  std::vector<uint16_t> columns;  // by index of the slices' firsts
 
   uint32_t column(transport::Key key) const noexcept;
   friend bool operator==(const PortMap&, const PortMap&) = default;
@@ -166,9 +173,9 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
 }
 
 [[gnu::always_inline]] inline uint32_t PortMap::column(transport::Key key) const noexcept {
-  const uint32_t start = starts[key.kind];
-  return columns[start +
-                 last_at_most(firsts.data() + start, starts[key.kind + 1] - start, key.value)];
+  const Slice& slice = slices[key.kind];
+  return columns[slice.start +
+                 last_at_most(firsts.data() + slice.start, slice.size, key.value)];
 }
 
 [[gnu::always_inline]] inline uint32_t SourcePorts::row(uint16_t port) const noexcept {

@@ -13,6 +13,11 @@ struct Labels {
   unsigned app = 0, space = 0, team = 0, role = 0, environment = 0;
 };
 
+struct Port {
+  uint8_t protocol = proto::kTcp;
+  uint16_t number = 0;
+};
+
 class Generator {
  public:
   Generator(const PolicySize& size, uint64_t seed, bool ip6)
@@ -65,6 +70,10 @@ class Generator {
     for (unsigned i = 0; i < apps_; ++i) {
       const unsigned space = below(spaces_);
       app[i] = {i, space, space % kTeams, below(kRoles), 0};
+      app_ports_.emplace_back(1 + below(3));
+      for (Port& port : app_ports_.back()) {
+        port = {chance(85) ? proto::kTcp : proto::kUdp, this->port()};
+      }
     }
     for (unsigned i = 0; i < size_.pods; ++i) {
       Labels labels = app[std::min(below(apps_), below(apps_))];  // some are larger than others
@@ -124,6 +133,8 @@ class Generator {
 
   SetId any_set() { return below(size_.sets); }
   SetId network_set() { return size_.sets + below(kNetworkSets); }
+  // The application that a set was chosen by, or any.
+  unsigned app_of(SetId set) { return set >= 1 && set <= apps_ ? set - 1 : below(apps_); }
 
   Rule rule(Action action) {
     Rule r;
@@ -132,12 +143,15 @@ class Generator {
     return r;
   }
 
-  // Mostly allow, TCP or UDP, from or to one set, to a few ports.
-  Rule policy_rule(bool ingress) {
+  // Mostly: allow from or to one set, to the ports on which the application at the destination
+  // listens.  `own`: the application that the policy is for.
+  Rule policy_rule(bool ingress, unsigned own) {
     Rule r = rule(chance(80) ? Action::allow : chance(70) ? Action::deny : Action::pass);
     RuleSide& remote = ingress ? r.source : r.destination;
+    unsigned listens = own;
     if (chance(75)) {
       remote.sets.push_back(any_set());
+      listens = ingress ? own : app_of(remote.sets[0]);
     } else if (chance(60)) {
       remote.sets.push_back(network_set());
     } else if (chance(50)) {
@@ -149,14 +163,8 @@ class Generator {
     if (chance(4)) {
       (ingress ? r.destination : r.source).sets.push_back(any_set());
     }
-    if (chance(92)) {
-      r.protocol = chance(80) ? proto::kTcp : proto::kUdp;
-      for (unsigned n = 1 + below(3); n > 0; --n) {
-        const uint16_t port = this->port();
-        const unsigned span = chance(10) ? below(1000) : 0;
-        r.destination.ports.push_back(
-            {port, static_cast<uint16_t>(std::min(65535u, port + span))});
-      }
+    if (chance(90)) {
+      add_ports(listens, r);
     } else if (chance(40)) {
       r.protocol = ip6_ ? proto::kIcmp6 : proto::kIcmp;
       r.icmp = IcmpMatch{8, true, 0};
@@ -167,6 +175,20 @@ class Generator {
     return r;
   }
 
+  void add_ports(unsigned app, Rule& r) {
+    r.protocol = app_ports_[app][0].protocol;
+    for (const Port& port : app_ports_[app]) {
+      if (port.protocol == *r.protocol && (r.destination.ports.empty() || chance(70))) {
+        r.destination.ports.push_back({port.number, port.number});
+      }
+    }
+    if (chance(5)) {
+      const uint16_t low = port();
+      r.destination.ports.push_back(
+          {low, static_cast<uint16_t>(std::min(65535u, low + below(1000)))});
+    }
+  }
+
   uint16_t port() {
     constexpr uint16_t kWellKnown[] = {22,   53,   80,   443,  2379, 3306, 4317, 5432, 5672,
                                        6379, 8080, 8081, 8443, 9090, 9092, 9100, 9200, 27017};
@@ -174,10 +196,10 @@ class Generator {
                       : static_cast<uint16_t>(1024 + below(30000));
   }
 
-  ListId add_list(unsigned rules, bool ingress) {
+  ListId add_list(unsigned rules, bool ingress, unsigned app) {
     RuleList list;
     for (unsigned i = 0; i < rules; ++i) {
-      list.rules.push_back(policy_rule(ingress));
+      list.rules.push_back(policy_rule(ingress, app));
     }
     rules_.lists.emplace_back(std::move(list));
     return static_cast<ListId>(rules_.lists.size() - 1);
@@ -197,9 +219,9 @@ class Generator {
       Shared& shared = shared_[ingress ? 1 : 0];
       rules_.lists.emplace_back(std::move(security));
       shared.security = static_cast<ListId>(rules_.lists.size() - 1);
-      shared.platform = add_list(size_.program_rules / 5, ingress);
+      shared.platform = add_list(size_.program_rules / 5, ingress, below(apps_));
       for (unsigned space = 0; space < spaces_; ++space) {
-        shared.space.push_back(add_list(size_.program_rules / 5, ingress));
+        shared.space.push_back(add_list(size_.program_rules / 5, ingress, below(apps_)));
       }
       rules_.lists.emplace_back(RuleList{{rule(Action::allow)}});
       shared.profile = static_cast<ListId>(rules_.lists.size() - 1);
@@ -215,7 +237,7 @@ class Generator {
     Tier own{{shared.space[labels_[pod].space]}, TierEnd::deny, false, next_counter_++};
     for (unsigned rules = size_.program_rules * 3 / 5; rules > 0;) {
       const unsigned some = std::min(rules, 3 + below(8));
-      own.lists.push_back(add_list(some, ingress));
+      own.lists.push_back(add_list(some, ingress, labels_[pod].app));
       rules -= some;
     }
     program.tiers.push_back(own);
@@ -242,7 +264,7 @@ class Generator {
     (ingress ? k.dst : k.src) = pin.address;
     k.protocol = chance(80) ? proto::kTcp : proto::kUdp;
     k.src_port = static_cast<uint16_t>(1024 + below(64000));
-    k.dst_port = chance(70) ? port() : static_cast<uint16_t>(random_());
+    k.dst_port = chance(50) ? port() : static_cast<uint16_t>(random_());
     remote = addresses_[below(size_.pods)];
     if (chance(70)) {
       const Program& program = rules.programs[pin.program];
@@ -288,6 +310,7 @@ class Generator {
   std::mt19937_64 random_;
   std::vector<Labels> labels_;      // by pod
   std::vector<Address> addresses_;  // by pod
+  std::vector<std::vector<Port>> app_ports_;
   SetId feed_ = 0;
   Shared shared_[2];
   CounterSlot next_counter_ = 0;
