@@ -55,20 +55,28 @@ class Ip4Classes {
   // names its class.
   explicit Ip4Classes(std::span<const Entry> entries);
 
-  // The first-level word of an address, for prefetching: then resolve() it.
-  const uint32_t* first(Ip4 address) const noexcept {
-    return first_ + ((address.value >> 8) & mask_);
-  }
-  const Line* line(uint32_t word) const noexcept { return lines_ + (word & kIndex); }
+  // Where the tables lie, for who looks many addresses up at once.
+  struct View {
+    const uint32_t* words;
+    uint32_t mask;
+    const Line* lines;
+
+    const uint32_t* first(Ip4 address) const noexcept {
+      return words + ((address.value >> 8) & mask);
+    }
+    const Line* line(uint32_t word) const noexcept { return lines + (word & kIndex); }
+    // REQUIRES: the word names a group of this kind.
+    const ClassId* dense_entry(uint32_t word, Ip4 address) const noexcept {
+      return static_cast<const ClassId*>(static_cast<const void*>(line(word))) +
+             (address.value & 0xff);
+    }
+    ClassId in_sparse(uint32_t word, Ip4 address) const noexcept;
+  };
+  View view() const noexcept { return {first_, mask_, lines_}; }
+
   ClassId resolve(uint32_t word, Ip4 address) const noexcept;
-  // The two kinds of group, for who resolves many at once.
-  const ClassId* dense_entry(uint32_t word, Ip4 address) const noexcept {
-    return static_cast<const ClassId*>(static_cast<const void*>(line(word))) +
-           (address.value & 0xff);
-  }
-  ClassId in_sparse(uint32_t word, Ip4 address) const noexcept;
   ClassId find(Ip4 address) const noexcept {
-    return resolve(__atomic_load_n(first(address), __ATOMIC_ACQUIRE), address);
+    return resolve(__atomic_load_n(view().first(address), __ATOMIC_ACQUIRE), address);
   }
 
   // From now on `address` has the class.  False if no spare group is left; then nothing
@@ -97,15 +105,18 @@ class Ip4Classes {
   size_t used_ = 0, capacity_ = 0;
 };
 
-[[gnu::always_inline]] inline ClassId Ip4Classes::in_sparse(uint32_t word,
-                                                            Ip4 address) const noexcept {
+[[gnu::always_inline]] inline ClassId Ip4Classes::View::in_sparse(uint32_t word,
+                                                                  Ip4 address) const noexcept {
   // Runs that begin at or before the address, less one, is the position of its run.
   const Line* group = line(word);
   const uint32_t low = address.value & 0xff, at = low >> 6;
-  int runs = std::popcount(group->starts[at] << (63 - (low & 63)));
-  runs += at > 0 ? std::popcount(group->starts[0]) : 0;
-  runs += at > 1 ? std::popcount(group->starts[1]) : 0;
-  runs += at > 2 ? std::popcount(group->starts[2]) : 0;
+  const uint64_t begun = ~uint64_t{0} >> (63 - (low & 63));  // in the word of the address
+  int runs = 0;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint64_t before = ~uint64_t{0} * uint64_t{i < at};
+    const uint64_t here = begun * uint64_t{i == at};
+    runs += std::popcount(group->starts[i] & (before | here));
+  }
   return group->run_class[static_cast<unsigned>(runs - 1)];
 }
 
@@ -114,8 +125,9 @@ class Ip4Classes {
   if ((word & kGroup) == 0) {
     return word;
   }
-  return (word & kDense) != 0 ? __atomic_load_n(dense_entry(word, address), __ATOMIC_RELAXED)
-                              : in_sparse(word, address);
+  return (word & kDense) != 0
+             ? __atomic_load_n(view().dense_entry(word, address), __ATOMIC_RELAXED)
+             : view().in_sparse(word, address);
 }
 
 }  // namespace sluice

@@ -96,16 +96,13 @@ SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClass
 // What the stages carry from one to the next, by packet.
 struct Lanes {
   const Instance* instance[kMaxBurst];
-  const Address* remote[kMaxBurst];
-  const uint32_t* class_at[kMaxBurst];
-  Ip6Classes::Probe probe[kMaxBurst];  // IPv6
-  const uint32_t* cell_at[kMaxBurst];
-  uint32_t ip4[kMaxBurst];   // the IPv4 address, 0 if it is none
-  uint32_t word[kMaxBurst];  // of the first level
-  uint32_t column[kMaxBurst];
+  uint32_t ip4[kMaxBurst];     // the remote address, 0 if it is not IPv4
+  uint32_t column[kMaxBurst];  // of the transport key
+  uint32_t word[kMaxBurst];    // of the first level
   ClassId class_id[kMaxBurst];
+  Ip6Classes::Probe probe[kMaxBurst];  // IPv6
   // Packets that need more than the others, and how many.
-  uint8_t ip6[kMaxBurst], sparse[kMaxBurst], rare[kMaxBurst];
+  uint32_t ip6[kMaxBurst], sparse[kMaxBurst], rare[kMaxBurst];
   size_t ip6_count = 0, sparse_count = 0, rare_count = 0;
 };
 
@@ -114,101 +111,93 @@ struct Lanes {
 SLUICE_INLINE uint64_t mask_if(bool condition) {
   return ~uint64_t{0} * static_cast<uint64_t>(condition);
 }
-SLUICE_INLINE void append_if(bool condition, size_t lane, uint8_t* lanes, size_t& count) {
-  lanes[count] = static_cast<uint8_t>(lane);
+SLUICE_INLINE void append_if(bool condition, size_t lane, uint32_t* lanes, size_t& count) {
+  lanes[count] = static_cast<uint32_t>(lane);
   count += static_cast<size_t>(condition);
 }
 
-SLUICE_INLINE void find_words(Lanes& l, const LookupTables& tables, const Burst& burst) {
-  const Ip4Classes& ip4 = tables.classes->ip4();
+SLUICE_INLINE const Address& remote_of(const FlowKey& key, const Instance& instance) {
+  return *reinterpret_cast<const Address*>(reinterpret_cast<const char*>(&key) +
+                                           instance.remote_offset);
+}
+
+template <typename Level>
+SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip4Classes::View ip4 = tables.classes->ip4().view();
   for (size_t i = 0; i < burst.count; ++i) {
-    __builtin_prefetch(tables.instances + burst.instances[i]);
-  }
-  for (size_t i = 0; i < burst.count; ++i) {
-    const Instance* instance = tables.instances + burst.instances[i];
-    const auto* remote = reinterpret_cast<const Address*>(
-        reinterpret_cast<const char*>(burst.keys + i) + instance->remote_offset);
-    const bool v4 = (remote->hi | (remote->lo >> 32 ^ Address::kMapped >> 32)) == 0;
-    l.instance[i] = instance;
-    l.remote[i] = remote;
-    l.ip4[i] = static_cast<uint32_t>(remote->lo & mask_if(v4));
-    append_if(!v4, i, l.ip6, l.ip6_count);
+    const FlowKey& key = burst.keys[i];
+    const Instance& instance = tables.instances[burst.instances[i]];
+    const Address& remote = remote_of(key, instance);
+    const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
+    l.instance[i] = &instance;
+    l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4));
     __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
+    append_if(!v4, i, l.ip6, l.ip6_count);
+    const transport::Key transport = transport::key_of(key);
+    l.column[i] = instance.columns[Level::place(
+        instance.firsts, instance.slices[transport.kind], transport.value)];
   }
+}
+
+SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  for (size_t i = 0; i < burst.count; ++i) {
+    const Ip4 address{l.ip4[i]};
+    const uint32_t word = __atomic_load_n(ip4.first(address), __ATOMIC_ACQUIRE);
+    const bool sparse =
+        (word & (Ip4Classes::kGroup | Ip4Classes::kDense)) == Ip4Classes::kGroup;
+    l.word[i] = word;
+    // The class is in a dense group, or in the word itself; a sparse group waits for its line.
+    const auto dense = reinterpret_cast<uintptr_t>(ip4.dense_entry(word, address));
+    const auto here = reinterpret_cast<uintptr_t>(&l.word[i]);
+    const uint64_t in_group = mask_if(word >= (Ip4Classes::kGroup | Ip4Classes::kDense));
+    const auto* at = reinterpret_cast<const ClassId*>((dense & in_group) | (here & ~in_group));
+    l.class_id[i] = __atomic_load_n(at, __ATOMIC_RELAXED);
+    append_if(sparse, i, l.sparse, l.sparse_count);
+  }
+  for (size_t k = 0; k < l.sparse_count; ++k) {
+    __builtin_prefetch(ip4.line(l.word[l.sparse[k]]));
+  }
+}
+
+SLUICE_INLINE void find_rest(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  for (size_t k = 0; k < l.sparse_count; ++k) {
+    const size_t i = l.sparse[k];
+    l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
+  }
+  const Ip6Classes& ip6 = tables.classes->ip6();
   for (size_t k = 0; k < l.ip6_count; ++k) {
     const size_t i = l.ip6[k];
-    l.probe[i] = tables.classes->ip6().probe(*l.remote[i]);
+    l.class_id[i] = ip6.resolve(l.probe[i], remote_of(burst.keys[i], *l.instance[i]));
+  }
+}
+
+SLUICE_INLINE void probe_ip6(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip6Classes& ip6 = tables.classes->ip6();
+  for (size_t k = 0; k < l.ip6_count; ++k) {
+    const size_t i = l.ip6[k];
+    l.probe[i] = ip6.probe(remote_of(burst.keys[i], *l.instance[i]));
     __builtin_prefetch(l.probe[i].exact);
     __builtin_prefetch(l.probe[i].prefix);
   }
 }
 
-template <typename Level>
-SLUICE_INLINE void find_columns(Lanes& l, const Burst& burst) {
-  for (size_t i = 0; i < burst.count; ++i) {
-    const transport::Key key = transport::key_of(burst.keys[i]);
-    const Instance& instance = *l.instance[i];
-    const PortMap::Slice slice = instance.slices[key.kind];
-    l.column[i] = instance.columns[Level::place(instance.firsts, slice, key.value)];
-  }
-}
-
-SLUICE_INLINE void find_classes(Lanes& l, const LookupTables& tables, const Burst& burst) {
-  const Ip4Classes& ip4 = tables.classes->ip4();
-  for (size_t i = 0; i < burst.count; ++i) {
-    const Ip4 address{l.ip4[i]};
-    const uint32_t word = __atomic_load_n(ip4.first(address), __ATOMIC_ACQUIRE);
-    l.word[i] = word;
-    // Where the class is: in a dense group, or in the word itself.  Of a sparse group, its
-    // line.
-    const auto group =
-        reinterpret_cast<uintptr_t>(ip4.line(word)) +
-        ((address.value & 0xff) * sizeof(ClassId) & mask_if((word & Ip4Classes::kDense) != 0));
-    const auto here = reinterpret_cast<uintptr_t>(&l.word[i]);
-    const uint64_t in_group = mask_if((word & Ip4Classes::kGroup) != 0);
-    l.class_at[i] = reinterpret_cast<const uint32_t*>((group & in_group) | (here & ~in_group));
-    __builtin_prefetch(l.class_at[i]);
-    append_if((word & (Ip4Classes::kGroup | Ip4Classes::kDense)) == Ip4Classes::kGroup, i,
-              l.sparse, l.sparse_count);
-  }
-  for (size_t i = 0; i < burst.count; ++i) {
-    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
-  }
-  for (size_t k = 0; k < l.sparse_count; ++k) {
-    const size_t i = l.sparse[k];
-    l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
-  }
-  for (size_t k = 0; k < l.ip6_count; ++k) {
-    const size_t i = l.ip6[k];
-    l.class_id[i] = tables.classes->ip6().resolve(l.probe[i], *l.remote[i]);
-  }
-}
-
-SLUICE_INLINE void find_cells(Lanes& l, const Burst& burst) {
-  for (size_t i = 0; i < burst.count; ++i) {
-    const Instance& instance = *l.instance[i];
-    __builtin_prefetch(instance.rows + (size_t{l.class_id[i]} << instance.row_shift));
-  }
-  for (size_t i = 0; i < burst.count; ++i) {
-    const Instance& instance = *l.instance[i];
-    uint32_t row = 0;
-    __builtin_memcpy(&row, instance.rows + (size_t{l.class_id[i]} << instance.row_shift),
-                     sizeof row);
-    l.cell_at[i] =
-        instance.cells + size_t{row & instance.row_mask} * instance.column_count + l.column[i];
-    __builtin_prefetch(l.cell_at[i]);
-  }
+SLUICE_INLINE uint32_t cell_of(const Instance& instance, ClassId class_id, uint32_t column) {
+  uint32_t row = 0;
+  __builtin_memcpy(&row, instance.rows + (size_t{class_id} << instance.row_shift), sizeof row);
+  return instance.cells[size_t{row & instance.row_mask} * instance.column_count + column];
 }
 
 template <typename Level>
 SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst) {
   Lanes l;
-  find_words(l, tables, burst);
-  find_columns<Level>(l, burst);
-  find_classes(l, tables, burst);
-  find_cells(l, burst);
+  read_keys<Level>(l, tables, burst);
+  probe_ip6(l, tables, burst);
+  find_ip4(l, tables, burst);
+  find_rest(l, tables, burst);
   for (size_t i = 0; i < burst.count; ++i) {
-    const uint32_t cell = *l.cell_at[i];
+    const uint32_t cell = cell_of(*l.instance[i], l.class_id[i], l.column[i]);
     burst.verdicts[i] = outcome::unpack(cell);
     append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
   }

@@ -36,9 +36,9 @@ struct Avx2 {
   static uint32_t place_in_long(const uint16_t* firsts, PortMap::Slice slice,
                                 uint32_t value) noexcept {
     const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
-    const uint32_t block = samples > PortMap::kBlock
-                               ? last_at_most(firsts + slice.samples, samples, value)
-                               : in_block(firsts + slice.samples, samples, value);
+    const uint16_t* samples_at = firsts + slice.start + slice.size;
+    const uint32_t block = samples > PortMap::kBlock ? last_at_most(samples_at, samples, value)
+                                                     : in_block(samples_at, samples, value);
     const uint32_t before = block * PortMap::kBlock;
     const uint32_t rest = std::min(slice.size - before, PortMap::kBlock);
     return slice.start + before + in_block(firsts + slice.start + before, rest, value);

@@ -11,7 +11,7 @@ namespace {
 
 // Programs that are not one look-up in one table send every packet to decide().
 constexpr uint32_t kAskDecide = outcome::kException;
-constexpr PortMap::Slice kOneColumnSlice = {0, 1, 0};
+constexpr PortMap::Slice kOneColumnSlice = {0, 1};
 constexpr std::array<PortMap::Slice, transport::kKinds> kOneColumnSlices = [] {
   std::array<PortMap::Slice, transport::kKinds> all{};
   all.fill(kOneColumnSlice);

@@ -241,24 +241,23 @@ Projection make_projection(const AddressAxis& axis, const std::vector<uint32_t>&
 
 PortMap make_port_map(const RangeAxis& axis, const std::vector<uint32_t>& renumbered) {
   PortMap out;
-  uint32_t kind = 0;
-  PortMap::Slice* slice = nullptr;
-  for (const RangeAxis::Boundary& boundary : axis.boundaries) {
-    const auto column = static_cast<uint16_t>(renumbered[boundary.row]);
-    if ((boundary.first & 0xffff) == 0) {
-      slice = &out.slices[kind++];
-      slice->start = static_cast<uint32_t>(out.firsts.size());
-    } else if (out.columns.back() == column) {
-      continue;
-    }
-    out.firsts.push_back(static_cast<uint16_t>(boundary.first));
+  const auto add = [&](uint32_t first, uint16_t column) {
+    out.firsts.push_back(static_cast<uint16_t>(first));
     out.columns.push_back(column);
-    ++slice->size;
-  }
-  for (PortMap::Slice& each : out.slices) {
-    each.samples = static_cast<uint32_t>(out.firsts.size());
-    for (uint32_t i = 0; i < each.size && each.size > PortMap::kBlock; i += PortMap::kBlock) {
-      out.firsts.push_back(out.firsts[each.start + i]);
+  };
+  auto boundary = axis.boundaries.begin();
+  for (PortMap::Slice& slice : out.slices) {
+    slice.start = static_cast<uint32_t>(out.firsts.size());
+    do {
+      const auto column = static_cast<uint16_t>(renumbered[boundary->row]);
+      if (slice.size == 0 || out.columns.back() != column) {
+        add(boundary->first, column);
+        ++slice.size;
+      }
+      ++boundary;
+    } while (boundary != axis.boundaries.end() && (boundary->first & 0xffff) != 0);
+    for (uint32_t i = 0; i < slice.size && slice.size > PortMap::kBlock; i += PortMap::kBlock) {
+      add(out.firsts[slice.start + i], 0);
     }
   }
   out.firsts.insert(out.firsts.end(), PortMap::kBlock, 0);

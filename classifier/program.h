@@ -51,18 +51,17 @@ struct Projection {
 };
 
 // Transport key -> column.  For each kind a slice of sorted first values, the first of them 0.
-// A slice longer than a block also has samples, the first value of each block of it, so that
+// After a slice longer than a block come samples, the first value of each block of it, so that
 // two comparisons of one block find the place.
 struct PortMap {
   static constexpr uint32_t kBlock = 32;
   struct Slice {
-    uint32_t start = 0, size = 0;  // in `firsts` and `columns`
-    uint32_t samples = 0;          // index into `firsts` of the first of them
+    uint32_t start = 0, size = 0;  // without samples
     friend bool operator==(const Slice&, const Slice&) = default;
   };
   std::array<Slice, transport::kKinds> slices = {};
-  std::vector<uint16_t> firsts;   // all slices, all samples, and kBlock more that may be read
-  std::vector<uint16_t> columns;  // by index of the slices' firsts
+  std::vector<uint16_t> firsts;   // and kBlock more that may be read
+  std::vector<uint16_t> columns;  // by index of `firsts`
 
   uint32_t column(transport::Key key) const noexcept;
   friend bool operator==(const PortMap&, const PortMap&) = default;
