@@ -99,7 +99,9 @@ struct Lanes {
   uint32_t ip4[kMaxBurst];     // the remote address, 0 if it is not IPv4
   uint32_t column[kMaxBurst];  // of the transport key
   uint32_t word[kMaxBurst];    // of the first level
+  const ClassId* class_at[kMaxBurst];
   ClassId class_id[kMaxBurst];
+  const uint32_t* cell_at[kMaxBurst];
   Ip6Classes::Probe probe[kMaxBurst];  // IPv6
   // Packets that need more than the others, and how many.
   uint32_t ip6[kMaxBurst], sparse[kMaxBurst], rare[kMaxBurst];
@@ -151,8 +153,8 @@ SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& b
     const auto dense = reinterpret_cast<uintptr_t>(ip4.dense_entry(word, address));
     const auto here = reinterpret_cast<uintptr_t>(&l.word[i]);
     const uint64_t in_group = mask_if(word >= (Ip4Classes::kGroup | Ip4Classes::kDense));
-    const auto* at = reinterpret_cast<const ClassId*>((dense & in_group) | (here & ~in_group));
-    l.class_id[i] = __atomic_load_n(at, __ATOMIC_RELAXED);
+    l.class_at[i] = reinterpret_cast<const ClassId*>((dense & in_group) | (here & ~in_group));
+    __builtin_prefetch(l.class_at[i]);
     append_if(sparse, i, l.sparse, l.sparse_count);
   }
   for (size_t k = 0; k < l.sparse_count; ++k) {
@@ -162,6 +164,9 @@ SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& b
 
 SLUICE_INLINE void find_rest(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  for (size_t i = 0; i < burst.count; ++i) {
+    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
+  }
   for (size_t k = 0; k < l.sparse_count; ++k) {
     const size_t i = l.sparse[k];
     l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
@@ -183,10 +188,15 @@ SLUICE_INLINE void probe_ip6(Lanes& l, const LookupTables& tables, const Burst& 
   }
 }
 
-SLUICE_INLINE uint32_t cell_of(const Instance& instance, ClassId class_id, uint32_t column) {
+SLUICE_INLINE const uint8_t* row_at(const Instance& instance, ClassId class_id) {
+  return instance.rows + (size_t{class_id} << instance.row_shift);
+}
+
+SLUICE_INLINE const uint32_t* cell_at(const Instance& instance, ClassId class_id,
+                                      uint32_t column) {
   uint32_t row = 0;
-  __builtin_memcpy(&row, instance.rows + (size_t{class_id} << instance.row_shift), sizeof row);
-  return instance.cells[size_t{row & instance.row_mask} * instance.column_count + column];
+  __builtin_memcpy(&row, row_at(instance, class_id), sizeof row);
+  return instance.cells + size_t{row & instance.row_mask} * instance.column_count + column;
 }
 
 template <typename Level>
@@ -197,7 +207,14 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
   find_ip4(l, tables, burst);
   find_rest(l, tables, burst);
   for (size_t i = 0; i < burst.count; ++i) {
-    const uint32_t cell = cell_of(*l.instance[i], l.class_id[i], l.column[i]);
+    __builtin_prefetch(row_at(*l.instance[i], l.class_id[i]));
+  }
+  for (size_t i = 0; i < burst.count; ++i) {
+    l.cell_at[i] = cell_at(*l.instance[i], l.class_id[i], l.column[i]);
+    __builtin_prefetch(l.cell_at[i]);
+  }
+  for (size_t i = 0; i < burst.count; ++i) {
+    const uint32_t cell = *l.cell_at[i];
     burst.verdicts[i] = outcome::unpack(cell);
     append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
   }

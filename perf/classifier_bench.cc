@@ -280,7 +280,6 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
                             {"acl",
                              {{"rules", r.acl.rules},
                               {"build_s", r.acl.build_s},
-                              {"memory_mb", r.acl.memory_mb},
                               {"acl_ns", r.acl.acl_ns},
                               {"matcher_ns", r.acl.matcher_ns},
                               {"wrong", r.acl.wrong},

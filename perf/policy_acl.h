@@ -14,7 +14,7 @@ namespace sluice::perf {
 
 struct AclRow {
   size_t rules = 0;  // after expansion
-  double build_s = 0, memory_mb = 0;
+  double build_s = 0;
   double acl_ns = 0, matcher_ns = 0;  // per packet, the same packets; medians
   size_t wrong = 0;                   // answers of rte_acl that differ from the matcher's
   std::string note;                   // the outcome in words
