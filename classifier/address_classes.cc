@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <unordered_map>
 
 namespace sluice {
 namespace {
@@ -13,13 +14,7 @@ using Range = AddressSet::Range;
 constexpr Address kFirst4 = Address::of(Ip4{0});
 constexpr Address kLast4 = Address::of(Ip4{UINT32_MAX});
 
-// One prefix of one membership; of IPv4 packed into a word, so that millions sort fast.
-struct Member6 {
-  Address base;
-  uint8_t length;
-  MembershipId membership;
-  friend auto operator<=>(const Member6&, const Member6&) = default;
-};
+// One prefix of one membership of IPv4, packed into a word, so that millions sort fast.
 constexpr unsigned kMembershipBits = 26;
 constexpr uint64_t pack4(uint64_t base, uint64_t length, MembershipId membership) {
   return base << 32 | length << kMembershipBits | membership;
@@ -144,6 +139,36 @@ std::vector<Range> ranges6(const AddressSet& set) {
   return out;
 }
 
+// A prefix of IPv6 and the memberships that have it, sorted.
+struct Members6 {
+  Prefix prefix;
+  std::vector<MembershipId> memberships;
+};
+
+std::vector<Members6> members6(const Memberships& memberships) {
+  struct Hash {
+    size_t operator()(const Prefix& p) const { return ip6_hash::hash(p.base, p.length); }
+  };
+  std::unordered_map<Prefix, size_t, Hash> index;  // many memberships have the same prefixes
+  std::vector<Members6> all;
+  for (MembershipId id = 0; id < memberships.size(); ++id) {
+    const auto add = [&](const Address& base, unsigned length) {
+      const Prefix prefix{base, static_cast<uint8_t>(length)};
+      const auto [found, fresh] = index.try_emplace(prefix, all.size());
+      if (fresh) {
+        all.push_back({prefix, {}});
+      }
+      all[found->second].memberships.push_back(id);
+    };
+    for (const Range& range : ranges6(memberships.members(id))) {
+      split6(range.first, range.last, add);
+    }
+  }
+  std::sort(all.begin(), all.end(),
+            [](const Members6& a, const Members6& b) { return a.prefix < b.prefix; });
+  return all;
+}
+
 }  // namespace
 
 AddressClasses::AddressClasses(const Memberships& memberships, const AddressClasses* previous) {
@@ -178,26 +203,10 @@ void AddressClasses::build_ip4(const Memberships& memberships) {
 }
 
 void AddressClasses::build_ip6(const Memberships& memberships) {
-  std::vector<Member6> members;
-  for (MembershipId id = 0; id < memberships.size(); ++id) {
-    for (const Range& range : ranges6(memberships.members(id))) {
-      split6(range.first, range.last, [&](const Address& base, unsigned length) {
-        members.push_back({base, static_cast<uint8_t>(length), id});
-      });
-    }
-  }
-  std::sort(members.begin(), members.end());
+  const std::vector<Members6> members = members6(memberships);
   std::vector<Ip6Classes::Entry> entries;
-  std::vector<MembershipId> own;
   Nesting<Address> nesting(directory_);
-  for (size_t i = 0; i < members.size();) {
-    const Prefix prefix{members[i].base, members[i].length};
-    own.clear();
-    for (; i < members.size() && members[i].base == prefix.base &&
-           members[i].length == prefix.length;
-         ++i) {
-      own.push_back(members[i].membership);
-    }
+  for (const auto& [prefix, own] : members) {
     entries.push_back(
         {prefix.base, prefix.length, nesting.enter(prefix.base, prefix.last(), own)});
   }

@@ -33,6 +33,13 @@ Ip6Classes::Ip6Classes(std::span<const Entry> entries) : filter_of_(&kNoFilter) 
   build_filter(entries);
 }
 
+void Ip6Classes::Lengths::add(uint8_t length) {
+  several = several || (longest != 0 && longest != length);
+  bits[length / 64] |= uint64_t{1} << (length % 64);
+  longest = std::max(longest, length);
+  mask = ip6_hash::masked({UINT64_MAX, UINT64_MAX}, longest);
+}
+
 bool Ip6Classes::insert(const Entry& entry) {
   if (used_ == capacity_) {
     return false;
@@ -41,16 +48,16 @@ bool Ip6Classes::insert(const Entry& entry) {
   for (;;) {
     Bucket& bucket = buckets_[at];
     for (unsigned i = 0; i < kKeys; ++i) {
-      if (bucket.length[i] == 0) {
+      if ((bucket.tags >> (8 * i) & 0xff) == 0) {
         bucket.key[i] = entry.base;
         bucket.class_id[i] = entry.class_id;
-        __atomic_store_n(&bucket.length[i], static_cast<uint8_t>(entry.length + 1),
-                         __ATOMIC_RELEASE);
+        const uint32_t tag = uint32_t{entry.length} + 1;
+        __atomic_store_n(&bucket.tags, bucket.tags | tag << (8 * i), __ATOMIC_RELEASE);
         ++used_;
         return true;
       }
     }
-    __atomic_store_n(&bucket.overflowed, uint8_t{1}, __ATOMIC_RELEASE);
+    __atomic_store_n(&bucket.tags, bucket.tags | kOverflow, __ATOMIC_RELEASE);
     at = (at + 1) & bucket_mask_;
   }
 }
@@ -72,15 +79,13 @@ void Ip6Classes::build_filter(std::span<const Entry> entries) {
 
   for (const Entry& entry : entries) {
     if (filtered(entry)) {
-      all.bits[entry.length / 64] |= uint64_t{1} << (entry.length % 64);
-      all.longest = std::max(all.longest, entry.length);
+      all.add(entry.length);
     }
   }
   length_sets_.push_back(all);
   const auto with = [&](uint8_t set, uint8_t length) {
     Lengths grown = length_sets_[set];
-    grown.bits[length / 64] |= uint64_t{1} << (length % 64);
-    grown.longest = std::max(grown.longest, length);
+    grown.add(length);
     auto found = std::find(length_sets_.begin(), length_sets_.end(), grown);
     if (found == length_sets_.end()) {
       if (length_sets_.size() == kMaxLengthSets) {
@@ -108,15 +113,31 @@ void Ip6Classes::build_filter(std::span<const Entry> entries) {
   }
 }
 
-ClassId Ip6Classes::shorter(const Address& address, Lengths lengths) const noexcept {
-  lengths.bits[lengths.longest / 64] &= ~(uint64_t{1} << (lengths.longest % 64));
+// The entry of a prefix, or null.  Follows overflows.
+const ClassId* Ip6Classes::entry(const Address& base, unsigned length) const noexcept {
+  const Bucket* bucket = bucket_of(base, length);
+  for (;;) {
+    if (const uint32_t found = hits(*bucket, base, length); found != 0) {
+      return &bucket->class_id[static_cast<unsigned>(__builtin_ctz(found))];
+    }
+    if ((__atomic_load_n(&bucket->tags, __ATOMIC_ACQUIRE) & kOverflow) == 0) {
+      return nullptr;
+    }
+    bucket = buckets_ + ((static_cast<uint64_t>(bucket - buckets_) + 1) & bucket_mask_);
+  }
+}
+
+ClassId Ip6Classes::find_slowly(const Address& address, const Lengths& lengths) const noexcept {
+  if (const ClassId* exact = entry(address, 128)) {
+    return __atomic_load_n(exact, __ATOMIC_RELAXED);
+  }
   for (unsigned half = 2; half-- > 0;) {
-    while (lengths.bits[half] != 0) {
-      const auto bit = static_cast<unsigned>(std::bit_width(lengths.bits[half]) - 1) & 63;
-      lengths.bits[half] &= ~(uint64_t{1} << bit);
+    uint64_t left = lengths.bits[half];
+    while (left != 0) {
+      const auto bit = static_cast<unsigned>(std::bit_width(left) - 1) & 63;
+      left &= ~(uint64_t{1} << bit);
       const unsigned length = half * 64 + bit;
-      const Address base = ip6_hash::masked(address, length);
-      if (const ClassId* found = in(bucket_of(base, length), base, length)) {
+      if (const ClassId* found = entry(ip6_hash::masked(address, length), length)) {
         return __atomic_load_n(found, __ATOMIC_RELAXED);
       }
     }
@@ -125,7 +146,7 @@ ClassId Ip6Classes::shorter(const Address& address, Lengths lengths) const noexc
 }
 
 bool Ip6Classes::assign(const Address& address, ClassId class_id) {
-  if (const ClassId* known = in(bucket_of(address, 128), address, 128)) {
+  if (const ClassId* known = entry(address, 128)) {
     __atomic_store_n(const_cast<ClassId*>(known), class_id, __ATOMIC_RELEASE);
     return true;
   }

@@ -8,7 +8,7 @@
 //
 // A bucket is one cache line of three keys; a full one overflows into the next.  Built once by
 // control, then one writer may `assign` while any number of threads read: an entry's class is
-// stored in place, a new entry becomes visible with its length byte, which is stored last.
+// stored in place, a new entry becomes visible with its tag, which is stored last.
 // Bounds: 64 bytes per three prefixes, at half load; 16 MiB of filter if there are prefixes
 // other than /128 and /0, of which only the pages that hold some are touched.
 #ifndef SLUICE_CLASSIFIER_IP6_CLASSES_H_
@@ -35,11 +35,13 @@ class Ip6Classes {
     ClassId class_id = 0;
   };
   static constexpr unsigned kKeys = 3;
+  static constexpr uint32_t kOverflow = 0xff000000;
   struct alignas(64) Bucket {
     std::array<Address, kKeys> key;
     std::array<ClassId, kKeys> class_id;
-    std::array<uint8_t, kKeys> length;  // + 1; 0: no key here
-    uint8_t overflowed;                 // keys that belong here lie in the next one
+    // Byte i: the length of key i, + 1; 0: no key there.  Byte 3: keys that belong here lie in
+    // the next bucket.  Stored last, in one.
+    uint32_t tags;
   };
   static_assert(sizeof(Bucket) == 64);
 
@@ -49,9 +51,9 @@ class Ip6Classes {
 
   // Where an address will be looked for: fetch both, then resolve.
   struct Probe {
-    const Bucket* exact = nullptr;
-    const Bucket* prefix = nullptr;
-    uint32_t lengths = 0;  // index into the length sets
+    const Bucket* exact;
+    const Bucket* prefix;
+    uint32_t lengths;  // index into the length sets
   };
   Probe probe(const Address& address) const noexcept;
   ClassId resolve(const Probe& probe, const Address& address) const noexcept;
@@ -70,16 +72,21 @@ class Ip6Classes {
   // Lengths of prefixes, 1 to 127, as bits; `longest` is 0 for none.
   struct Lengths {
     std::array<uint64_t, 2> bits = {};
+    Address mask;  // of the longest
     uint8_t longest = 0;
-    friend bool operator==(const Lengths&, const Lengths&) = default;
+    bool several = false;
+
+    void add(uint8_t length);
+    friend bool operator==(const Lengths& a, const Lengths& b) { return a.bits == b.bits; }
   };
   static constexpr size_t kMaxLengthSets = 256;  // the filter's entries are bytes
 
   const Bucket* bucket_of(const Address& base, unsigned length) const noexcept;
-  const ClassId* in(const Bucket* bucket, const Address& base, unsigned length) const noexcept;
+  static uint32_t hits(const Bucket& bucket, const Address& base, unsigned length) noexcept;
+  const ClassId* entry(const Address& base, unsigned length) const noexcept;
+  ClassId find_slowly(const Address& address, const Lengths& lengths) const noexcept;
   bool insert(const Entry& entry);
   void build_filter(std::span<const Entry> entries);
-  ClassId shorter(const Address& address, Lengths lengths) const noexcept;
 
   Region table_, filter_;
   Bucket* buckets_ = nullptr;
@@ -120,44 +127,44 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
   Probe p;
   p.exact = bucket_of(address, 128);
   p.lengths = filter_of_[(address.hi >> 40) & filter_mask_];
-  const unsigned longest = length_sets_[p.lengths].longest;
-  p.prefix = bucket_of(ip6_hash::masked(address, longest), longest);
+  const Lengths& lengths = length_sets_[p.lengths];
+  p.prefix =
+      bucket_of({address.hi & lengths.mask.hi, address.lo & lengths.mask.lo}, lengths.longest);
   return p;
 }
 
-// The class of the key in the bucket, or null.  Follows overflows, which are rare.
-[[gnu::always_inline]] inline const ClassId* Ip6Classes::in(const Bucket* bucket,
-                                                            const Address& base,
-                                                            unsigned length) const noexcept {
-  for (;;) {
-    for (unsigned i = 0; i < kKeys; ++i) {
-      const uint8_t stored = __atomic_load_n(&bucket->length[i], __ATOMIC_ACQUIRE);
-      if (stored == length + 1 &&
-          ((bucket->key[i].hi ^ base.hi) | (bucket->key[i].lo ^ base.lo)) == 0) {
-        return &bucket->class_id[i];
-      }
-    }
-    if (__atomic_load_n(&bucket->overflowed, __ATOMIC_ACQUIRE) == 0) {
-      return nullptr;
-    }
-    bucket = buckets_ + ((static_cast<uint64_t>(bucket - buckets_) + 1) & bucket_mask_);
+// Bit i: key i of the bucket is this prefix.
+[[gnu::always_inline]] inline uint32_t Ip6Classes::hits(const Bucket& bucket,
+                                                        const Address& base,
+                                                        unsigned length) noexcept {
+  const uint32_t tags = __atomic_load_n(&bucket.tags, __ATOMIC_ACQUIRE);
+  uint32_t found = 0;
+  for (unsigned i = 0; i < kKeys; ++i) {
+    const uint64_t differs = (bucket.key[i].hi ^ base.hi) | (bucket.key[i].lo ^ base.lo) |
+                             ((tags >> (8 * i) & 0xff) ^ (length + 1));
+    found |= uint32_t{differs == 0} << i;
   }
+  return found;
 }
 
 [[gnu::always_inline]] inline ClassId Ip6Classes::resolve(
     const Probe& probe, const Address& address) const noexcept {
-  if (const ClassId* exact = in(probe.exact, address, 128)) {
-    return __atomic_load_n(exact, __ATOMIC_RELAXED);
-  }
   const Lengths& lengths = length_sets_[probe.lengths];
-  if (lengths.longest == 0) {
-    return default_;
+  const Address base = {address.hi & lengths.mask.hi, address.lo & lengths.mask.lo};
+  const uint32_t exact = hits(*probe.exact, address, 128);
+  const uint32_t prefix = hits(*probe.prefix, base, lengths.longest);
+  const uint32_t overflow = (probe.exact->tags | probe.prefix->tags) & kOverflow;
+  // Which of the three it is differs from packet to packet: compute all, then choose.
+  constexpr uint32_t kSome = 1u << (kKeys - 1);  // any key, where there was no hit
+  const ClassId* of_exact = &probe.exact->class_id[__builtin_ctz(exact | kSome)];
+  const ClassId* of_prefix = &probe.prefix->class_id[__builtin_ctz(prefix | kSome)];
+  const ClassId* at = prefix != 0 ? of_prefix : &default_;
+  at = exact != 0 ? of_exact : at;
+  const bool unsure = (exact == 0) & ((overflow != 0) | ((prefix == 0) & lengths.several));
+  if (__builtin_expect(unsure, 0)) {
+    return find_slowly(address, lengths);
   }
-  const Address base = ip6_hash::masked(address, lengths.longest);
-  if (const ClassId* prefix = in(probe.prefix, base, lengths.longest)) {
-    return __atomic_load_n(prefix, __ATOMIC_RELAXED);
-  }
-  return shorter(address, lengths);
+  return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
 
 }  // namespace sluice

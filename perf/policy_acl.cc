@@ -75,7 +75,8 @@ void split(const AddressSet::Range& range, const std::function<void(uint32_t, un
   const uint64_t last = range.last.v4().value;
   while (first <= last) {
     const int aligned = first == 0 ? 32 : std::countr_zero(first);
-    const int bits = std::min({aligned, static_cast<int>(std::bit_width(last - first + 1)) - 1, 32});
+    const int bits =
+        std::min({aligned, static_cast<int>(std::bit_width(last - first + 1)) - 1, 32});
     add(static_cast<uint32_t>(first), static_cast<unsigned>(32 - bits));
     first += uint64_t{1} << bits;
   }

@@ -254,7 +254,8 @@ class Generator {
     }
     const auto& range = set.ranges()[below(static_cast<unsigned>(set.ranges().size()))];
     const uint64_t span = range.first.hi == range.last.hi ? range.last.lo - range.first.lo : 0;
-    return {range.first.hi, range.first.lo + (span == 0 ? 0 : random_() % (span + 1))};
+    const uint64_t offset = span == UINT64_MAX ? random_() : random_() % (span + 1);
+    return {range.first.hi, range.first.lo + offset};
   }
 
   FlowKey key(const RuleSet& rules, const Matcher::Pin& pin) {
