@@ -112,6 +112,7 @@ class Ip4Classes {
   const uint32_t low = address.value & 0xff, at = low >> 6;
   const uint64_t begun = ~uint64_t{0} >> (63 - (low & 63));  // in the word of the address
   int runs = 0;
+#pragma GCC unroll 4
   for (uint32_t i = 0; i < 4; ++i) {
     const uint64_t before = ~uint64_t{0} * uint64_t{i < at};
     const uint64_t here = begun * uint64_t{i == at};

@@ -55,6 +55,10 @@ class Ip6Classes {
     const Bucket* prefix;
     uint32_t lengths;  // index into the length sets
   };
+  // The line that probe() reads, to be fetched before.
+  const uint8_t* filter_at(const Address& address) const noexcept {
+    return filter_of_ + ((address.hi >> 40) & filter_mask_);
+  }
   Probe probe(const Address& address) const noexcept;
   ClassId resolve(const Probe& probe, const Address& address) const noexcept;
   ClassId find(const Address& address) const noexcept {
@@ -126,7 +130,7 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
     const Address& address) const noexcept {
   Probe p;
   p.exact = bucket_of(address, 128);
-  p.lengths = filter_of_[(address.hi >> 40) & filter_mask_];
+  p.lengths = *filter_at(address);
   const Lengths& lengths = length_sets_[p.lengths];
   p.prefix =
       bucket_of({address.hi & lengths.mask.hi, address.lo & lengths.mask.lo}, lengths.longest);
@@ -139,6 +143,7 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
                                                         unsigned length) noexcept {
   const uint32_t tags = __atomic_load_n(&bucket.tags, __ATOMIC_ACQUIRE);
   uint32_t found = 0;
+#pragma GCC unroll 3
   for (unsigned i = 0; i < kKeys; ++i) {
     const uint64_t differs = (bucket.key[i].hi ^ base.hi) | (bucket.key[i].lo ^ base.lo) |
                              ((tags >> (8 * i) & 0xff) ^ (length + 1));

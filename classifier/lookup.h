@@ -126,6 +126,7 @@ SLUICE_INLINE const Address& remote_of(const FlowKey& key, const Instance& insta
 template <typename Level>
 SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  const Ip6Classes& ip6 = tables.classes->ip6();
   for (size_t i = 0; i < burst.count; ++i) {
     const FlowKey& key = burst.keys[i];
     const Instance& instance = tables.instances[burst.instances[i]];
@@ -133,7 +134,9 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = &instance;
     l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4));
-    __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
+    const auto word = reinterpret_cast<uintptr_t>(ip4.first(Ip4{l.ip4[i]}));
+    const auto filter = reinterpret_cast<uintptr_t>(ip6.filter_at(remote));
+    __builtin_prefetch(reinterpret_cast<const void*>(v4 ? word : filter));
     append_if(!v4, i, l.ip6, l.ip6_count);
     const transport::Key transport = transport::key_of(key);
     l.column[i] = instance.columns[Level::place(
