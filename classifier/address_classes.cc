@@ -205,6 +205,7 @@ void AddressClasses::build_ip4(const Memberships& memberships) {
 void AddressClasses::build_ip6(const Memberships& memberships) {
   const std::vector<Members6> members = members6(memberships);
   std::vector<Ip6Classes::Entry> entries;
+  entries.reserve(members.size());
   Nesting<Address> nesting(directory_);
   for (const auto& [prefix, own] : members) {
     entries.push_back(

@@ -113,6 +113,13 @@ struct Lanes {
 SLUICE_INLINE uint64_t mask_if(bool condition) {
   return ~uint64_t{0} * static_cast<uint64_t>(condition);
 }
+template <typename T>
+SLUICE_INLINE const T* select(bool condition, const T* yes, const T* no) {
+  const uint64_t mask = mask_if(condition);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): compilers make a branch of ?:
+  return reinterpret_cast<const T*>((reinterpret_cast<uintptr_t>(yes) & mask) |
+                                    (reinterpret_cast<uintptr_t>(no) & ~mask));
+}
 SLUICE_INLINE void append_if(bool condition, size_t lane, uint32_t* lanes, size_t& count) {
   lanes[count] = static_cast<uint32_t>(lane);
   count += static_cast<size_t>(condition);
@@ -134,9 +141,9 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = &instance;
     l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4));
-    const auto word = reinterpret_cast<uintptr_t>(ip4.first(Ip4{l.ip4[i]}));
-    const auto filter = reinterpret_cast<uintptr_t>(ip6.filter_at(remote));
-    __builtin_prefetch(reinterpret_cast<const void*>(v4 ? word : filter));
+    const void* word = ip4.first(Ip4{l.ip4[i]});
+    const void* filter = ip6.filter_at(remote);
+    __builtin_prefetch(select(v4, word, filter));
     append_if(!v4, i, l.ip6, l.ip6_count);
     const transport::Key transport = transport::key_of(key);
     l.column[i] = instance.columns[Level::place(
@@ -153,10 +160,8 @@ SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& b
         (word & (Ip4Classes::kGroup | Ip4Classes::kDense)) == Ip4Classes::kGroup;
     l.word[i] = word;
     // The class is in a dense group, or in the word itself; a sparse group waits for its line.
-    const auto dense = reinterpret_cast<uintptr_t>(ip4.dense_entry(word, address));
-    const auto here = reinterpret_cast<uintptr_t>(&l.word[i]);
-    const uint64_t in_group = mask_if(word >= (Ip4Classes::kGroup | Ip4Classes::kDense));
-    l.class_at[i] = reinterpret_cast<const ClassId*>((dense & in_group) | (here & ~in_group));
+    const bool dense = word >= (Ip4Classes::kGroup | Ip4Classes::kDense);
+    l.class_at[i] = select(dense, ip4.dense_entry(word, address), l.word + i);
     __builtin_prefetch(l.class_at[i]);
     append_if(sparse, i, l.sparse, l.sparse_count);
   }

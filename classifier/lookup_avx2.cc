@@ -21,7 +21,7 @@ struct Avx2 {
     };
     const uint64_t hits = at_most(sorted) | uint64_t{at_most(sorted + 16)}
                                                 << 32;  // two bits each
-    return static_cast<uint32_t>(_mm_popcnt_u64(_bzhi_u64(hits, 2 * n))) / 2 - 1;
+    return static_cast<uint32_t>(_mm_popcnt_u64(_bzhi_u64(hits, uint64_t{n} * 2))) / 2 - 1;
   }
 
   static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {

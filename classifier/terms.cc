@@ -205,45 +205,45 @@ class Flattening {
 
   // False if no packet gets past this tier.
   bool add(const Tier& tier) {
-    constexpr uint32_t kEndOfTier = Consequence::kDecides - 1;
-    bool left = false;  // can a packet leave the tier by a pass rule?
-    bool closed = false;
+    left_ = closed_ = false;
     const size_t first = out_.terms.size();
-    for (size_t i = 0; i < tier.lists.size() && !closed; ++i) {
-      for (const ListTerms::OfRule& rule : lists_.of(tier.lists[i])) {
-        const bool passes = rule.action == Action::pass && !tier.profiles;
-        const bool logs = rule.action == Action::log;
-        for (const Term& term : rule.terms) {
-          if (!possible(term)) {
-            continue;
-          }
-          const auto after = static_cast<uint32_t>(out_.terms.size() + 1);
-          const auto kind =
-              rule.action == Action::allow ? Verdict::Kind::allow : Verdict::Kind::deny;
-          push(term, passes ? Consequence{outcome::kUndecided, kEndOfTier}
-                     : logs ? Consequence{outcome::kUndecided, after}
-                            : Consequence{outcome::pack(kind, rule.counter)});
-          left = left || passes;
-          closed = closed || (!logs && certain(term, pinned_.side));
-        }
-        if (closed) {
-          break;
-        }
+    for (const ListId list : tier.lists) {
+      for (const ListTerms::OfRule& rule : lists_.of(list)) {
+        add(rule, tier.profiles);
       }
     }
-    if (!closed && tier.end == TierEnd::deny) {
+    if (!closed_ && tier.end == TierEnd::deny) {
       push(lists_.always(), {outcome::pack(Verdict::Kind::deny, tier.counter)});
     }
     for (size_t i = first; i < out_.terms.size(); ++i) {
       uint32_t& next = out_.consequences[i].next;
       next = next == kEndOfTier ? static_cast<uint32_t>(out_.terms.size()) : next;
     }
-    return left || (!closed && tier.end == TierEnd::pass);
+    return left_ || (!closed_ && tier.end == TierEnd::pass);
   }
 
   TermList take() { return std::move(out_); }
 
  private:
+  static constexpr uint32_t kEndOfTier = Consequence::kDecides - 1;
+
+  void add(const ListTerms::OfRule& rule, bool profile) {
+    const bool passes = rule.action == Action::pass && !profile;
+    const bool logs = rule.action == Action::log;
+    const auto kind = rule.action == Action::allow ? Verdict::Kind::allow : Verdict::Kind::deny;
+    for (const Term& term : rule.terms) {
+      if (closed_ || !possible(term)) {
+        continue;
+      }
+      const auto after = static_cast<uint32_t>(out_.terms.size() + 1);
+      push(term, passes ? Consequence{outcome::kUndecided, kEndOfTier}
+                 : logs ? Consequence{outcome::kUndecided, after}
+                        : Consequence{outcome::pack(kind, rule.counter)});
+      left_ = left_ || passes;
+      closed_ = !logs && certain(term, pinned_.side);
+    }
+  }
+
   bool possible(const Term& term) const {
     return pinned_.side == Pinned::Side::none ||
            holds(pinned_.side == Pinned::Side::source ? term.source : term.destination,
@@ -256,6 +256,9 @@ class Flattening {
 
   ListTerms& lists_;
   const Pinned& pinned_;
+  // Of the tier at hand: can a packet leave it by a pass rule; does every packet end before
+  // here?
+  bool left_ = false, closed_ = false;
   TermList out_;
 };
 

@@ -39,12 +39,11 @@ Intervals of_icmp(const IcmpMatch& match) {
 
 Intervals of_ports(std::span<const PortRange> ports) {
   std::vector<Interval> out;
-  for (const uint32_t family : {0u, kKindsOfFamily}) {
-    for (const Kind kind : {kTcp, kUdp, kSctp}) {
-      for (const PortRange& ports_of : ports) {
-        if (ports_of.low <= ports_of.high) {
-          out.push_back(range(family + kind, ports_of.low, ports_of.high));
-        }
+  for (const PortRange& p : ports) {
+    for (const uint32_t kind : {kTcp + 0u, kUdp + 0u, kSctp + 0u}) {
+      if (p.low <= p.high) {
+        out.push_back(range(kind, p.low, p.high));
+        out.push_back(range(kind + kKindsOfFamily, p.low, p.high));
       }
     }
   }

@@ -49,19 +49,23 @@ bool has_plain_form(const Rule& rule) {
          s.not_ports.empty() && d.not_ports.empty();
 }
 
+void add_plain(const RuleList& from, RuleList& to) {
+  for (const Rule& rule : from.rules) {
+    if (has_plain_form(rule)) {
+      to.rules.push_back(rule);
+      to.rules.back().counter = static_cast<CounterSlot>(to.rules.size());
+    }
+  }
+}
+
 // The plain rules of all tiers but the profiles, as one list with a default that denies.
 RuleSet plain_policy(const RuleSet& rules, const Program& program) {
   RuleSet out;
   out.address_sets = rules.address_sets;
   RuleList list;
   for (const Tier& tier : program.tiers) {
-    for (const ListId id : tier.lists) {
-      for (const Rule& rule : rules.lists[id]->rules) {
-        if (!tier.profiles && has_plain_form(rule)) {
-          list.rules.push_back(rule);
-          list.rules.back().counter = static_cast<CounterSlot>(list.rules.size());
-        }
-      }
+    for (const ListId id : tier.profiles ? std::vector<ListId>{} : tier.lists) {
+      add_plain(*rules.lists[id], list);
     }
   }
   out.lists.emplace_back(std::move(list));
@@ -82,44 +86,51 @@ void split(const AddressSet::Range& range, const std::function<void(uint32_t, un
   }
 }
 
+// Calls add for each five-tuple rule of one source and its ports; false once add says so.
+using Add = std::function<bool(const AclRule&)>;
+bool expand_ports(const Rule& rule, AclRule acl, const Add& add) {
+  const std::vector<PortRange> any = {{0, UINT16_MAX}};
+  for (const PortRange& source : rule.source.ports.empty() ? any : rule.source.ports) {
+    for (const PortRange& port :
+         rule.destination.ports.empty() ? any : rule.destination.ports) {
+      acl.field[3].value.u16 = source.low;
+      acl.field[3].mask_range.u16 = source.high;
+      acl.field[4].value.u16 = port.low;
+      acl.field[4].mask_range.u16 = port.high;
+      if (!add(acl)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+AddressSet sources_of(const RuleSet& policy, const Rule& rule) {
+  if (!rule.source.sets.empty()) {
+    return *policy.address_sets[rule.source.sets[0]];
+  }
+  const std::vector<Prefix> anywhere = {{Address::of(Ip4{0}), 96}};
+  return AddressSet(rule.source.nets.empty() ? anywhere : rule.source.nets);
+}
+
 // Calls add for each five-tuple rule; stops when it says false.
-void expand(const RuleSet& policy, const std::function<bool(const AclRule&)>& add) {
+void expand(const RuleSet& policy, const Add& add) {
   const std::vector<Rule>& rules = policy.lists[0]->rules;
-  for (size_t i = 0; i < rules.size(); ++i) {
-    const Rule& rule = rules[i];
-    const AddressSet anywhere = AddressSet(std::vector<Prefix>{{Address::of(Ip4{0}), 96}});
-    const AddressSet nets(rule.source.nets);
-    const AddressSet& from = !rule.source.sets.empty()
-                                 ? *policy.address_sets[rule.source.sets[0]]
-                             : !rule.source.nets.empty() ? nets
-                                                         : anywhere;
-    const std::vector<PortRange> any = {{0, UINT16_MAX}};
-    const auto& ports = rule.destination.ports.empty() ? any : rule.destination.ports;
-    const auto& source_ports = rule.source.ports.empty() ? any : rule.source.ports;
+  bool more = true;
+  for (size_t i = 0; i < rules.size() && more; ++i) {
     AclRule acl{};
     acl.data.category_mask = 1;
     acl.data.priority = static_cast<int32_t>(RTE_ACL_MAX_PRIORITY - 1 - i);
     acl.data.userdata = static_cast<uint32_t>(i + 1);
-    acl.field[0].value.u8 = rule.protocol.value_or(0);
-    acl.field[0].mask_range.u8 = rule.protocol ? 0xff : 0;
-    bool more = true;
-    for (const AddressSet::Range& range : from.ranges()) {
+    acl.field[0].value.u8 = rules[i].protocol.value_or(0);
+    acl.field[0].mask_range.u8 = rules[i].protocol ? 0xff : 0;
+    const AddressSet sources = sources_of(policy, rules[i]);
+    for (const AddressSet::Range& range : sources.ranges()) {
       split(range, [&](uint32_t base, unsigned length) {
         acl.field[1].value.u32 = base;
         acl.field[1].mask_range.u32 = length;
-        for (const PortRange& source : source_ports) {
-          for (const PortRange& port : ports) {
-            acl.field[3].value.u16 = source.low;
-            acl.field[3].mask_range.u16 = source.high;
-            acl.field[4].value.u16 = port.low;
-            acl.field[4].mask_range.u16 = port.high;
-            more = more && add(acl);
-          }
-        }
+        more = more && expand_ports(rules[i], acl, add);
       });
-      if (!more) {
-        return;
-      }
     }
   }
 }
