@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/forest_walk.h"
+
+namespace sluice::forest {
+namespace {
+
+struct Scalar {
+  static uint64_t extract(uint64_t word, uint64_t mask) {
+    uint64_t bits = 0;
+    for (unsigned i = 0; mask != 0; ++i, mask &= mask - 1) {
+      bits |= (word >> __builtin_ctzll(mask) & 1) << i;
+    }
+    return bits;
+  }
+
+  // The keys for which the tree is worth a visit and may still hold something better.
+  static uint64_t wanted(const Burst& burst, unsigned tree, uint32_t best_priority) {
+    uint64_t keys = 0;
+    for (unsigned i = 0; i < kBurst; ++i) {
+      const bool visit = (burst.trees[i] >> tree & 1) != 0 && best_priority < burst.best[i];
+      keys |= uint64_t{visit} << i;
+    }
+    return keys;
+  }
+
+  // Bit i: rule i of the block matches.
+  static unsigned match(const Block& block, const KeyWords& key) {
+    const auto src_port = static_cast<uint16_t>(key.word[1]);
+    const auto dst_port = static_cast<uint16_t>(key.word[1] >> 16);
+    const auto protocol = static_cast<uint8_t>(key.word[1] >> 32);
+    unsigned matching = 0;
+    for (unsigned i = 0; i < kBlockRules; ++i) {
+      const bool hit =
+          ((key.word[0] ^ block.value[i]) & block.care[i]) == 0 &&
+          static_cast<uint16_t>(src_port - block.low[i].src) <= block.extent[i].src &&
+          static_cast<uint16_t>(dst_port - block.low[i].dst) <= block.extent[i].dst &&
+          ((protocol ^ block.protocol[i]) & block.protocol_care[i]) == 0;
+      matching |= (hit ? 1u : 0u) << i;
+    }
+    return matching;
+  }
+};
+
+}  // namespace
+
+void find_scalar(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
+  walk<Scalar>(view, keys, count, first);
+}
+
+}  // namespace sluice::forest
