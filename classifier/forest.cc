@@ -74,6 +74,8 @@ Result<Forest> Forest::make(std::span<const FiveTupleRule> rules, const Limits& 
       made.find_trees_ = forest::find_avx512;
       break;
   }
+  made.memory_ = {bytes_of(made.trees_->lines), bytes_of(made.trees_->top[0]),
+                  bytes_of(made.trees_->top[1])};
   return made;
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "classifier/result.h"
 #include "classifier/types.h"
@@ -109,8 +110,7 @@ class Forest {
 
   std::unique_ptr<forest::Trees> trees_;
   std::unique_ptr<forest::Tables> tables_;
-  std::span<const std::byte> spans_[4];
-  std::span<const std::span<const std::byte>> memory_;
+  std::vector<std::span<const std::byte>> memory_;
   void (*find_trees_)(const forest::View&, const FiveTuple*, size_t, uint32_t*) = nullptr;
 };
 
