@@ -85,7 +85,7 @@ void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first) co
 }
 
 unsigned Forest::trees() const {
-  return static_cast<unsigned>(trees_->roots.size());
+  return trees_->count;
 }
 
 size_t Forest::bytes() const {

@@ -10,7 +10,7 @@
 //
 // IPv6 lists do not come here: their rules are kept as address sets and bit vectors.
 // Written once by control (make), then immutable and read by any number of workers; `find`
-// neither allocates nor fails.  Bounds: 2^24 rules, 32 trees, Limits::bytes of memory.
+// neither allocates nor fails.  Bounds: 2^24 rules, 8 trees, Limits::bytes of memory.
 #ifndef SLUICE_CLASSIFIER_FOREST_H_
 #define SLUICE_CLASSIFIER_FOREST_H_
 

@@ -9,19 +9,6 @@ namespace {
 struct Avx512 {
   static uint64_t extract(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
 
-  static uint64_t wanted(const Burst& burst, unsigned tree, uint32_t best_priority) {
-    const __m512i bit = _mm512_set1_epi32(static_cast<int>(1u << tree));
-    const __m512i priority = _mm512_set1_epi32(static_cast<int>(best_priority));
-    uint64_t keys = 0;
-    for (unsigned i = 0; i < kBurst; i += 16) {
-      const __mmask16 visit = _mm512_mask_test_epi32_mask(
-          _mm512_cmplt_epu32_mask(priority, _mm512_load_si512(burst.best + i)),
-          _mm512_load_si512(burst.trees + i), bit);
-      keys |= uint64_t{visit} << i;
-    }
-    return keys;
-  }
-
   static unsigned match(const Block& block, const KeyWords& key) {
     const __m256i addresses = _mm256_set1_epi64x(static_cast<int64_t>(key.word[0]));
     const __m256i differ = _mm256_xor_si256(
@@ -35,17 +22,29 @@ struct Avx512 {
     // What is left after saturation lies beyond the range.
     const __m128i beyond =
         _mm_subs_epu16(above, _mm_load_si128(reinterpret_cast<const __m128i*>(block.extent)));
-    const __mmask8 in_ranges = _mm_testn_epi32_mask(beyond, beyond);
+    const __mmask8 in_ranges = _mm_mask_testn_epi32_mask(in_nets, beyond, beyond);
 
-    uint32_t protocols;
-    uint32_t care;
-    __builtin_memcpy(&protocols, block.protocol, sizeof(protocols));
-    __builtin_memcpy(&care, block.protocol_care, sizeof(care));
-    const auto protocol = static_cast<uint8_t>(key.word[1] >> 32);
-    const __m128i wrong =
-        _mm_cvtsi32_si128(static_cast<int>((protocol * 0x01010101u ^ protocols) & care));
-    const __mmask16 of_protocol = _mm_testn_epi8_mask(wrong, wrong);
-    return static_cast<unsigned>(in_nets) & in_ranges & of_protocol;
+    const __m128i protocol = _mm_set1_epi8(static_cast<char>(key.word[1] >> 32));
+    return _mm_mask_testn_epi8_mask(in_ranges,
+                                    _mm_xor_si128(protocol, four_bytes(block.protocol)),
+                                    four_bytes(block.protocol_care));
+  }
+
+  static uint64_t undecided(const Burst& burst, unsigned count) {
+    uint64_t keys = 0;
+    for (unsigned i = 0; i < count; i += 16) {
+      const __mmask16 open = _mm512_cmplt_epu32_mask(_mm512_load_si512(burst.next + i),
+                                                     _mm512_load_si512(burst.best + i));
+      keys |= uint64_t{open} << i;
+    }
+    return keys & ~uint64_t{0} >> (kBurst - count);
+  }
+
+ private:
+  static __m128i four_bytes(const uint8_t (&bytes)[kBlockRules]) {
+    int word;
+    __builtin_memcpy(&word, bytes, sizeof(word));
+    return _mm_cvtsi32_si128(word);
   }
 };
 

@@ -12,7 +12,7 @@ namespace sluice::forest {
 namespace {
 
 constexpr unsigned kSpecificBits = 10;  // an address prefix this long tells rules apart
-constexpr unsigned kGroupTrees = 6;     // per group; the last keeps what is wild
+constexpr unsigned kGroupTrees = 2;     // per group; the last keeps what is wild
 constexpr unsigned kRootWild = 5;       // wild in more chosen bits: to the next tree
 constexpr size_t kLeafRules = 4;        // not worth a node
 constexpr unsigned kMaxBits = 20;       // of one node
@@ -81,7 +81,6 @@ class Builder {
       return nullptr;
     }
     trees_->lines.shrink_to_fit();
-    trees_->view.root_count = static_cast<unsigned>(trees_->roots.size());
     trees_->view.roots = trees_->roots.data();
     trees_->view.lines = trees_->lines.data();
     trees_->view.top[0] = trees_->top[0].data();
@@ -175,9 +174,10 @@ void Builder::plant(List group) {
 Root Builder::grow_root(const List& kept, std::span<const uint8_t> bits) {
   Root root;
   root.best_priority = kept.front();
-  root.line = node(kept, bits, 0) >> 2;
+  const uint64_t line = node(kept, bits, 0) >> 2;
+  root.children = line * sizeof(Line) + offsetof(Node, first_child);
   Node node;
-  std::memcpy(&node, &trees_->lines[root.line], sizeof(node));
+  std::memcpy(&node, &trees_->lines[line], sizeof(node));
   root.mask[0] = node.mask[0];
   root.mask[1] = node.mask[1];
   root.shift = node.shift;
@@ -340,21 +340,23 @@ void Builder::fill_tops() {
   const unsigned bits =
       std::min(kMaxTopBits, static_cast<unsigned>(std::bit_width(rules_.size())) + 2);
   trees_->view.top_shift = 32 - bits;
-  if (over_ || trees_->lines.size() * sizeof(Line) + (size_t{16} << bits) > max_bytes_) {
+  if (over_ || trees_->lines.size() * sizeof(Line) + (size_t{4} << bits) > max_bytes_) {
     over_ = true;
     return;
   }
   for (const Planted& planted : planted_) {
     trees_->roots.push_back(planted.root);
   }
+  trees_->count = static_cast<unsigned>(planted_.size());
+  trees_->roots.resize(kMaxTrees + 1);  // the rest point at line 0, which is all zero
   for (const bool dst : {false, true}) {
-    std::vector<uint32_t> marks(size_t{2} << bits);
+    std::vector<uint8_t> marks(size_t{2} << bits);
     for (uint32_t tree = 0; tree < planted_.size(); ++tree) {
       for (const uint32_t rule : planted_[tree].rules) {
         const FiveTupleRule& r = rules_[rule];
         const unsigned length = std::min<unsigned>(dst ? r.dst_length : r.src_length, bits);
         const uint32_t top = length == 0 ? 0 : (dst ? r.dst : r.src) >> (32 - length);
-        marks[(size_t{1} << length) + top] |= uint32_t{1} << tree;
+        marks[(size_t{1} << length) + top] |= static_cast<uint8_t>(1u << tree);
       }
     }
     for (size_t i = 2; i < marks.size(); ++i) {

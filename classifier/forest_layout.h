@@ -20,7 +20,7 @@
 namespace sluice::forest {
 
 inline constexpr unsigned kBlockRules = 4;
-inline constexpr unsigned kMaxTrees = 32;
+inline constexpr unsigned kMaxTrees = 8;
 
 struct alignas(64) Line {
   uint32_t words[16];
@@ -57,27 +57,30 @@ static_assert(offsetof(Node, first_child) == 20);
 inline constexpr uint32_t kLeaf = 1;
 inline constexpr uint32_t kNode = 2;
 
+// The root node of a tree, with what decides whether to go there.
 struct Root {
   uint64_t mask[2] = {};
   uint32_t shift = 0;
-  uint32_t best_priority = 0;
-  uint32_t line = 0;  // of its Node
+  uint32_t best_priority = UINT32_MAX;
+  uint64_t children = 0;  // where they begin, in bytes from the first line
 };
 
 // What a lookup reads.
 struct View {
   unsigned top_shift = 32;  // address >> top_shift is the index into `top`
-  unsigned root_count = 0;
-  const uint32_t* top[2] = {};
+  const uint8_t* top[2] = {};
+  // By number of the tree; those that are not there, and number kMaxTrees, have nothing in them
+  // and no key finds anything better there.
   const Root* roots = nullptr;
   const Line* lines = nullptr;
 };
 
 // Its memory.
 struct Trees {
-  std::vector<uint32_t> top[2];
+  std::vector<uint8_t> top[2];
   std::vector<Root> roots;
   std::vector<Line> lines;
+  unsigned count = 0;
   View view;
 };
 

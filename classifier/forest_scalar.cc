@@ -13,16 +13,6 @@ struct Scalar {
     return bits;
   }
 
-  // The keys for which the tree is worth a visit and may still hold something better.
-  static uint64_t wanted(const Burst& burst, unsigned tree, uint32_t best_priority) {
-    uint64_t keys = 0;
-    for (unsigned i = 0; i < kBurst; ++i) {
-      const bool visit = (burst.trees[i] >> tree & 1) != 0 && best_priority < burst.best[i];
-      keys |= uint64_t{visit} << i;
-    }
-    return keys;
-  }
-
   // Bit i: rule i of the block matches.
   static unsigned match(const Block& block, const KeyWords& key) {
     const auto src_port = static_cast<uint16_t>(key.word[1]);
@@ -38,6 +28,14 @@ struct Scalar {
       matching |= (hit ? 1u : 0u) << i;
     }
     return matching;
+  }
+
+  static uint64_t undecided(const Burst& burst, unsigned count) {
+    uint64_t keys = 0;
+    for (unsigned i = 0; i < count; ++i) {
+      keys |= uint64_t{burst.next[i] < burst.best[i]} << i;
+    }
+    return keys;
   }
 };
 

@@ -8,7 +8,8 @@
 #include <rte_malloc.h>
 #include <rte_memory.h>
 #include <rte_vect.h>
-#include <sys/mman.h>
+
+#include "perf/huge_pages.h"
 
 namespace sluice::perf {
 namespace {
@@ -27,7 +28,8 @@ rte_acl_config config(size_t max_bytes) {
   c.num_categories = 1;
   c.num_fields = kFields;
   c.max_size = max_bytes;
-  c.defs[kProtocol] = field(RTE_ACL_FIELD_TYPE_BITMASK, 1, kProtocol, 0, offsetof(Key, protocol));
+  c.defs[kProtocol] =
+      field(RTE_ACL_FIELD_TYPE_BITMASK, 1, kProtocol, 0, offsetof(Key, protocol));
   c.defs[kSrc] = field(RTE_ACL_FIELD_TYPE_MASK, 4, kSrc, 1, offsetof(Key, src));
   c.defs[kDst] = field(RTE_ACL_FIELD_TYPE_MASK, 4, kDst, 2, offsetof(Key, dst));
   c.defs[kSrcPort] = field(RTE_ACL_FIELD_TYPE_RANGE, 2, kSrcPort, 3, offsetof(Key, src_port));
@@ -59,8 +61,8 @@ size_t heap_bytes() {
   return stats.heap_allocsz_bytes;
 }
 
-int advise(const rte_memseg_list*, const rte_memseg* segment, size_t bytes, void*) {
-  madvise(segment->addr, bytes, MADV_HUGEPAGE);
+int collapse_segment(const rte_memseg_list*, const rte_memseg* segment, size_t bytes, void*) {
+  collapse(segment->addr, bytes);
   return 0;
 }
 
@@ -74,7 +76,7 @@ std::vector<Key> FiveTupleAcl::keys_of(std::span<const FiveTuple> trace) {
   std::vector<Key> keys(trace.size());
   for (size_t i = 0; i < trace.size(); ++i) {
     const FiveTuple& k = trace[i];
-    keys[i] = {k.protocol, {},   Be32::of(k.src), Be32::of(k.dst), Be16::of(k.src_port),
+    keys[i] = {k.protocol,          {}, Be32::of(k.src), Be32::of(k.dst), Be16::of(k.src_port),
                Be16::of(k.dst_port)};
   }
   return keys;
@@ -82,7 +84,6 @@ std::vector<Key> FiveTupleAcl::keys_of(std::span<const FiveTuple> trace) {
 
 Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTupleRule> rules,
                                                          size_t max_bytes) {
-  rte_memseg_contig_walk(advise, nullptr);
   rte_vect_set_max_simd_bitwidth(RTE_VECT_SIMD_512);
   const size_t before = heap_bytes();
   std::unique_ptr<FiveTupleAcl> acl(new FiveTupleAcl);
@@ -107,6 +108,7 @@ Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTup
   if (const int built = rte_acl_build(acl->context_, &c); built != 0) {
     return failed("rte_acl_build", built);
   }
+  rte_memseg_contig_walk(collapse_segment, nullptr);
   const struct {
     enum rte_acl_classify_alg algorithm;
     const char* name;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <numeric>
 #include <random>
 #include <tuple>
@@ -168,10 +170,8 @@ class Generator {
   FiveTupleRule rule() {
     FiveTupleRule rule;
     const LengthPair& lengths = draw(random_, shape_.lengths);
-    rule.src_length =
-        static_cast<uint8_t>(between(random_, lengths.src_low, lengths.src_high));
-    rule.dst_length =
-        static_cast<uint8_t>(between(random_, lengths.dst_low, lengths.dst_high));
+    rule.src_length = static_cast<uint8_t>(between(random_, lengths.src_low, lengths.src_high));
+    rule.dst_length = static_cast<uint8_t>(between(random_, lengths.dst_low, lengths.dst_high));
     rule.src = address(shape_.src, src_, 0) & FiveTupleRule::mask(rule.src_length);
     rule.dst = address(shape_.dst, dst_, 1) & FiveTupleRule::mask(rule.dst_length);
     const ProtocolMix& protocol = draw(random_, shape_.protocols);
@@ -281,6 +281,36 @@ std::vector<FiveTupleRule> make_rules(const Shape& shape, size_t count, uint64_t
   std::vector<FiveTupleRule> rules;
   rules.reserve(ranked.size());
   for (const auto& [rank, rule] : ranked) {
+    rules.push_back(rule);
+  }
+  return rules;
+}
+
+Result<std::vector<FiveTupleRule>> read_rules(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    return Error{path + ": cannot be read"};
+  }
+  std::vector<FiveTupleRule> rules;
+  for (std::string line; std::getline(file, line);) {
+    unsigned s[4], d[4], lengths[2], ports[4], protocol, mask;
+    // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): counted, then checked
+    const int fields = std::sscanf(
+        line.c_str(), "@%3u.%3u.%3u.%3u/%2u %3u.%3u.%3u.%3u/%2u %5u : %5u %5u : %5u %x/%x",
+        &s[0], &s[1], &s[2], &s[3], &lengths[0], &d[0], &d[1], &d[2], &d[3], &lengths[1],
+        &ports[0], &ports[1], &ports[2], &ports[3], &protocol, &mask);
+    if (fields != 16) {
+      return Error{path + ":" + std::to_string(rules.size() + 1) + ":1: not a filter"};
+    }
+    FiveTupleRule rule;
+    rule.src = s[0] << 24 | s[1] << 16 | s[2] << 8 | s[3];
+    rule.dst = d[0] << 24 | d[1] << 16 | d[2] << 8 | d[3];
+    rule.src_length = static_cast<uint8_t>(lengths[0]);
+    rule.dst_length = static_cast<uint8_t>(lengths[1]);
+    rule.src_port = {static_cast<uint16_t>(ports[0]), static_cast<uint16_t>(ports[1])};
+    rule.dst_port = {static_cast<uint16_t>(ports[2]), static_cast<uint16_t>(ports[3])};
+    rule.protocol = static_cast<uint8_t>(protocol);
+    rule.any_protocol = mask == 0;
     rules.push_back(rule);
   }
   return rules;

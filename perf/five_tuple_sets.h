@@ -14,10 +14,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "classifier/forest.h"
+#include "classifier/result.h"
 
 namespace sluice::perf {
 
@@ -35,16 +37,17 @@ struct ProtocolMix {
   PortMix src, dst;  // both WC for protocols without ports
 };
 struct Nesting {
-  unsigned reuse;      // in 100: how often an address is one of an earlier rule
+  unsigned reuse;       // in 100: how often an address is one of an earlier rule
   uint8_t branches[4];  // how many different values each byte of an address has, per parent
-  double skew;         // 1: all values equally likely; more: the first ones favoured
+  double skew;          // 1: all values equally likely; more: the first ones favoured
 };
 struct Shape {
   std::string_view name;
   std::vector<LengthPair> lengths;
   std::vector<ProtocolMix> protocols;
   Nesting src, dst;
-  unsigned ports;  // different exact ports, and ranges, in a thousand rules; grows with the root
+  unsigned
+      ports;  // different exact ports, and ranges, in a thousand rules; grows with the root
 };
 
 std::span<const Shape> shapes();
@@ -53,6 +56,10 @@ const Shape* find_shape(std::string_view name);  // null if there is none
 // `count` different rules, or as many as the shape has room for.  More specific rules come
 // first, roughly, as administrators write them.
 std::vector<FiveTupleRule> make_rules(const Shape& shape, size_t count, uint64_t seed);
+
+// Rules in the format of ClassBench's filter sets, a line each:
+// @10.0.0.0/8 10.1.0.0/16 0 : 65535 80 : 80 0x06/0xFF; what follows is ignored.
+Result<std::vector<FiveTupleRule>> read_rules(const std::string& path);
 
 // Packets inside of rules, every rule equally often, in random order.
 std::vector<FiveTuple> make_trace(std::span<const FiveTupleRule> rules, size_t count,

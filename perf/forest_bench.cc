@@ -13,12 +13,12 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <sched.h>
-#include <sys/mman.h>
 
 #include "classifier/forest.h"
 #include "fastpath/eal.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_sets.h"
+#include "perf/huge_pages.h"
 
 namespace sluice::perf {
 namespace {
@@ -27,6 +27,7 @@ constexpr size_t kBurst = Forest::kMaxBurst;
 
 struct Settings {
   std::vector<std::string> shapes = {"acl", "fw", "ipc", "acl-b", "fw-b", "ipc-b"};
+  std::vector<std::string> files;
   std::vector<size_t> rules = {1000, 10'000, 100'000, 500'000};
   size_t packets = 4'000'000;
   size_t serial_packets = 200'000;
@@ -128,29 +129,15 @@ std::vector<uint32_t> answers(std::span<const Key> sample, const Find& find) {
   return all;
 }
 
-// Huge pages under what lookups read, as the peer has them.
-void collapse(const Forest& forest) {
-  constexpr int kMadvCollapse = 25;
-  constexpr uintptr_t kHuge = 2u << 20;
-  for (const auto part : forest.memory()) {
-    const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + kHuge - 1) & ~(kHuge - 1);
-    const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) & ~(kHuge - 1);
-    if (begin < end) {
-      // NOLINTNEXTLINE(performance-no-int-to-ptr): an aligned part of what was a pointer
-      madvise(reinterpret_cast<void*>(begin), end - begin, kMadvCollapse);
-    }
-  }
-}
-
 struct Input {
   std::vector<FiveTupleRule> rules;
   std::vector<FiveTuple> trace;
   std::vector<FiveTupleAcl::Key> acl_trace;
 };
 
-Input make_input(const Shape& shape, size_t count, const Settings& settings) {
+Input make_input(std::vector<FiveTupleRule> rules, const Settings& settings) {
   Input in;
-  in.rules = make_rules(shape, count, settings.seed);
+  in.rules = std::move(rules);
   in.trace = make_trace(in.rules, settings.packets, settings.seed);
   in.acl_trace = FiveTupleAcl::keys_of(in.trace);
   return in;
@@ -226,14 +213,14 @@ void time_both(const Input& in, const Settings& settings, const Forest& forest,
   }
 }
 
-Row measure(const Shape& shape, size_t count, const Settings& settings) {
-  const Input in = make_input(shape, count, settings);
+Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& settings) {
+  const Input in = make_input(std::move(rules), settings);
   Row row;
-  row.shape = shape.name;
+  row.shape = std::move(name);
   row.rules = in.rules.size();
   row.distinct = count_distinct(in.trace);
   std::unique_ptr<FiveTupleAcl> acl;
-  if (count <= settings.peer_rules) {
+  if (in.rules.size() <= settings.peer_rules) {
     row.acl.emplace();
     acl = build_peer(in, *row.acl);
   }
@@ -244,7 +231,9 @@ Row measure(const Shape& shape, size_t count, const Settings& settings) {
     row.forest.failed = forest.error().what;
     return row;
   }
-  collapse(*forest);
+  for (const auto part : forest->memory()) {
+    collapse(part.data(), part.size());
+  }
   row.form = forest->form() == Forest::Form::trees ? "trees" : "tables";
   row.trees = forest->trees();
   row.forest.bytes_per_rule =
@@ -296,8 +285,9 @@ nlohmann::json to_json(const Subject& s) {
 }
 
 nlohmann::json to_json(const Row& row) {
-  nlohmann::json out = {{"shape", row.shape}, {"rules", row.rules}, {"distinct", row.distinct},
-                        {"form", row.form},   {"trees", row.trees}, {"forest", to_json(row.forest)}};
+  nlohmann::json out = {{"shape", row.shape},       {"rules", row.rules},
+                        {"distinct", row.distinct}, {"form", row.form},
+                        {"trees", row.trees},       {"forest", to_json(row.forest)}};
   if (row.acl) {
     out["rte_acl"] = to_json(*row.acl);
   }
@@ -318,14 +308,26 @@ int run(const Settings& settings) {
   }
   nlohmann::json all = nlohmann::json::array();
   bool wrong = false;
+  const std::vector<std::string> no_shapes;
   if (settings.output == "table") {
     std::printf("             ns at burst    serial  B a rule  build, ms  wrong\n");
   }
-  for (const std::string& name : settings.shapes) {
+  const auto add = [&](const std::string& name, std::vector<FiveTupleRule> rules) {
+    const Row row = measure(name, std::move(rules), settings);
+    wrong = wrong || row.forest.failed || row.forest.wrong != 0;
+    settings.output == "table" ? print_row(row) : all.push_back(to_json(row));
+  };
+  for (const std::string& path : settings.files) {
+    auto rules = read_rules(path);
+    if (!rules) {
+      std::fprintf(stderr, "%s\n", rules.error().what.c_str());
+      return 2;
+    }
+    add(path.substr(path.rfind('/') + 1), std::move(*rules));
+  }
+  for (const std::string& name : settings.files.empty() ? settings.shapes : no_shapes) {
     for (const size_t count : settings.rules) {
-      const Row row = measure(*find_shape(name), count, settings);
-      wrong = wrong || row.forest.failed || row.forest.wrong != 0;
-      settings.output == "table" ? print_row(row) : all.push_back(to_json(row));
+      add(name, make_rules(*find_shape(name), count, settings.seed));
     }
   }
   if (settings.output == "json") {
@@ -346,6 +348,8 @@ int main(int argc, char** argv) {
       ->check([](const std::string& name) {
         return find_shape(name) != nullptr ? "" : "no such shape: " + name;
       });
+  app.add_option("--file", s.files, "rules in ClassBench's format, instead of shapes")
+      ->check(CLI::ExistingFile);
   app.add_option("--rules", s.rules, "sizes of lists")->check(CLI::Range(1u, 2'000'000u));
   app.add_option("--packets", s.packets, "in a trace")->check(CLI::Range(1024u, 64'000'000u));
   app.add_option("--seed", s.seed, "of rules and trace");
