@@ -6,12 +6,9 @@
 
 #include "classifier/forest_build.h"
 #include "classifier/forest_layout.h"
+#include "classifier/forest_tables.h"
 
 namespace sluice {
-
-namespace forest {
-struct Tables {};
-}  // namespace forest
 
 namespace {
 
@@ -58,37 +55,50 @@ Result<Forest> Forest::make(std::span<const FiveTupleRule> rules, const Limits& 
     return valid.error();
   }
   Forest made;
-  made.trees_ = forest::build_trees(rules, limits.bytes);
-  if (made.trees_ == nullptr) {
+  made.simd_ = limits.simd;
+  if (limits.form != Form::trees) {
+    made.tables_ = forest::build_tables(rules, limits.bytes);
+  }
+  if (made.tables_ == nullptr && limits.form != Form::tables) {
+    made.trees_ = forest::build_trees(rules, limits.bytes);
+  }
+  if (made.tables_ != nullptr) {
+    made.memory_ = {bytes_of(made.tables_->first.cells),
+                    bytes_of(made.tables_->addresses.cells)};
+  } else if (made.trees_ != nullptr) {
+    made.memory_ = {bytes_of(made.trees_->lines), bytes_of(made.trees_->top[0]),
+                    bytes_of(made.trees_->top[1])};
+  } else {
     return Error{"rule list: " + std::to_string(rules.size()) + " rules need more than the " +
                  std::to_string(limits.bytes) + " bytes allowed"};
   }
-  switch (limits.simd) {
-    case SimdLevel::scalar:
-      made.find_trees_ = forest::find_scalar;
-      break;
-    case SimdLevel::avx2:
-      made.find_trees_ = forest::find_avx2;
-      break;
-    case SimdLevel::avx512:
-      made.find_trees_ = forest::find_avx512;
-      break;
-  }
-  made.memory_ = {bytes_of(made.trees_->lines), bytes_of(made.trees_->top[0]),
-                  bytes_of(made.trees_->top[1])};
   return made;
 }
 
 void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first) const noexcept {
   assert(keys.size() == first.size() && keys.size() <= kMaxBurst);
-  find_trees_(trees_->view, keys.data(), keys.size(), first.data());
+  using Trees = void (*)(const forest::View&, const FiveTuple*, size_t, uint32_t*);
+  using Tables = void (*)(const forest::Tables&, const FiveTuple*, size_t, uint32_t*);
+  static constexpr Trees kTrees[] = {forest::find_scalar, forest::find_avx2,
+                                     forest::find_avx512};
+  static constexpr Tables kTables[] = {forest::find_tables_scalar, forest::find_tables_avx2,
+                                       forest::find_tables_avx512};
+  const auto level = static_cast<size_t>(simd_);
+  if (tables_ != nullptr) {
+    kTables[level](*tables_, keys.data(), keys.size(), first.data());
+  } else {
+    kTrees[level](trees_->view, keys.data(), keys.size(), first.data());
+  }
 }
 
 unsigned Forest::trees() const {
-  return trees_->count;
+  return trees_ != nullptr ? trees_->count : 0;
 }
 
 size_t Forest::bytes() const {
+  if (tables_ != nullptr) {
+    return tables_->bytes();
+  }
   return bytes_of(trees_->top[0]).size() + bytes_of(trees_->top[1]).size() +
          bytes_of(trees_->roots).size() + bytes_of(trees_->lines).size();
 }

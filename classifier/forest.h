@@ -64,7 +64,6 @@ enum class SimdLevel : uint8_t { scalar, avx2, avx512 };
 SimdLevel best_simd_level() noexcept;  // that this processor has
 
 namespace forest {
-struct View;
 struct Trees;
 struct Tables;
 }  // namespace forest
@@ -111,7 +110,7 @@ class Forest {
   std::unique_ptr<forest::Trees> trees_;
   std::unique_ptr<forest::Tables> tables_;
   std::vector<std::span<const std::byte>> memory_;
-  void (*find_trees_)(const forest::View&, const FiveTuple*, size_t, uint32_t*) = nullptr;
+  SimdLevel simd_ = SimdLevel::scalar;
 };
 
 }  // namespace sluice

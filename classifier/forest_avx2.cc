@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <immintrin.h>
 
+#include "classifier/forest_tables_walk.h"
 #include "classifier/forest_walk.h"
 
 namespace sluice::forest {
 namespace {
 
 struct Avx2 {
+  static uint32_t not_above(const Boundaries::Line& line, uint32_t address) {
+    const __m256i all = _mm256_set1_epi32(static_cast<int>(address));
+    uint32_t bits = 0;
+    for (const unsigned half : {0u, 8u}) {
+      const __m256i at = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.at + half));
+      const __m256i reached = _mm256_cmpeq_epi32(_mm256_max_epu32(all, at), all);
+      bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(reached))) << half;
+    }
+    return static_cast<uint32_t>(_mm_popcnt_u32(bits));
+  }
+
   static uint64_t extract(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
 
   static unsigned match(const Block& block, const KeyWords& key) {
@@ -61,6 +73,11 @@ struct Avx2 {
 
 void find_avx2(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
   walk<Avx2>(view, keys, count, first);
+}
+
+void find_tables_avx2(const Tables& tables, const FiveTuple* keys, size_t count,
+                      uint32_t* first) {
+  find_by_classes<Avx2>(tables, keys, count, first);
 }
 
 }  // namespace sluice::forest

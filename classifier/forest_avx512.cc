@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <immintrin.h>
 
+#include "classifier/forest_tables_walk.h"
 #include "classifier/forest_walk.h"
 
 namespace sluice::forest {
 namespace {
 
 struct Avx512 {
+  static uint32_t not_above(const Boundaries::Line& line, uint32_t address) {
+    const __mmask16 reached = _mm512_cmple_epu32_mask(
+        _mm512_load_si512(line.at), _mm512_set1_epi32(static_cast<int>(address)));
+    return static_cast<uint32_t>(_mm_popcnt_u32(reached));
+  }
+
   static uint64_t extract(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
 
   static unsigned match(const Block& block, const KeyWords& key) {
@@ -52,6 +59,11 @@ struct Avx512 {
 
 void find_avx512(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
   walk<Avx512>(view, keys, count, first);
+}
+
+void find_tables_avx512(const Tables& tables, const FiveTuple* keys, size_t count,
+                        uint32_t* first) {
+  find_by_classes<Avx512>(tables, keys, count, first);
 }
 
 }  // namespace sluice::forest

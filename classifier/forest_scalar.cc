@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "classifier/forest_tables_walk.h"
 #include "classifier/forest_walk.h"
 
 namespace sluice::forest {
 namespace {
 
 struct Scalar {
+  static uint32_t not_above(const Boundaries::Line& line, uint32_t address) {
+    uint32_t count = 0;
+    for (const uint32_t at : line.at) {
+      count += at <= address ? 1 : 0;
+    }
+    return count;
+  }
+
   static uint64_t extract(uint64_t word, uint64_t mask) {
     uint64_t bits = 0;
     for (unsigned i = 0; mask != 0; ++i, mask &= mask - 1) {
@@ -43,6 +52,11 @@ struct Scalar {
 
 void find_scalar(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
   walk<Scalar>(view, keys, count, first);
+}
+
+void find_tables_scalar(const Tables& tables, const FiveTuple* keys, size_t count,
+                        uint32_t* first) {
+  find_by_classes<Scalar>(tables, keys, count, first);
 }
 
 }  // namespace sluice::forest

@@ -203,6 +203,7 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const SimdLevel level : levels()) {
     all.push_back({Forest::Form::trees, level});
+    all.push_back({Forest::Form::automatic, level});
   }
   return all;
 }
