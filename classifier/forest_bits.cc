@@ -10,6 +10,7 @@ namespace sluice::forest {
 namespace {
 
 constexpr size_t kSample = 8192;
+constexpr size_t kChildrenPerRule = 2;  // that are added for a rule in a part still too large
 constexpr unsigned kKeyBytes = kKeyBits / 8;
 
 // A part that one block holds costs nothing more; else reaching a rule in it costs its size.
@@ -189,10 +190,14 @@ std::span<const uint8_t> BitChooser::choose(std::span<const Ternary> all,
                                             const Bounds& bounds) {
   sample(all, rules);
   chosen_.clear();
-  // Once few rules are left in large parts, these parts had better choose for themselves.
-  const auto settled_enough = [&] { return members_.size() * 8 <= settled_ + members_.size(); };
-  while (chosen_.size() < bounds.bits && current_cost_ != 0 &&
-         (chosen_.empty() || !settled_enough()) && take(bounds)) {
+  // Another bit doubles the node.  Once few rules are left in large parts, these parts had
+  // better choose for themselves.
+  const auto worth = [&] {
+    return (size_t{1} << chosen_.size()) * rules_.size() <=
+           kChildrenPerRule * members_.size() * rules.size();
+  };
+  while (chosen_.size() < bounds.bits && current_cost_ != 0 && (chosen_.empty() || worth()) &&
+         take(bounds)) {
   }
   return chosen_;
 }

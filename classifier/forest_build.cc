@@ -13,11 +13,13 @@ namespace {
 
 constexpr unsigned kSpecificBits = 10;  // an address prefix this long tells rules apart
 constexpr unsigned kGroupTrees = 2;     // per group; the last keeps what is wild
-constexpr unsigned kRootWild = 5;       // wild in more chosen bits: to the next tree
-constexpr size_t kLeafRules = 4;        // not worth a node
-constexpr unsigned kMaxBits = 20;       // of one node
+constexpr unsigned kRootWild = 6;       // wild in more chosen bits: to the next tree
+constexpr unsigned kLongRootWild = 5;   // in lists that no cache holds, memory is time
+constexpr size_t kLongList = 200'000;
+constexpr size_t kLeafRules = 8;   // not worth a node
+constexpr unsigned kMaxBits = 20;  // of one node
 constexpr unsigned kMaxDepth = 12;
-constexpr size_t kGrowth = 4;         // copies of rules in a node's children, on average
+constexpr size_t kGrowth = 8;         // copies of rules in a node's children, on average
 constexpr size_t kPruneRules = 48;    // lists up to here are cleared of covered rules
 constexpr size_t kMaxReplicas = 12;   // per rule, over the whole forest
 constexpr unsigned kMaxTopBits = 18;  // of an address, for the table of trees worth a visit
@@ -158,7 +160,8 @@ std::vector<uint8_t> Builder::choose(std::span<const uint32_t> list,
 void Builder::plant(List group) {
   for (unsigned tree = 1; !group.empty(); ++tree) {
     const bool last = tree == kGroupTrees;
-    const BitChooser::Bounds bounds{bits_for(group.size()), last ? kKeyBits : kRootWild,
+    const unsigned wild = group.size() > kLongList ? kLongRootWild : kRootWild;
+    const BitChooser::Bounds bounds{bits_for(group.size()), last ? kKeyBits : wild,
                                     last ? 2.0 : 3.0};
     const std::vector<uint8_t> bits = choose(group, bounds);
     List kept;
@@ -211,7 +214,7 @@ uint32_t Builder::grow(std::span<const uint32_t> list, unsigned depth) {
       replicas_ > kMaxReplicas * rules_.size()) {
     return leaf(pruned);
   }
-  const std::vector<uint8_t> bits = choose(pruned, {bits_for(pruned.size()), kKeyBits, 2});
+  const std::vector<uint8_t> bits = choose(pruned, {bits_for(pruned.size()), kKeyBits, 4});
   return bits.empty() ? leaf(pruned) : node(pruned, bits, depth);
 }
 

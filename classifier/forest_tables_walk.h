@@ -56,8 +56,7 @@ void find_in_tables(const Tables& t, const FiveTuple* keys, size_t count, uint32
     const FiveTuple& key = keys[i];
     const uint32_t src_port = class_of(t.src_port, src_ports, key.src_port);
     const uint32_t dst_port = class_of(t.dst_port, dst_ports, key.dst_port);
-    const uint32_t service =
-        cell(t.service, service_cells, dst_port, t.protocol[key.protocol]);
+    const uint32_t service = cell(t.service, service_cells, dst_port, t.protocol[key.protocol]);
     const uint32_t l4 = cell(t.l4, l4_cells, service, src_port);
     cells[i] = first_cells + *cells[i] * t.first.columns + l4;
     __builtin_prefetch(cells[i]);
