@@ -99,8 +99,10 @@ std::optional<Cuts> cut(std::span<const Interval> rules, size_t max) {
   return cuts;
 }
 
-// All pairs of two classes: what rules are left.  Nothing if the table would be too large.
-std::optional<RuleSets> combine(const RuleSets& rows, const RuleSets& columns, Cross& cross) {
+// All pairs of two classes: what rules are left.  Nothing if the table would be too large, or
+// more than `max_classes` come out.
+std::optional<RuleSets> combine(const RuleSets& rows, const RuleSets& columns,
+                                size_t max_classes, Cross& cross) {
   if (rows.size() * columns.size() > kMaxCells) {
     return std::nullopt;
   }
@@ -117,7 +119,7 @@ std::optional<RuleSets> combine(const RuleSets& rows, const RuleSets& columns, C
         both[word] = row[word] & column[word];
       }
       const uint32_t number = combined.number_of(both);
-      if (number >= kNoRule) {
+      if (number >= max_classes) {
         return std::nullopt;
       }
       cross.cells.push_back(static_cast<uint16_t>(number));
@@ -135,6 +137,7 @@ uint16_t first_of_both(std::span<const uint64_t> a, std::span<const uint64_t> b)
   return kNoRule;
 }
 
+// Like combine, but all that is kept is the first rule of each pair.
 bool decide(const RuleSets& rows, const RuleSets& columns, Cross& cross) {
   if (rows.size() * columns.size() > kMaxCells) {
     return false;
@@ -312,13 +315,21 @@ std::unique_ptr<Tables> build_tables(std::span<const FiveTupleRule> rules, size_
     return nullptr;
   }
   auto tables = std::make_unique<Tables>();
-  const auto addresses = combine(f.src->sets, f.dst->sets, tables->addresses);
-  const auto service = combine(f.dst_port->sets, f.protocol->sets, tables->service);
-  if (!addresses || !service) {
+  // The services first: they are quick, and tell how many classes of addresses are too many.
+  const auto service = combine(f.dst_port->sets, f.protocol->sets, kNoRule, tables->service);
+  if (!service) {
     return nullptr;
   }
-  const auto l4 = combine(*service, f.src_port->sets, tables->l4);
-  if (!l4 || !decide(*addresses, *l4, tables->first)) {
+  const auto l4 = combine(*service, f.src_port->sets, kNoRule, tables->l4);
+  if (!l4) {
+    return nullptr;
+  }
+  const size_t max_classes = std::min<size_t>(kNoRule, kMaxCells / l4->size());
+  if (f.src->sets.size() * f.dst->sets.size() > kMaxAddressCells) {
+    return nullptr;
+  }
+  const auto addresses = combine(f.src->sets, f.dst->sets, max_classes, tables->addresses);
+  if (!addresses || !decide(*addresses, *l4, tables->first)) {
     return nullptr;
   }
   merge(tables->first, tables->addresses.cells, tables->l4.cells);
@@ -334,7 +345,7 @@ std::unique_ptr<Tables> build_tables(std::span<const FiveTupleRule> rules, size_
     const auto part = std::upper_bound(at.begin(), at.end(), value) - at.begin();
     tables->protocol[value] = f.protocol->classes[static_cast<size_t>(part)];
   }
-  return tables->bytes() <= max_bytes ? std::move(tables) : nullptr;
+  return tables->bytes() <= std::min(max_bytes, kMaxTableBytes) ? std::move(tables) : nullptr;
 }
 
 }  // namespace sluice::forest

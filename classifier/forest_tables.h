@@ -11,8 +11,7 @@
 // At last, classes that no key can tell apart by its answer are merged, in all tables.
 // An address finds its class by a search in sorted boundaries, sixteen compared at a time; a
 // port by two loads, pages with equal content being kept once.
-// Built by control, read by any number of workers.  Bounds: kMaxTableRules and kMaxCells; lists
-// that need more become trees.
+// Built by control, read by any number of workers.  Lists beyond the bounds below become trees.
 #ifndef SLUICE_CLASSIFIER_FOREST_TABLES_H_
 #define SLUICE_CLASSIFIER_FOREST_TABLES_H_
 
@@ -28,6 +27,8 @@ namespace sluice::forest {
 
 inline constexpr size_t kMaxTableRules = 2048;
 inline constexpr size_t kMaxCells = size_t{1} << 20;  // of one table, before merging
+inline constexpr size_t kMaxAddressCells = size_t{1} << 18;
+inline constexpr size_t kMaxTableBytes = size_t{2} << 20;  // beyond, trees are as fast
 inline constexpr uint16_t kNoRule = UINT16_MAX;
 
 // Sorted numbers in lines of sixteen, a tree with 17 ways at each.

@@ -20,6 +20,7 @@ namespace sluice::forest {
 namespace {
 
 constexpr unsigned kBurst = Forest::kMaxBurst;
+constexpr unsigned kSmallTopShift = 32 - 16;  // tables from 64 KiB on are worth a prefetch
 
 struct KeyWords {
   uint64_t word[2];
@@ -134,9 +135,11 @@ void walk(const View& view, const FiveTuple* keys, size_t size, uint32_t* first)
   Burst burst;
   Front<uint32_t> front;
   Front<Block> leaves;
-  for (unsigned i = 0; i < count; ++i) {
-    prefetch(&view.top[0][keys[i].src >> view.top_shift]);
-    prefetch(&view.top[1][keys[i].dst >> view.top_shift]);
+  if (view.top_shift <= kSmallTopShift) {
+    for (unsigned i = 0; i < count; ++i) {
+      prefetch(&view.top[0][keys[i].src >> view.top_shift]);
+      prefetch(&view.top[1][keys[i].dst >> view.top_shift]);
+    }
   }
   for (unsigned i = 0; i < count; ++i) {
     __builtin_memcpy(&burst.keys[i], &keys[i], sizeof(FiveTuple));
