@@ -153,6 +153,25 @@ bool BitChooser::take(const Bounds& bounds) {
   return true;
 }
 
+// Adds the rules of `part` that have the bit so, unless they are settled then.
+void BitChooser::keep(std::span<const uint16_t> part, unsigned bit, bool one, unsigned wild) {
+  const size_t start = next_members_.size();
+  for (const uint16_t member : part) {
+    const Ternary& rule = rules_[member];
+    if (wild_[member] <= wild && (!rule.cares(bit) || rule.one(bit) == one)) {
+      next_members_.push_back(member);
+    }
+  }
+  const size_t size = next_members_.size() - start;
+  if (size <= kBlockRules) {
+    settled_ += size;
+    next_members_.resize(start);
+  } else {
+    next_ends_.push_back(static_cast<uint32_t>(next_members_.size()));
+    current_cost_ += cost_of(static_cast<uint32_t>(size));
+  }
+}
+
 void BitChooser::split(unsigned bit, unsigned wild) {
   next_members_.clear();
   next_ends_.clear();
@@ -162,23 +181,9 @@ void BitChooser::split(unsigned bit, unsigned wild) {
   }
   uint32_t begin = 0;
   for (const uint32_t end : ends_) {
-    for (const bool one : {false, true}) {
-      const size_t start = next_members_.size();
-      for (uint32_t i = begin; i < end; ++i) {
-        const Ternary& rule = rules_[members_[i]];
-        if (wild_[members_[i]] <= wild && (!rule.cares(bit) || rule.one(bit) == one)) {
-          next_members_.push_back(members_[i]);
-        }
-      }
-      const size_t size = next_members_.size() - start;
-      if (size <= kBlockRules) {
-        settled_ += size;
-        next_members_.resize(start);
-      } else {
-        next_ends_.push_back(static_cast<uint32_t>(next_members_.size()));
-        current_cost_ += cost_of(static_cast<uint32_t>(size));
-      }
-    }
+    const auto part = std::span(members_).subspan(begin, end - begin);
+    keep(part, bit, false, wild);
+    keep(part, bit, true, wild);
     begin = end;
   }
   members_.swap(next_members_);

@@ -50,6 +50,7 @@ class BitChooser {
   void weigh(std::span<const uint16_t> part);
   bool take(const Bounds& bounds);
   void split(unsigned bit, unsigned wild);
+  void keep(std::span<const uint16_t> part, unsigned bit, bool one, unsigned wild);
 
   std::vector<Ternary> rules_;       // the sample
   std::vector<uint8_t> wild_;        // per rule: chosen bits in which it is wild

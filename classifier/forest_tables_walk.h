@@ -49,7 +49,7 @@ void find_in_tables(const Tables& t, const FiveTuple* keys, size_t count, uint32
   for (size_t i = 0; i < count; ++i) {
     const uint32_t src = class_of<kSrc, Isa>(src_lines, src_classes, keys[i].src);
     const uint32_t dst = class_of<kDst, Isa>(dst_lines, dst_classes, keys[i].dst);
-    cells[i] = address_cells + src * t.addresses.columns + dst;
+    cells[i] = address_cells + (size_t{src} * t.addresses.columns + dst);
     __builtin_prefetch(cells[i]);
   }
   for (size_t i = 0; i < count; ++i) {
@@ -58,7 +58,7 @@ void find_in_tables(const Tables& t, const FiveTuple* keys, size_t count, uint32
     const uint32_t dst_port = class_of(t.dst_port, dst_ports, key.dst_port);
     const uint32_t service = cell(t.service, service_cells, dst_port, t.protocol[key.protocol]);
     const uint32_t l4 = cell(t.l4, l4_cells, service, src_port);
-    cells[i] = first_cells + *cells[i] * t.first.columns + l4;
+    cells[i] = first_cells + (size_t{*cells[i]} * t.first.columns + l4);
     __builtin_prefetch(cells[i]);
   }
   for (size_t i = 0; i < count; ++i) {

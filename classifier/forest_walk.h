@@ -96,6 +96,7 @@ unsigned descend(const View& view, const Burst& burst, Front<uint32_t>& front, u
       node_count += (child & kNode) >> 1;
     }
     for (unsigned i = 0; i < node_count; ++i) {
+      // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written below node_count
       const Node& node = *nodes.at[i];
       const uint32_t key = nodes.key[i];
       const uint32_t* child =
@@ -109,6 +110,12 @@ unsigned descend(const View& view, const Burst& burst, Front<uint32_t>& front, u
   return leaf_count;
 }
 
+// In arithmetic, because GCC 12 makes the plain minimum a vector one, with moves there and
+// back.
+inline uint32_t lesser(uint32_t a, uint32_t b) {
+  return b - ((b - a) & (a < b ? UINT32_MAX : 0));
+}
+
 // Tests the blocks of each leaf, as long as the next one may hold something better.
 template <typename Isa>
 void test_leaves(Front<Block>& leaves, unsigned count, Burst& burst) {
@@ -119,7 +126,7 @@ void test_leaves(Front<Block>& leaves, unsigned count, Burst& burst) {
       const uint32_t key = leaves.key[i];
       const unsigned matching = Isa::match(*block, burst.keys[key]) | 1u << kBlockRules;
       const uint32_t found = (&block->priority[0])[__builtin_ctz(matching)];
-      const uint32_t best = found < burst.best[key] ? found : burst.best[key];
+      const uint32_t best = lesser(found, burst.best[key]);
       burst.best[key] = best;
       leaves.at[left] = block + 1;
       leaves.key[left] = key;
