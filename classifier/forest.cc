@@ -56,6 +56,7 @@ Result<Forest> Forest::make(std::span<const FiveTupleRule> rules, const Limits& 
   }
   Forest made;
   made.simd_ = limits.simd;
+  made.rules_ = rules.size();
   if (limits.form != Form::trees) {
     made.tables_ = forest::build_tables(rules, limits.bytes);
   }
@@ -89,6 +90,12 @@ void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first) co
   } else {
     kTrees[level](trees_->view, keys.data(), keys.size(), first.data());
   }
+}
+
+uint32_t Forest::find_among(const FiveTuple& key,
+                            std::span<const uint64_t> removed) const noexcept {
+  assert(trees_ != nullptr && removed.size() * 64 >= rules_);
+  return forest::find_live(trees_->view, key, removed);
 }
 
 unsigned Forest::trees() const {

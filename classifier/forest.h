@@ -76,7 +76,7 @@ class Forest {
 
   enum class Form : uint8_t { automatic, tables, trees };
   struct Limits {
-    size_t bytes = size_t{1} << 30;  // of memory while it is made, so also afterwards
+    size_t bytes = size_t{1} << 30;  // of memory; to make it takes up to about thrice as much
     Form form = Form::automatic;
     SimdLevel simd = best_simd_level();
   };
@@ -93,7 +93,13 @@ class Forest {
   // REQUIRES: keys.size() == first.size() <= kMaxBurst.
   void find(std::span<const FiveTuple> keys, std::span<uint32_t> first) const noexcept;
 
+  // The first match of one key among the rules whose bit in `removed` is not set; slower than
+  // find.  REQUIRES: form() == Form::trees; a bit for each rule.
+  uint32_t find_among(const FiveTuple& key, std::span<const uint64_t> removed) const noexcept;
+
   Form form() const { return tables_ != nullptr ? Form::tables : Form::trees; }
+  SimdLevel simd() const { return simd_; }
+  size_t rules() const { return rules_; }
   size_t bytes() const;    // of memory
   unsigned trees() const;  // 0 in form `tables`
 
@@ -111,6 +117,7 @@ class Forest {
   std::unique_ptr<forest::Tables> tables_;
   std::vector<std::span<const std::byte>> memory_;
   SimdLevel simd_ = SimdLevel::scalar;
+  size_t rules_ = 0;
 };
 
 }  // namespace sluice

@@ -20,24 +20,10 @@ constexpr size_t kLeafRules = 8;   // not worth a node
 constexpr unsigned kMaxBits = 20;  // of one node
 constexpr unsigned kMaxDepth = 12;
 constexpr size_t kGrowth = 8;         // copies of rules in a node's children, on average
-constexpr size_t kPruneRules = 48;    // lists up to here are cleared of covered rules
 constexpr size_t kMaxReplicas = 12;   // per rule, over the whole forest
 constexpr unsigned kMaxTopBits = 18;  // of an address, for the table of trees worth a visit
 
 using List = std::vector<uint32_t>;  // indices of rules, ascending
-
-bool covers(PortRange outer, PortRange inner) {
-  return outer.low <= inner.low && inner.high <= outer.high;
-}
-
-// Does `a` match whatever `b` does?
-bool covers(const FiveTupleRule& a, const FiveTupleRule& b) {
-  return a.src_length <= b.src_length && a.dst_length <= b.dst_length &&
-         ((a.src ^ b.src) & FiveTupleRule::mask(a.src_length)) == 0 &&
-         ((a.dst ^ b.dst) & FiveTupleRule::mask(a.dst_length)) == 0 &&
-         covers(a.src_port, b.src_port) && covers(a.dst_port, b.dst_port) &&
-         (a.any_protocol || (!b.any_protocol && a.protocol == b.protocol));
-}
 
 uint64_t hash_of(std::span<const uint32_t> list) {
   uint64_t hash = list.size();
@@ -105,7 +91,6 @@ class Builder {
   uint32_t leaf(std::span<const uint32_t> list);
   bool deal(std::span<const uint32_t> list, std::span<const uint8_t> bits, Children& out);
   bool take_lines(size_t count, uint32_t* first);
-  void prune(List& list) const;
   void fill_tops();
 
   std::span<const FiveTupleRule> rules_;
@@ -187,35 +172,17 @@ Root Builder::grow_root(const List& kept, std::span<const uint8_t> bits) {
   return root;
 }
 
-void Builder::prune(List& list) const {
-  if (list.size() > kPruneRules) {
-    return;
-  }
-  size_t kept = 0;
-  for (const uint32_t rule : list) {
-    const bool hidden =
-        std::any_of(list.begin(), list.begin() + static_cast<ptrdiff_t>(kept),
-                    [&](uint32_t earlier) { return covers(rules_[earlier], rules_[rule]); });
-    if (!hidden) {
-      list[kept++] = rule;
-    }
-  }
-  list.resize(kept);
-}
-
 // The child that holds `list`.
 uint32_t Builder::grow(std::span<const uint32_t> list, unsigned depth) {
   if (list.empty()) {
     return 0;
   }
-  List pruned(list.begin(), list.end());
-  prune(pruned);
-  if (pruned.size() <= kLeafRules || depth >= kMaxDepth ||
+  if (list.size() <= kLeafRules || depth >= kMaxDepth ||
       replicas_ > kMaxReplicas * rules_.size()) {
-    return leaf(pruned);
+    return leaf(list);
   }
-  const std::vector<uint8_t> bits = choose(pruned, {bits_for(pruned.size()), kKeyBits, 4});
-  return bits.empty() ? leaf(pruned) : node(pruned, bits, depth);
+  const std::vector<uint8_t> bits = choose(list, {bits_for(list.size()), kKeyBits, 4});
+  return bits.empty() ? leaf(list) : node(list, bits, depth);
 }
 
 // Sorts the rules into the children; a rule that is wild in chosen bits goes to several.

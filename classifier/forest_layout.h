@@ -12,7 +12,9 @@
 #ifndef SLUICE_CLASSIFIER_FOREST_LAYOUT_H_
 #define SLUICE_CLASSIFIER_FOREST_LAYOUT_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "classifier/forest.h"
@@ -89,6 +91,9 @@ struct Trees {
 void find_scalar(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
 void find_avx2(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
 void find_avx512(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
+
+// The first match of one key among rules whose bit in `removed` is not set.
+uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed);
 
 }  // namespace sluice::forest
 
