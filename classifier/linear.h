@@ -57,6 +57,7 @@ class Linear {
                const std::function<void(const Step&)>& visit) const;
 
   const RuleSet& rules() const { return *rules_; }
+  const std::shared_ptr<const RuleSet>& shared_rules() const { return rules_; }
 
  private:
   std::shared_ptr<const RuleSet> rules_;

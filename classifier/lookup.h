@@ -25,7 +25,7 @@ namespace sluice {
 
 using InstanceId = uint32_t;  // of a program at an endpoint: see Matcher
 
-inline constexpr size_t kMaxBurst = 64;
+inline constexpr size_t kLookupBurst = 64;
 
 // All that most packets need of an instance, in one line.  The pointers lead into the program.
 struct alignas(64) Instance {
@@ -47,7 +47,7 @@ struct LookupTables {
   const Instance* instances = nullptr;
 };
 
-// REQUIRES: count <= kMaxBurst.
+// REQUIRES: count <= kLookupBurst.
 struct Burst {
   const FlowKey* keys = nullptr;
   const InstanceId* instances = nullptr;
@@ -95,16 +95,16 @@ SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClass
 
 // What the stages carry from one to the next, by packet.
 struct Lanes {
-  const Instance* instance[kMaxBurst];
-  uint32_t ip4[kMaxBurst];     // the remote address, 0 if it is not IPv4
-  uint32_t column[kMaxBurst];  // of the transport key
-  uint32_t word[kMaxBurst];    // of the first level
-  const ClassId* class_at[kMaxBurst];
-  ClassId class_id[kMaxBurst];
-  const uint32_t* cell_at[kMaxBurst];
-  Ip6Classes::Probe probe[kMaxBurst];  // IPv6
+  const Instance* instance[kLookupBurst];
+  uint32_t ip4[kLookupBurst];     // the remote address, 0 if it is not IPv4
+  uint32_t column[kLookupBurst];  // of the transport key
+  uint32_t word[kLookupBurst];    // of the first level
+  const ClassId* class_at[kLookupBurst];
+  ClassId class_id[kLookupBurst];
+  const uint32_t* cell_at[kLookupBurst];
+  Ip6Classes::Probe probe[kLookupBurst];  // IPv6
   // Packets that need more than the others, and how many.
-  uint32_t ip6[kMaxBurst], sparse[kMaxBurst], rare[kMaxBurst];
+  uint32_t ip6[kLookupBurst], sparse[kLookupBurst], rare[kLookupBurst];
   size_t ip6_count = 0, sparse_count = 0, rare_count = 0;
 };
 

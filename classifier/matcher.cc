@@ -75,6 +75,7 @@ class MatcherBuild {
       return Error{"policy: no memory for the address classes"};
     }
     lists_.emplace(*out_->rules_, *out_->memberships_);
+    out_->pins_.assign(pins.begin(), pins.end());
     for (const Matcher::Pin& pin : pins) {
       if (Status status = add(pin); !status) {
         return status.error();
@@ -289,9 +290,9 @@ void Matcher::classify(std::span<const FlowKey> keys, std::span<const InstanceId
                        std::span<Verdict> verdicts) const noexcept {
   assert(keys.size() == instances.size() && keys.size() == verdicts.size());
   const LookupTables tables{classes_.get(), instances_.data()};
-  for (size_t i = 0; i < keys.size(); i += kMaxBurst) {
+  for (size_t i = 0; i < keys.size(); i += kLookupBurst) {
     classify_(tables, {keys.data() + i, instances.data() + i, verdicts.data() + i,
-                       std::min(kMaxBurst, keys.size() - i)});
+                       std::min(kLookupBurst, keys.size() - i)});
   }
 }
 

@@ -61,6 +61,7 @@ class Matcher {
 
   const RuleSet& rules() const { return *rules_; }
   const AddressClasses& classes() const { return *classes_; }
+  const Pin& pin(InstanceId id) const { return pins_[id]; }
   // How an instance's program was compiled.  Instances may share one.
   const CompiledProgram& program(InstanceId id) const { return *instances_[id].program; }
   size_t instance_count() const { return instances_.size(); }
@@ -86,6 +87,7 @@ class Matcher {
   std::shared_ptr<const Memberships> memberships_;
   std::shared_ptr<const AddressClasses> classes_;
   Programs programs_;
+  std::vector<Pin> pins_;  // by instance
   std::vector<Instance> instances_;
   Memory memory_;
   Classify classify_ = classify_scalar;

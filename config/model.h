@@ -383,7 +383,8 @@ struct Settings {
   } path;
   struct {
     bool http_l4 = false;        // httpRules: l4, else refuse
-    uint64_t memory = 1u << 30;  // bytes
+    uint64_t memory = 1u << 30;  // bytes that compiled policy may take
+    Where memory_at;             // where it is set, if it is
   } policy;
   struct {
     std::string socket = "/run/sluice/control.sock";

@@ -334,7 +334,13 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
        [&](const Value& x) {
          x.fields({
              {"httpRules", toggle(s.policy.http_l4, "l4", "refuse")},
-             {"memory", [&](const Value& y) { set_unread(y, s.policy.memory, read_size(y)); }},
+             {"memory",
+              [&](const Value& y) {
+                if (const auto bytes = read_size(y)) {
+                  s.policy.memory = *bytes;
+                }
+                s.policy.memory_at = y.where();
+              }},
          });
        }},
       {"control",

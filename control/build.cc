@@ -126,7 +126,7 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   check_felix(model, findings);
   built.endpoint_to_host_said_by = felix.endpoint_to_host_said_by;
   generation->options = path_options(model.settings, felix);
-  generation->matcher = std::make_shared<const Linear>(built.policy.rules);
+  generation->linear = std::make_shared<const Linear>(built.policy.rules);
   generation->uplink = built.policy.uplink.policy;
   generation->tunnel = built.policy.tunnel.policy;
   generation->pods = built.policy.pods.policy;
@@ -145,6 +145,12 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   const uint32_t version = previous == nullptr ? 1 : previous->generation->routes->version + 1;
   generation->routes =
       same_routes ? previous->generation->routes : make_route_table(built.routes, version);
+  Matcher::Options options;
+  options.memory_bytes = model.settings.policy.memory;
+  const Matcher* before = previous == nullptr ? nullptr : previous->generation->matcher.get();
+  if (Status s = sluice::compile(*generation, options, before); !s) {
+    findings.error(model.settings.policy.memory_at, s.error().what, s.error().hint);
+  }
   built.generation = std::move(generation);
   return built;
 }

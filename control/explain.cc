@@ -398,7 +398,7 @@ class HostJudge {
   // none: go on.
   Verdict::Kind ask_stage(const HostStage& stage, const char* name, Direction direction,
                           const FlowKey& key) {
-    return control::ask_stage(*g_.matcher, stage, name, direction, key, trail_);
+    return control::ask_stage(*g_.linear, stage, name, direction, key, trail_);
   }
 
   const Generation& g_;
@@ -421,7 +421,7 @@ Judged judge_by_policy(const Built& built, const Packet& p, const Way& way, bool
     }
     if (!built.generation->endpoints[id].ready) {
       out.reason = DropReason::policy_not_ready;
-    } else if (!ask(*built.generation->matcher, program_of(built, id, direction, pending),
+    } else if (!ask(*built.generation->linear, program_of(built, id, direction, pending),
                     direction, key, out.trail)) {
       out.reason = direction == Direction::egress ? DropReason::policy_deny_egress
                                                   : DropReason::policy_deny_ingress;

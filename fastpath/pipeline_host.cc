@@ -23,10 +23,10 @@ Verdict::Kind Pipeline::ask_stage(const HostStage& stage, const FlowKey& key, ui
     return Verdict::Kind::none;
   }
   if (stage.failsafe != kNoProgram &&
-      consult(stage.failsafe, key, bytes, rule) == Verdict::Kind::allow) {
+      consult(stage.failsafe_judge, key, bytes, rule) == Verdict::Kind::allow) {
     return Verdict::Kind::none;
   }
-  return consult(stage.program, key, bytes, rule);
+  return consult(stage.judge, key, bytes, rule);
 }
 
 // What the uplink's untracked list says of an IPIP packet's outer header.
@@ -128,7 +128,7 @@ bool Pipeline::judge_host_in(const HostStages& stages, const FlowKey& key, uint3
     Verdict::Kind said = Verdict::Kind::none;
     if (g_->uplink.untracked_in.program != kNoProgram) {
       Verdict before;  // it was counted when the packet came in
-      g_->matcher->classify({&outer, 1}, {&g_->uplink.untracked_in.program, 1}, {&before, 1});
+      g_->matcher->classify({&outer, 1}, {&g_->uplink.untracked_in.judge, 1}, {&before, 1});
       said = before.kind;
     }
     if (said != Verdict::Kind::allow &&

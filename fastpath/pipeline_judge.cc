@@ -17,7 +17,8 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       return;
     }
     count_staged(e.pending_egress, key);
-    if (consult(e.egress, key, bytes, out.egress) != Verdict::Kind::allow) {
+    if (consult(e.judge_out[key.src.is_v4() ? 0 : 1], key, bytes, out.egress) !=
+        Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_egress;
       return;
     }
@@ -33,20 +34,21 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       return;
     }
     count_staged(e.pending_ingress, key);
-    if (consult(e.ingress, key, bytes, out.ingress) != Verdict::Kind::allow) {
+    if (consult(e.judge_in[key.src.is_v4() ? 0 : 1], key, bytes, out.ingress) !=
+        Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_ingress;
     }
   }
 }
 
 // Runs one program and counts what it said.
-Verdict::Kind Pipeline::consult(ProgramId program, const FlowKey& key, uint32_t bytes,
+Verdict::Kind Pipeline::consult(InstanceId judge, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
   Verdict verdict;
-  g_->matcher->classify({&key, 1}, {&program, 1}, {&verdict, 1});
+  g_->matcher->classify({&key, 1}, {&judge, 1}, {&verdict, 1});
   Counters& counters = out_.counters();
   if (verdict.passed_or_logged) {
-    g_->matcher->walk(key, program, [&](const Step& step) {
+    g_->linear->walk(key, g_->matcher->pin(judge).program, [&](const Step& step) {
       if (step.counter != kNoCounter && step.counter != verdict.counter) {
         counters.rule(step.counter).judged.add(1);
       }
@@ -71,7 +73,7 @@ void Pipeline::count_staged(ProgramId pending, const FlowKey& key) noexcept {
   if (pending == kNoProgram) {
     return;
   }
-  const RuleSet& rules = g_->matcher->rules();
+  const RuleSet& rules = g_->linear->rules();
   const auto count = [&](const Step& step) {
     const std::vector<ListId>& lists = rules.programs[pending].tiers[step.tier].lists;
     const bool of_rule = step.kind == Step::Kind::rule;
@@ -80,7 +82,7 @@ void Pipeline::count_staged(ProgramId pending, const FlowKey& key) noexcept {
       out_.counters().rule(step.counter).judged.add(1);
     }
   };
-  g_->matcher->walk(key, pending, std::ref(count));  // by reference: nothing is allocated
+  g_->linear->walk(key, pending, std::ref(count));  // by reference: nothing is allocated
 }
 
 }  // namespace sluice

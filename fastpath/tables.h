@@ -12,6 +12,7 @@
 #ifndef SLUICE_FASTPATH_TABLES_H_
 #define SLUICE_FASTPATH_TABLES_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,6 +24,7 @@
 #include "classifier/linear.h"
 #include "classifier/lpm.h"
 #include "classifier/lpm6.h"
+#include "classifier/matcher.h"
 #include "classifier/types.h"
 
 namespace sluice {
@@ -35,6 +37,8 @@ inline constexpr PortId kHostPort = 1;  // the veth pair into the node's own ker
 inline constexpr PortId kFirstPodPort = 2;
 inline constexpr PortId kMaxPorts = 4096;
 inline constexpr PortId kNoPort = UINT16_MAX;
+
+inline constexpr InstanceId kNoInstance = UINT32_MAX;
 
 using EndpointId = uint32_t;  // index into Generation::endpoints
 inline constexpr EndpointId kNoEndpoint = UINT32_MAX;
@@ -49,6 +53,9 @@ struct Endpoint {
   bool allow_vxlan = false;    // of those, UDP/4789
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
+  // Those two as compiled for this endpoint, of IPv4 and of IPv6; written by compile().
+  std::array<InstanceId, 2> judge_in = {kNoInstance, kNoInstance};
+  std::array<InstanceId, 2> judge_out = {kNoInstance, kNoInstance};
   // With staged policies among the enforced: for their counts.  kNoProgram where none is.
   ProgramId pending_ingress = kNoProgram;
   ProgramId pending_egress = kNoProgram;
@@ -106,6 +113,9 @@ struct Origin {
 struct HostStage {
   ProgramId program = kNoProgram;   // none: there is nothing to ask
   ProgramId failsafe = kNoProgram;  // what this allows, the stage does not judge
+  // Those two as compiled; written by compile().
+  InstanceId judge = kNoInstance;
+  InstanceId failsafe_judge = kNoInstance;
 };
 
 // What a host endpoint says of packets on its interface (Calico semantics 5.2).
@@ -136,7 +146,8 @@ struct PathOptions {
 struct Generation {
   uint64_t number = 0;
   PathOptions options;
-  std::shared_ptr<const Linear> matcher;
+  std::shared_ptr<const Linear> linear;    // the rules as written: tells every step
+  std::shared_ptr<const Matcher> matcher;  // the same, compiled: tells who decides
   std::shared_ptr<const RouteTable> routes;
   // Empty where no host endpoint is.  `tunnel` sees what is inside IPIP, `uplink` what is
   // outside; `pods` is any pod's port, and has the stages preDNAT and forward only.
@@ -151,6 +162,12 @@ struct Generation {
     return port < endpoint_of_port.size() ? endpoint_of_port[port] : kNoEndpoint;
   }
 };
+
+// Makes the generation's matcher from linear->rules(), with a program for each endpoint, pinned
+// to its address where it has but one of the family and sends from no other, and for each host
+// endpoint's list; and tells them their instances.  What is the same as in `previous` (may be
+// null) is shared with its matcher.  The error names the limit that was passed.
+Status compile(Generation& g, const Matcher::Options& options, const Matcher* previous);
 
 }  // namespace sluice
 

@@ -53,7 +53,7 @@ std::shared_ptr<const RouteTable> make_routes() {
 std::shared_ptr<const Generation> make_generation(unsigned rules) {
   auto g = std::make_shared<Generation>();
   g->number = 1;
-  g->matcher = std::make_shared<const Linear>(make_rules(rules));
+  g->linear = std::make_shared<const Linear>(make_rules(rules));
   g->routes = make_routes();
   g->endpoint_of_port.resize(kFirstPodPort, kNoEndpoint);
   for (unsigned pod = 0; pod < kPods; ++pod) {
@@ -67,6 +67,10 @@ std::shared_ptr<const Generation> make_generation(unsigned rules) {
     g->endpoints.push_back(e);
     g->endpoint_of_port.push_back(pod);
     g->by_address[pod_address(pod)] = pod;
+  }
+  if (const Status made = compile(*g, {}, nullptr); !made) {
+    std::fprintf(stderr, "%s\n", made.error().what.c_str());
+    std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
   }
   return g;
 }

@@ -58,7 +58,7 @@ Built make_built() {
   EndpointSlots slots;
   auto g = std::make_shared<Generation>();
   g->number = 1;
-  g->matcher = std::make_shared<const Linear>(b.policy.rules);
+  g->linear = std::make_shared<const Linear>(b.policy.rules);
   g->endpoint_of_port = {kNoEndpoint, kNoEndpoint};
   for (const LocalEndpoint& e : b.policy.endpoints) {
     const EndpointId id = *slots.assign(e.interface_name);

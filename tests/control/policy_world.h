@@ -196,7 +196,7 @@ class World {
     const LocalEndpoint& e = endpoint(name);
     const ProgramId id = direction == Direction::ingress ? e.ingress : e.egress;
     Verdict verdict;
-    built_.generation->matcher->classify({&key, 1}, {&id, 1}, {&verdict, 1});
+    built_.generation->linear->classify({&key, 1}, {&id, 1}, {&verdict, 1});
     return verdict.kind == Verdict::Kind::allow ? "allow" : "deny";
   }
 

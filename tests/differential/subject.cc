@@ -115,11 +115,11 @@ class Subject {
       const ProgramId program = egress ? e.egress : e.ingress;
       const FlowKey key = key_of(p);
       Verdict verdict;
-      built_.generation->matcher->classify({&key, 1}, {&program, 1}, {&verdict, 1});
+      built_.generation->linear->classify({&key, 1}, {&program, 1}, {&verdict, 1});
       const bool allow = verdict.kind == Verdict::Kind::allow;
       same = same && allow == answer.allow;
       answers += "evaluator, alone: " + text(answer) +
-                 "\nmatcher, alone: " + (allow ? "allow" : "deny") + "\n";
+                 "\nlinear matcher, alone: " + (allow ? "allow" : "deny") + "\n";
     }
     return same;
   }

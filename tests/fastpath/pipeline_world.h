@@ -120,7 +120,7 @@ class World {
     test::pool();
     auto g = std::make_shared<Generation>();
     g->number = 1;
-    g->matcher = std::make_shared<const Linear>(rules());
+    g->linear = std::make_shared<const Linear>(rules());
     g->routes = routes();
     for (const PortId port : {kPodA, kPodB}) {
       const bool a = port == kPodA;
@@ -147,7 +147,7 @@ class World {
     add("calia", kCalico);
     add("calib", kCalico);
     view_.serial = 1;
-    view_.generation = g;
+    publish(g);
     view_.owner = {0, 0, 0, static_cast<uint8_t>(workers - 1)};
     view_.host_mac = kKernelMac;
     view_.node_mac = kKernelMac;
@@ -203,7 +203,7 @@ class World {
     ++next->number;
     next->options.recheck = recheck;
     next->endpoints[1].ingress = ingress_of_b;
-    view_.generation = next;
+    publish(next);
   }
   void recheck(ProgramId ingress_of_b) { change(ingress_of_b, true); }
   // The next generation: B has gone, and its address is A's now, who lets nothing in.
@@ -218,7 +218,7 @@ class World {
     next->endpoints[0].ingress = kDenyAll;
     next->endpoints[1].addresses.clear();
     next->by_address[ip(kB)] = 0;
-    view_.generation = next;
+    publish(next);
   }
   // The next generation has these host endpoints.
   void protect(const HostPolicy& uplink, const HostPolicy& tunnel = {},
@@ -231,7 +231,7 @@ class World {
     next->host_endpoints = true;
     next->untracked =
         uplink.untracked_in.program != kNoProgram || uplink.untracked_out.program != kNoProgram;
-    view_.generation = next;
+    publish(next);
   }
   // The node had these before its host endpoint, which comes now; sorted.
   void knew(NodeFlows flows) {
@@ -312,6 +312,11 @@ class World {
     auto next = std::make_shared<Generation>(*view_.generation);
     ++next->number;
     edit(*next);
+    publish(next);
+  }
+  void publish(const std::shared_ptr<Generation>& next) {
+    const Status compiled = compile(*next, {}, nullptr);
+    ASSERT_TRUE(compiled) << compiled.error().what;
     view_.generation = next;
   }
   // The port is taken out of the view, as when its interface has gone.

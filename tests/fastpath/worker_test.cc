@@ -144,7 +144,7 @@ std::shared_ptr<const Generation> generation(uint64_t number, bool allow) {
   auto g = std::make_shared<Generation>();
   g->number = number;
   g->options.verify_l4_control = false;
-  g->matcher = std::make_shared<const Linear>(set);
+  g->linear = std::make_shared<const Linear>(set);
   g->routes = table;
   for (uint8_t i = 0; i < 2; ++i) {
     Endpoint e;
@@ -159,6 +159,7 @@ std::shared_ptr<const Generation> generation(uint64_t number, bool allow) {
     g->endpoints.push_back(e);
   }
   g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
+  EXPECT_TRUE(compile(*g, {}, nullptr));
   return g;
 }
 
