@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/cluster.h"
 
+#include <algorithm>
+
 namespace sluice::control {
 namespace {
 
-constexpr Ip4 kUnknownNode{0xc0000201};  // 192.0.2.1
+constexpr Ip4 kUnknownNode{0xc0000201};                       // 192.0.2.1
+constexpr Address kUnknownNode6{0x20010db8'00000000, 0x201};  // 2001:db8::201
 
 }  // namespace
 
@@ -23,7 +26,10 @@ Cluster::Cluster(const config::Model& model, config::Findings& findings)
   }
   for (const config::Node& node : model.nodes) {
     if (node.address_host) {
-      nodes_[node.meta.name] = Address::of(*node.address_host);
+      nodes_[node.meta.name].push_back(Address::of(*node.address_host));
+    }
+    if (node.address6_host) {
+      nodes_[node.meta.name].push_back(*node.address6_host);
     }
   }
 }
@@ -35,6 +41,7 @@ Result<Cluster::End> Cluster::end_of(const std::string& word) const {
     return end;
   }
   if (word == "world") {
+    end.world = true;
     end.address = Address::of(kWorld);
     return end;
   }
@@ -43,7 +50,8 @@ Result<Cluster::End> Cluster::end_of(const std::string& word) const {
     end.endpoint = owner == by_address_.end() ? nullptr : owner->second;
     end.address = *address;
     for (const auto& [name, known] : nodes_) {
-      end.node = known == *address ? name : end.node;
+      const bool has = std::find(known.begin(), known.end(), *address) != known.end();
+      end.node = has ? name : end.node;
     }
     return end;
   }
@@ -66,24 +74,29 @@ Result<Cluster::End> Cluster::end_of(const std::string& word) const {
                             : "did you mean \"" + near + "\"?"};
 }
 
-Address Cluster::host_address(const End& other) const {
-  const auto node =
-      other.endpoint == nullptr ? nodes_.end() : nodes_.find(other.endpoint->node);
-  return node == nodes_.end() ? Address::of(kUnknownNode) : node->second;
+// All that an end could use; one asked for by address has that one only.
+std::vector<Address> Cluster::addresses_of(const End& end, const End& other) const {
+  if (end.world) {
+    return {kWorld, kWorld6};
+  }
+  if (end.host) {
+    const auto node =
+        other.endpoint == nullptr ? nodes_.end() : nodes_.find(other.endpoint->node);
+    return node == nodes_.end() ? std::vector<Address>{kUnknownNode, kUnknownNode6}
+                                : node->second;
+  }
+  if (const auto node = nodes_.find(end.node);
+      node != nodes_.end() && end.address == node->second.front()) {
+    return node->second;
+  }
+  const bool any = end.endpoint != nullptr && end.address == end.endpoint->addresses.front();
+  return any ? end.endpoint->addresses : std::vector<Address>{end.address};
 }
 
 std::optional<std::pair<Address, Address>> Cluster::addresses(const End& from,
                                                               const End& to) const {
-  // All that an end could use; an endpoint asked for by address has that one only.
-  const auto of = [this](const End& end, const End& other) {
-    if (end.host) {
-      return std::vector<Address>{host_address(other)};
-    }
-    const bool any = end.endpoint != nullptr && end.address == end.endpoint->addresses.front();
-    return any ? end.endpoint->addresses : std::vector<Address>{end.address};
-  };
-  for (const Address& a : of(from, to)) {
-    for (const Address& b : of(to, from)) {
+  for (const Address& a : addresses_of(from, to)) {
+    for (const Address& b : addresses_of(to, from)) {
       if (a.is_v4() == b.is_v4()) {
         return std::pair(a, b);
       }
@@ -97,7 +110,10 @@ std::optional<Cluster::End> Cluster::node_end(const std::string& name) const {
   if (node == nodes_.end()) {
     return std::nullopt;
   }
-  return End{nullptr, node->second, false, name};
+  End end;
+  end.address = node->second.front();
+  end.node = name;
+  return end;
 }
 
 const ProtectedNode* Cluster::protection(const std::string& node) const {
@@ -190,12 +206,14 @@ Cluster::Answer Cluster::judge(const End& from, const End& to, const FlowKey& ke
   }
   const ProtectedNode* here = protection(a);
   const ProtectedNode* there = protection(b);
-  const bool tunnel = !same && !a.empty() && to.endpoint != nullptr;
+  const bool tunnel = !same && !a.empty() && to.endpoint != nullptr && key.src.is_v4();
   const auto outer = [&](const ProtectedNode& node, Walk& walk, Direction direction) {
     const auto src = nodes_.find(a);
     const auto dst = nodes_.find(b);
-    return !tunnel || src == nodes_.end() || dst == nodes_.end() ||
-           walk.outer(node.uplink.policy, src->second, dst->second, direction);
+    const bool ends = src != nodes_.end() && src->second.front().is_v4() &&
+                      dst != nodes_.end() && dst->second.front().is_v4();
+    return !tunnel || !ends ||
+           walk.outer(node.uplink.policy, src->second.front(), dst->second.front(), direction);
   };
   Walk walk(*matcher_, key, out.trail);
   const auto passes = [&] {

@@ -33,6 +33,7 @@ class Cluster {
     Address address;
     bool host = false;  // the node of the other end
     std::string node;   // that has the address itself; "" for all others
+    bool world = false;
   };
   // `word`: an address, NAMESPACE/NAME, a node's name, "world" or "host".
   Result<End> end_of(const std::string& word) const;
@@ -50,7 +51,8 @@ class Cluster {
   bool allows(const End& from, const End& to, const FlowKey& key, bool apart = false) const;
 
   // The addresses for a flow, of one family; "host" becomes the address of the other's node,
-  // or 192.0.2.1 (RFC 5737) where no Node resource tells it.  nullopt: no common family.
+  // or 192.0.2.1 or 2001:db8::201 (RFC 5737, 3849) where no Node resource tells it.  nullopt:
+  // no common family.
   std::optional<std::pair<Address, Address>> addresses(const End& from, const End& to) const;
 
   // Does a HostEndpoint protect the node that this end is?
@@ -63,7 +65,7 @@ class Cluster {
 
  private:
   const ProtectedNode* protection(const std::string& node) const;
-  Address host_address(const End& other) const;
+  std::vector<Address> addresses_of(const End& end, const End& other) const;
   std::string node_of(const End& end, const End& other) const;
 
   RuleNames counters_;
@@ -71,7 +73,7 @@ class Cluster {
   std::shared_ptr<const Linear> matcher_;
   std::map<std::string, const LocalEndpoint*> by_name_;
   std::map<Address, const LocalEndpoint*> by_address_;
-  std::map<std::string, Address> nodes_;
+  std::map<std::string, std::vector<Address>> nodes_;  // those with an address, IPv4 first
 };
 
 // "shop/web"

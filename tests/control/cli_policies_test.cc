@@ -11,9 +11,9 @@ using nlohmann::json;
 
 constexpr const char* kFixtures = R"(
 fixtures:
-  endpoints:
-    - {name: shop/web, labels: {app: web}, address: 10.1.0.2}
-    - {name: shop/db, labels: {app: db}, address: 10.1.0.3}
+  endpoints: [{name: shop/web, labels: {app: web}, address: 10.1.0.2},
+     {name: shop/db, labels: {app: db}, address: 10.1.0.3},
+     {name: shop/db6, labels: {app: db}, address: "fd00::4"}]
 )";
 
 class CliPolicies : public CliDirectory {
@@ -56,6 +56,10 @@ TEST_F(CliPolicies, JudgesEachCase) {
       {"{from: host, to: shop/db, proto: tcp, port: 1, expect: allow}", true},
       {"{from: shop/db, to: host, proto: 47, expect: allow, by: kns.shop}", true},
       {"{from: shop/db, to: shop/web, proto: sctp, port: 9, expect: deny}", false},
+      {"{from: world, to: \"fd00::4\", proto: tcp, port: 5432, expect: deny}", true},
+      {"{from: host, to: \"fd00::4\", proto: tcp, port: 1, expect: allow}", true},
+      {"{from: \"fd00::4\", to: world, proto: 58, expect: allow}", true},
+      {"{from: \"fd00::4\", to: host, proto: tcp, port: 1, expect: allow}", true},
   };
   for (const auto& row : rows) {
     const Outcome outcome = test(std::string("  - ") + row.text + "\n");

@@ -420,6 +420,26 @@ TEST(PolicyDiff, NamesWhoNowAllowsWhatTheOtherEndDenied) {
             (Lines{"ns1/p -> ns1/q,ns1/s everything by egress, NetworkPolicy ns1/web rule 0"}));
 }
 
+TEST(PolicyDiff, TakesIpv6BetweenNodesPastTheTunnel) {
+  const std::string yaml =
+      std::string(kCluster) +
+      "\n---\n{apiVersion: v1, kind: Pod, metadata: {name: s6, namespace: ns1}, spec: "
+      "{nodeName: n2}, status: {podIPs: [{ip: 10.0.1.6}, {ip: \"fd00::6\"}]}}\n---\n"
+      "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: t, labels: "
+      "{host: a}}, spec: {node: n2, interfaceName: tunl0}}\n" +
+      gnp("x", "{selector: has(host), applyOnForward: true, types: [Ingress]}");
+  config::Loaded loaded = config::load_text(yaml, "f");
+  const Cluster cluster(loaded.model, loaded.findings);
+  ASSERT_TRUE(loaded.ok()) << loaded.findings.format(loaded.model.files);
+  for (const auto& [from, to, allow] :
+       {std::tuple("10.0.0.1", "10.0.1.6", false), std::tuple("fd00::1", "fd00::6", true)}) {
+    const auto src = cluster.end_of(from), dst = cluster.end_of(to);
+    ASSERT_TRUE(src && dst);
+    const FlowKey key{src->address, dst->address, 40000, 80, proto::kTcp};
+    EXPECT_EQ(cluster.judge(*src, *dst, key).allow, allow) << from;
+  }
+}
+
 TEST(PolicyDiff, SpeaksOfHostEndpoints) {
   const std::string host = document("projectcalico.org/v3", "HostEndpoint", "u", "",
                                     "{node: n1, interfaceName: eth0}");
