@@ -75,7 +75,8 @@ TEST(Neighbours, FixedOnesAndThoseOfTheKernelStay) {
   table->fix(table->find(kPort, fixed), mac_of(fixed));
   table->learn(table->find(kPort, kernels), mac_of(kernels));
   for (uint32_t n = 0; n < 1u << 17; ++n) {
-    ASSERT_NE(table->find(kPort, Ip4{kOnLink.value + n}, 5000 * kSecond + n), Neighbours::kNone);
+    ASSERT_NE(table->find(kPort, Ip4{kOnLink.value + n}, 5000 * kSecond + n),
+              Neighbours::kNone);
   }
   EXPECT_TRUE(knows(*table, fixed, 9000 * kSecond));
   EXPECT_TRUE(knows(*table, kernels, 9000 * kSecond));
