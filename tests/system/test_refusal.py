@@ -79,8 +79,10 @@ def test_a_lie_from_a_pod_is_dropped(node, pod1, nginx1, packet, reason):
     assert pod1.pings(nginx1)
 
 
-def test_a_pods_ipv6_is_refused(node, pod1, nginx1):
+@pytest.mark.parametrize("ip6, reason", [("on", "rpf_workload"), ("off", "ip6_disabled")])
+def test_ipv6_of_a_pod_that_has_none_is_refused(node, pod1, nginx1, ip6, reason):
+    node.settings["path"]["ip6"] = ip6
     node.start()
     frame = (Ether(dst="ee:ee:ee:ee:ee:ee", src=pod1.mac()) / IPv6(src="fd00::1", dst="fd00::2") /
              PAYLOAD)
-    check_dropped(node, [nginx1], lambda: pod1.send_frame(frame), "ip6_disabled")
+    check_dropped(node, [nginx1], lambda: pod1.send_frame(frame), reason)
