@@ -49,8 +49,9 @@ bool Ip6Classes::insert(const Entry& entry) {
     Bucket& bucket = buckets_[at];
     for (unsigned i = 0; i < kKeys; ++i) {
       if ((bucket.tags >> (8 * i) & 0xff) == 0) {
-        bucket.key[i] = entry.base;
-        bucket.class_id[i] = entry.class_id;
+        __atomic_store_n(&bucket.key[i].hi, entry.base.hi, __ATOMIC_RELAXED);
+        __atomic_store_n(&bucket.key[i].lo, entry.base.lo, __ATOMIC_RELAXED);
+        __atomic_store_n(&bucket.class_id[i], entry.class_id, __ATOMIC_RELAXED);
         const uint32_t tag = uint32_t{entry.length} + 1;
         __atomic_store_n(&bucket.tags, bucket.tags | tag << (8 * i), __ATOMIC_RELEASE);
         ++used_;
@@ -117,10 +118,11 @@ void Ip6Classes::build_filter(std::span<const Entry> entries) {
 const ClassId* Ip6Classes::entry(const Address& base, unsigned length) const noexcept {
   const Bucket* bucket = bucket_of(base, length);
   for (;;) {
-    if (const uint32_t found = hits(*bucket, base, length); found != 0) {
+    const uint32_t tags = tags_of(*bucket);
+    if (const uint32_t found = hits(*bucket, tags, base, length); found != 0) {
       return &bucket->class_id[static_cast<unsigned>(__builtin_ctz(found))];
     }
-    if ((__atomic_load_n(&bucket->tags, __ATOMIC_ACQUIRE) & kOverflow) == 0) {
+    if ((tags & kOverflow) == 0) {
       return nullptr;
     }
     bucket = buckets_ + ((static_cast<uint64_t>(bucket - buckets_) + 1) & bucket_mask_);

@@ -86,7 +86,11 @@ class Ip6Classes {
   static constexpr size_t kMaxLengthSets = 256;  // the filter's entries are bytes
 
   const Bucket* bucket_of(const Address& base, unsigned length) const noexcept;
-  static uint32_t hits(const Bucket& bucket, const Address& base, unsigned length) noexcept;
+  static uint32_t tags_of(const Bucket& bucket) noexcept {
+    return __atomic_load_n(&bucket.tags, __ATOMIC_ACQUIRE);
+  }
+  static uint32_t hits(const Bucket& bucket, uint32_t tags, const Address& base,
+                       unsigned length) noexcept;
   const ClassId* entry(const Address& base, unsigned length) const noexcept;
   ClassId find_slowly(const Address& address, const Lengths& lengths) const noexcept;
   bool insert(const Entry& entry);
@@ -137,16 +141,18 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
   return p;
 }
 
-// Bit i: key i of the bucket is this prefix.
-[[gnu::always_inline]] inline uint32_t Ip6Classes::hits(const Bucket& bucket,
+// Bit i: key i of the bucket is this prefix.  A key whose tag is not there yet may just be
+// written: what is read of it is not used.
+[[gnu::always_inline]] inline uint32_t Ip6Classes::hits(const Bucket& bucket, uint32_t tags,
                                                         const Address& base,
                                                         unsigned length) noexcept {
-  const uint32_t tags = __atomic_load_n(&bucket.tags, __ATOMIC_ACQUIRE);
   uint32_t found = 0;
 #pragma GCC unroll 3
   for (unsigned i = 0; i < kKeys; ++i) {
-    const uint64_t differs = (bucket.key[i].hi ^ base.hi) | (bucket.key[i].lo ^ base.lo) |
-                             ((tags >> (8 * i) & 0xff) ^ (length + 1));
+    const uint64_t hi = __atomic_load_n(&bucket.key[i].hi, __ATOMIC_RELAXED);
+    const uint64_t lo = __atomic_load_n(&bucket.key[i].lo, __ATOMIC_RELAXED);
+    const uint64_t differs =
+        (hi ^ base.hi) | (lo ^ base.lo) | ((tags >> (8 * i) & 0xff) ^ (length + 1));
     found |= uint32_t{differs == 0} << i;
   }
   return found;
@@ -156,9 +162,10 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
     const Probe& probe, const Address& address) const noexcept {
   const Lengths& lengths = length_sets_[probe.lengths];
   const Address base = {address.hi & lengths.mask.hi, address.lo & lengths.mask.lo};
-  const uint32_t exact = hits(*probe.exact, address, 128);
-  const uint32_t prefix = hits(*probe.prefix, base, lengths.longest);
-  const uint32_t overflow = (probe.exact->tags | probe.prefix->tags) & kOverflow;
+  const uint32_t exact_tags = tags_of(*probe.exact), prefix_tags = tags_of(*probe.prefix);
+  const uint32_t exact = hits(*probe.exact, exact_tags, address, 128);
+  const uint32_t prefix = hits(*probe.prefix, prefix_tags, base, lengths.longest);
+  const uint32_t overflow = (exact_tags | prefix_tags) & kOverflow;
   // Which of the three it is differs from packet to packet: compute all, then choose.
   constexpr uint32_t kSome = 1u << (kKeys - 1);  // any key, where there was no hit
   const ClassId* of_exact = &probe.exact->class_id[__builtin_ctz(exact | kSome)];

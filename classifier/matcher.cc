@@ -18,30 +18,27 @@ constexpr std::array<PortMap::Slice, transport::kKinds> kOneColumnSlices = [] {
   return all;
 }();
 constexpr std::array<uint16_t, 1 + PortMap::kBlock> kOneColumn = {};
-constexpr uint8_t kOneRow[sizeof(uint32_t)] = {};
 
 Instance instance_of(const CompiledProgram& program) {
   Instance out;
   out.program = &program;
   const bool to_destination = program.pinned == Pinned::Side::source;
   out.remote_offset = to_destination ? offsetof(FlowKey, dst) : offsetof(FlowKey, src);
-  const bool one_lookup = program.form == Form::table && program.pinned != Pinned::Side::none;
-  if (!one_lookup) {
-    out.rows = kOneRow;
-    out.cells = &kAskDecide;
-    out.slices = kOneColumnSlices.data();
-    out.firsts = out.columns = kOneColumn.data();
-    return out;
-  }
   const Projection& remote = to_destination ? *program.destination : *program.source;
   out.rows = remote.bytes.data();
   out.row_shift = remote.shift;
-  out.row_mask = remote.mask();
-  out.cells = program.table->cells.data();
-  out.column_count = program.table->columns;
-  out.slices = program.ports->slices.data();
-  out.firsts = program.ports->firsts.data();
-  out.columns = program.ports->columns.data();
+  if (program.form == Form::table && program.pinned != Pinned::Side::none) {
+    out.row_mask = remote.mask();
+    out.cells = program.table->cells.data();
+    out.column_count = program.table->columns;
+    out.slices = program.ports->slices.data();
+    out.firsts = program.ports->firsts.data();
+    out.columns = program.ports->columns.data();
+  } else {  // every row is row 0, every key column 0
+    out.cells = &kAskDecide;
+    out.slices = kOneColumnSlices.data();
+    out.firsts = out.columns = kOneColumn.data();
+  }
   return out;
 }
 
