@@ -70,7 +70,7 @@ const Shape kIpc = {
     {45, {6, 14, 40, 60}, 1.8},
     40,
 };
-// The held-out twins.
+// The variations.
 const Shape kAclB = {
     "acl-b",
     {{25, 8, 23, 28, 32},

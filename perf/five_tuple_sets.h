@@ -6,8 +6,8 @@
 // addresses share and nest, the mix of port classes (wildcard WC, high HI 1024-65535, low LO
 // 0-1023, arbitrary range AR, exact EM) for each kind of protocol, and the mix of protocols.
 // `acl`, `fw` and `ipc` follow the three families of that paper; `acl-b`, `fw-b` and `ipc-b`
-// are their held-out twins: other lengths, other nesting, other ports.  Nothing is tuned on
-// these.  The same shape, size and seed give the same list.
+// are variations: other lengths, other nesting, other ports, so that no choice fits one family
+// only.  The same shape, size and seed give the same list.
 #ifndef SLUICE_PERF_FIVE_TUPLE_SETS_H_
 #define SLUICE_PERF_FIVE_TUPLE_SETS_H_
 
