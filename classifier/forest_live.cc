@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // One key's way through the trees, plainly, past rules that are no longer there.
-#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -24,33 +23,37 @@ bool matches(const Block& block, unsigned i, const FiveTuple& key, uint64_t addr
          ((key.protocol ^ block.protocol[i]) & block.protocol_care[i]) == 0;
 }
 
+bool is_set(std::span<const uint64_t> bits, uint32_t i) {
+  return (bits[i / 64] >> (i % 64) & 1) != 0;
+}
+
+// The leaf of a tree that the key reaches; null if there is none.
+const Block* leaf_of(const View& view, const Root& root, const uint64_t (&words)[2]) {
+  uint64_t line = root.children / sizeof(Line);  // a node's children begin in its first line
+  uint32_t child = kNode;
+  while ((child & kNode) != 0) {
+    const auto* node = reinterpret_cast<const Node*>(view.lines + line);
+    child = node->first_child[extract(words[0], node->mask[0]) |
+                              extract(words[1], node->mask[1]) << node->shift];
+    line = child >> 2;
+  }
+  return child == 0 ? nullptr : reinterpret_cast<const Block*>(view.lines + line);
+}
+
 }  // namespace
 
 uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed) {
   uint64_t words[2];
   std::memcpy(words, &key, sizeof(key));
   uint32_t best = Forest::kNone;
-  unsigned trees = static_cast<unsigned>(view.top[0][key.src >> view.top_shift] &
-                                         view.top[1][key.dst >> view.top_shift]);
+  auto trees = static_cast<unsigned>(view.top[0][key.src >> view.top_shift] &
+                                     view.top[1][key.dst >> view.top_shift]);
   for (; trees != 0; trees &= trees - 1) {
-    const Root& root = view.roots[std::countr_zero(trees)];
-    uint64_t line = root.children / sizeof(Line);  // a node's children begin in its first line
-    uint32_t child = kNode;
-    while ((child & kNode) != 0) {
-      const auto* node = reinterpret_cast<const Node*>(view.lines + line);
-      child = node->first_child[extract(words[0], node->mask[0]) |
-                                extract(words[1], node->mask[1]) << node->shift];
-      line = child >> 2;
-    }
-    if (child == 0) {
-      continue;
-    }
-    const auto* block = reinterpret_cast<const Block*>(view.lines + line);
-    for (bool more = true; more; ++block) {
+    const Block* block = leaf_of(view, view.roots[std::countr_zero(trees)], words);
+    for (bool more = block != nullptr; more; ++block) {
       for (unsigned i = 0; i < kBlockRules; ++i) {
         const uint32_t rule = block->priority[i];
-        if (rule < best && matches(*block, i, key, words[0]) &&
-            (removed[rule / 64] >> (rule % 64) & 1) == 0) {
+        if (rule < best && matches(*block, i, key, words[0]) && !is_set(removed, rule)) {
           best = rule;
         }
       }
