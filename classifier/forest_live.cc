@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One key's way through the trees, plainly, past rules that are no longer there.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -40,6 +41,18 @@ const Block* leaf_of(const View& view, const Root& root, const uint64_t (&words)
   return child == 0 ? nullptr : reinterpret_cast<const Block*>(view.lines + line);
 }
 
+// The first rule of a block that matches and is still there; kNone if there is none.
+uint32_t first_live(const Block& block, const FiveTuple& key, uint64_t addresses,
+                    std::span<const uint64_t> removed) {
+  for (unsigned i = 0; i < kBlockRules; ++i) {
+    const uint32_t rule = block.priority[i];
+    if (rule != Forest::kNone && matches(block, i, key, addresses) && !is_set(removed, rule)) {
+      return rule;
+    }
+  }
+  return Forest::kNone;
+}
+
 }  // namespace
 
 uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed) {
@@ -51,12 +64,7 @@ uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint6
   for (; trees != 0; trees &= trees - 1) {
     const Block* block = leaf_of(view, view.roots[std::countr_zero(trees)], words);
     for (bool more = block != nullptr; more; ++block) {
-      for (unsigned i = 0; i < kBlockRules; ++i) {
-        const uint32_t rule = block->priority[i];
-        if (rule < best && matches(*block, i, key, words[0]) && !is_set(removed, rule)) {
-          best = rule;
-        }
-      }
+      best = std::min(best, first_live(*block, key, words[0], removed));
       more = block->next_priority < best;
     }
   }

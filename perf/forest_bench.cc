@@ -15,6 +15,7 @@
 #include <sched.h>
 
 #include "classifier/forest.h"
+#include "classifier/forest_edits.h"
 #include "fastpath/eal.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_sets.h"
@@ -63,6 +64,7 @@ struct Row {
   unsigned trees = 0;
   Subject forest;
   std::optional<Subject> acl;
+  std::optional<Spread> edit_us;  // to make an EditedForest; short lists take no edits
 };
 
 double thread_seconds() {
@@ -213,6 +215,25 @@ void time_both(const Input& in, const Settings& settings, const Forest& forest,
   }
 }
 
+// One more edit to a list that has half of what it may have: 128 rules added, 128 removed.
+Spread time_edit(const Input& in, const std::shared_ptr<const Forest>& forest, unsigned runs) {
+  std::vector<EditedForest::Added> added;
+  std::vector<uint32_t> removed;
+  for (size_t i = 0; i < EditedForest::kMaxAdded / 2; ++i) {
+    const size_t at = i * in.rules.size() / EditedForest::kMaxAdded;
+    added.push_back({static_cast<uint32_t>(at), in.rules[in.rules.size() - 1 - at]});
+    removed.push_back(static_cast<uint32_t>(in.rules.size() - 1 - at));
+  }
+  std::vector<double> us;
+  for (unsigned run = 0; run < runs; ++run) {
+    const double start = thread_seconds();
+    const auto edited = EditedForest::make(forest, added, removed);
+    us.push_back((thread_seconds() - start) * 1e6);
+    sink += edited ? 1 : 0;
+  }
+  return spread(us);
+}
+
 Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& settings) {
   const Input in = make_input(std::move(rules), settings);
   Row row;
@@ -225,12 +246,13 @@ Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& 
     acl = build_peer(in, *row.acl);
   }
   const double start = thread_seconds();
-  const Result<Forest> forest = Forest::make(in.rules, limits(settings));
+  Result<Forest> made = Forest::make(in.rules, limits(settings));
   row.forest.build_ms = (thread_seconds() - start) * 1e3;
-  if (!forest) {
-    row.forest.failed = forest.error().what;
+  if (!made) {
+    row.forest.failed = made.error().what;
     return row;
   }
+  const auto forest = std::make_shared<const Forest>(std::move(*made));
   for (const auto part : forest->memory()) {
     collapse(part.data(), part.size());
   }
@@ -239,6 +261,9 @@ Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& 
   row.forest.bytes_per_rule =
       static_cast<double>(forest->bytes()) / static_cast<double>(in.rules.size());
   time_both(in, settings, *forest, acl.get(), row);
+  if (forest->form() == Forest::Form::trees) {
+    row.edit_us = time_edit(in, forest, settings.runs);
+  }
   return row;
 }
 
@@ -262,6 +287,9 @@ void print_row(const Row& row) {
   if (row.acl && !row.acl->failed && !row.forest.failed) {
     std::printf("; %.2f times rte_acl", row.acl->burst_ns.median / row.forest.burst_ns.median);
   }
+  if (row.edit_us) {
+    std::printf("; an edit %.0f us", row.edit_us->median);
+  }
   std::printf("\n");
   print_subject("forest", row.forest);
   if (row.acl) {
@@ -270,13 +298,14 @@ void print_row(const Row& row) {
   std::fflush(stdout);
 }
 
+nlohmann::json spread_json(const Spread& v) {
+  return {{"median", v.median}, {"least", v.least}, {"most", v.most}};
+}
+
 nlohmann::json to_json(const Subject& s) {
   if (s.failed) {
     return {{"failed", *s.failed}, {"buildMs", s.build_ms}};
   }
-  const auto spread_json = [](const Spread& v) {
-    return nlohmann::json{{"median", v.median}, {"least", v.least}, {"most", v.most}};
-  };
   return {{"burstNs", spread_json(s.burst_ns)},
           {"serialisedNs", spread_json(s.serial_ns)},
           {"bytesPerRule", s.bytes_per_rule},
@@ -290,6 +319,9 @@ nlohmann::json to_json(const Row& row) {
                         {"trees", row.trees},       {"forest", to_json(row.forest)}};
   if (row.acl) {
     out["rte_acl"] = to_json(*row.acl);
+  }
+  if (row.edit_us) {
+    out["editUs"] = spread_json(*row.edit_us);
   }
   return out;
 }
