@@ -231,9 +231,9 @@ double time_matcher(const Matcher& matcher, const Packets& p, unsigned runs,
       runs, p.keys.size(),
       [&](size_t at) { std::copy_n(p.keys.data() + at, kChunk, keys.data()); },
       [&] {
-        for (size_t i = 0; i < kChunk; i += kMaxBurst) {
-          matcher.classify({keys.data() + i, kMaxBurst}, {instances.data(), kMaxBurst},
-                           {out.data() + i, kMaxBurst});
+        for (size_t i = 0; i < kChunk; i += kLookupBurst) {
+          matcher.classify({keys.data() + i, kLookupBurst}, {instances.data(), kLookupBurst},
+                           {out.data() + i, kLookupBurst});
         }
       });
 }
