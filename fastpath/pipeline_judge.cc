@@ -44,6 +44,10 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
 // Runs one program and counts what it said.
 Verdict::Kind Pipeline::consult(InstanceId judge, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
+  rule = kNoCounter;
+  if (judge == kNoInstance) {
+    return Verdict::Kind::none;
+  }
   Verdict verdict;
   g_->matcher->classify({&key, 1}, {&judge, 1}, {&verdict, 1});
   Counters& counters = out_.counters();

@@ -37,12 +37,15 @@ class Pins {
         }
       }
       const bool one = count == 1;
-      const auto pinned = [&](ProgramId program, Pinned::Side side, bool pin) {
+      const bool strange = !e.allowed_sources.empty();
+      const auto judge = [&](ProgramId program, Pinned::Side side, bool pin) {
         return pin ? add(program, side, *own) : add(program, Pinned::Side::none, {});
       };
-      e.judge_in[six] = pinned(e.ingress, Pinned::Side::destination, one);
-      e.judge_out[six] =
-          pinned(e.egress, Pinned::Side::source, one && e.allowed_sources.empty());
+      e.judge_in[six] =
+          count == 0 ? kNoInstance : judge(e.ingress, Pinned::Side::destination, one);
+      e.judge_out[six] = count == 0 && !strange
+                             ? kNoInstance
+                             : judge(e.egress, Pinned::Side::source, one && !strange);
     }
   }
   const std::vector<Matcher::Pin>& pins() const { return pins_; }

@@ -53,7 +53,8 @@ struct Endpoint {
   bool allow_vxlan = false;    // of those, UDP/4789
   ProgramId ingress = kNoProgram;
   ProgramId egress = kNoProgram;
-  // Those two as compiled for this endpoint, of IPv4 and of IPv6; written by compile().
+  // Those two as compiled for this endpoint, of IPv4 and of IPv6; written by compile().  None
+  // for a family of which it has no packets.
   std::array<InstanceId, 2> judge_in = {kNoInstance, kNoInstance};
   std::array<InstanceId, 2> judge_out = {kNoInstance, kNoInstance};
   // With staged policies among the enforced: for their counts.  kNoProgram where none is.
