@@ -336,9 +336,7 @@ void read_settings(const Value& document, Settings& s, std::vector<Where>& resou
              {"httpRules", toggle(s.policy.http_l4, "l4", "refuse")},
              {"memory",
               [&](const Value& y) {
-                if (const auto bytes = read_size(y)) {
-                  s.policy.memory = *bytes;
-                }
+                set(s.policy.memory, read_size(y));
                 s.policy.memory_at = y.where();
               }},
          });
