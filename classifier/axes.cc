@@ -123,8 +123,12 @@ ClassesOf::ClassesOf(const ClassDirectory& directory, size_t memberships)
 AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf& classes,
                          size_t max_bytes) {
   Mentions mentions(terms, side);
-  // groups[g]: the mentioned memberships of its classes, as numbers.  Group 0 has none.
-  std::vector<std::vector<uint32_t>> groups(1);
+  // The classes of a group have its parent's memberships and one more.  Group 0 has none.
+  struct Group {
+    uint32_t parent = 0;
+    uint32_t number = 0;  // of the membership
+  };
+  std::vector<Group> groups(1);
   std::vector<uint32_t> group_of(classes.class_count(), 0);
   std::unordered_map<uint32_t, uint32_t> split;  // group -> the part of it that has this one
   for (uint32_t n = 0; n < mentions.ids().size(); ++n) {
@@ -133,18 +137,22 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
       const auto [found, fresh] = split.try_emplace(group_of[c], 0);
       if (fresh) {
         found->second = static_cast<uint32_t>(groups.size());
-        groups.push_back(groups[group_of[c]]);
-        groups.back().push_back(n);
+        groups.push_back({group_of[c], n});
       }
       group_of[c] = found->second;
     }
   }
   AddressAxis axis{{}, Bitmaps(terms.terms.size(), max_bytes)};
   std::vector<uint32_t> row_of_group(groups.size(), UINT32_MAX);
+  std::vector<uint32_t> numbers;  // of one group
   axis.row_of_class.reserve(group_of.size());
   for (const uint32_t group : group_of) {
     if (row_of_group[group] == UINT32_MAX) {
-      row_of_group[group] = axis.rows.intern(mentions.bitmap(groups[group]));
+      numbers.clear();
+      for (uint32_t g = group; g != 0; g = groups[g].parent) {
+        numbers.push_back(groups[g].number);
+      }
+      row_of_group[group] = axis.rows.intern(mentions.bitmap(numbers));
     }
     axis.row_of_class.push_back(row_of_group[group]);
   }

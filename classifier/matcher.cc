@@ -267,7 +267,8 @@ class MatcherBuild {
 };
 
 Matcher::Level Matcher::best_level() {
-  if (__builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+  if (__builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
       __builtin_cpu_supports("bmi2") != 0) {
     return Level::avx512;
   }

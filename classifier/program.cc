@@ -346,7 +346,10 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
   out.terms = terms.terms.size();
   out.cells = axes.cells();
   Renumbering rows;
-  if (out.cells <= limits.table_cells) {
+  // A cell that depends on the source port costs a row of exceptions; few do, as a rule.
+  constexpr size_t kExceptionsForACell = 32;
+  const size_t at_worst = out.cells * axes.source_ports.rows.count() / kExceptionsForACell;
+  if (std::max(out.cells, at_worst) <= limits.table_cells) {
     out.form = Form::table;
     Table table = Tabulation(terms, axes).run();
     rows = merge_equal(table);

@@ -108,6 +108,34 @@ TEST(Pipeline, AnErrorAboutWhatRecheckCutDoesNotPass) {
   w.expect_sums();
 }
 
+// Policy is asked about what the packet says, whatever the pod may send by now.
+TEST(Pipeline, RecheckJudgesAFlowBySourceThatItsPodMayNoLongerUse) {
+  const auto strange = [](std::string_view source) {
+    return from_pod(kPodAMac).ip4(source, kB).udp(5, 6);
+  };
+  World w;
+  w.edit([](Generation& g) {
+    g.endpoints[0].allowed_sources = {parse_prefix("10.9.0.0/16").value()};
+  });
+  w.in(kPodA, strange("10.9.0.1"));
+  ASSERT_FALSE(w.out(kPodB).empty());
+  w.edit([](Generation& g) {
+    auto set = std::make_shared<RuleSet>(*rules());
+    Rule deny;
+    deny.action = Action::deny;
+    deny.source.nets = {parse_prefix("10.9.0.0/16").value()};
+    RuleList list = *set->lists[0];
+    list.rules.insert(list.rules.begin(), deny);
+    set->lists[0] = list;
+    g.linear = std::make_shared<const Linear>(set);
+    g.options.recheck = true;
+    g.endpoints[0].allowed_sources.clear();
+  });
+  w.in(kPodA, strange("10.9.0.1"));
+  EXPECT_EQ(w.drops(DropReason::policy_recheck), 1u);
+  w.expect_sums();
+}
+
 // In a crowded table a new flow ends another's quiet one, and is refused all the same: its pod
 // has opened its share.
 TEST(Pipeline, WhatWasRecycledInVainIsNotUsedByTheRestOfTheBurst) {
