@@ -126,7 +126,9 @@ TEST(Pipeline, RecheckJudgesAFlowBySourceThatItsPodMayNoLongerUse) {
     deny.source.nets = {parse_prefix("10.9.0.0/16").value()};
     RuleList list = *set->lists[0];
     list.rules.insert(list.rules.begin(), deny);
-    set->lists[0] = list;
+    g.endpoints[0].egress = static_cast<ProgramId>(set->programs.size());
+    set->programs.push_back({{{{static_cast<ListId>(set->lists.size())}, TierEnd::deny}}});
+    set->lists.push_back(list);
     g.linear = std::make_shared<const Linear>(set);
     g.options.recheck = true;
     g.endpoints[0].allowed_sources.clear();
