@@ -296,6 +296,8 @@ def test_an_uplink_without_native_xdp_carries_the_node_too(node, operator, pod1)
     """macvlan has generic XDP only, which sees what the workers hand in once more."""
     address = f"{node.address}/24"
     node.namespace.ip("addr", "del", address, "dev", "ens10")
+    # Else ens10 may win the race to answer ARP for up0's address, and gets what is for up0.
+    node.namespace.run("sysctl", "-qw", "net.ipv4.conf.ens10.arp_ignore=1")
     node.namespace.ip("link", "add", "up0", "link", "ens10", "type", "macvlan", "mode", "bridge")
     node.namespace.ip("addr", "add", address, "dev", "up0")
     node.namespace.ip("link", "set", "up0", "up")
