@@ -45,66 +45,13 @@ class MemoryPort : public Port {
   unsigned room = UINT_MAX;  // for how many frames
 };
 
-inline std::shared_ptr<const RuleSet> rules() {
-  auto set = std::make_shared<RuleSet>();
-  Rule allow;
-  allow.action = Action::allow;
-  allow.counter = 0;
-  Rule allow80 = allow;
-  allow80.protocol = proto::kTcp;
-  allow80.destination.ports = {{80, 80}};
-  allow80.counter = 1;
-  set->lists = {RuleList{{allow}}, RuleList{}, RuleList{{allow80}}};
-  for (const ListId list : {0u, 1u, 2u}) {
-    set->programs.push_back({{{{list}, TierEnd::deny, false, 2 + list}}});
-  }
-  set->programs.push_back({{{{1}, TierEnd::pass}}});
-  return set;
-}
+std::shared_ptr<const RuleSet> rules();
 
-inline std::shared_ptr<RouteTable> routes() {
-  auto t = std::make_shared<RouteTable>();
-  t->version = 1;
-  t->routes = {
-      {RouteKind::endpoint, 0, {}, {}},
-      {RouteKind::endpoint, 1, {}, {}},
-      {RouteKind::tunnel, kNoEndpoint, ip(kPeer), ip(kPeer)},
-      {RouteKind::local, kNoEndpoint, {}, {}},
-      {RouteKind::connected, kNoEndpoint, {}, {}},
-      {RouteKind::blackhole, kNoEndpoint, {}, {}},
-      {RouteKind::gateway, kNoEndpoint, ip6(kPeer6), ip6(kPeer6)},
-  };
-  const auto entry = [](std::string_view prefix, uint32_t value) {
-    return Lpm4::Entry{parse_prefix(prefix).value(), value};
-  };
-  const Lpm4::Entry entries[] = {entry("10.244.1.2/32", 0),    entry("10.244.1.3/32", 1),
-                                 entry("10.244.2.0/24", 2),    entry("192.168.100.111/32", 3),
-                                 entry("192.168.100.0/24", 4), entry("10.244.1.0/24", 5)};
-  t->lpm = Lpm4(entries);
-  const auto entry6 = [](std::string_view prefix, uint32_t value) {
-    return Lpm6::Entry{parse_prefix(prefix).value(), value};
-  };
-  const Lpm6::Entry entries6[] = {entry6("fd00:1::2/128", 0),    entry6("fd00:1::3/128", 1),
-                                  entry6("fd00:64::111/128", 3), entry6("fd00:64::/64", 4),
-                                  entry6("fd00:1::/64", 5),      entry6("::/0", 6)};
-  t->lpm6 = Lpm6(entries6);
-  t->source6 = ip6(kNode6);
-  t->peers = {ip(kPeer).value};
-  t->own = {ip(kNode), ip6(kNode6)};
-  t->broadcasts = {ip("192.168.100.255").value};
-  t->outer_source = ip(kNode);
-  return t;
-}
+std::shared_ptr<RouteTable> routes();
 
 // One worker's half of the world; all workers share the tables and the ports.
 struct Lane {
-  Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max)
-      : counters(64),
-        connections(std::move(*ConnTable::make({max, Timeouts::linux_preset(), {1, 2}}))),
-        output(id, counters, neighbours, test::pool()),
-        pipeline({id, count, 1, false}, connections, output) {
-    output.sample_drops(&samples);
-  }
+  Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max);
   Counters counters;
   ConnTable connections;
   Output output;
@@ -116,226 +63,48 @@ struct Lane {
 class World {
  public:
   explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
-                 uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024) {
-    test::pool();
-    auto g = std::make_shared<Generation>();
-    g->number = 1;
-    g->linear = std::make_shared<const Linear>(rules());
-    g->routes = routes();
-    for (const PortId port : {kPodA, kPodB}) {
-      const bool a = port == kPodA;
-      Endpoint e;
-      e.port = port;
-      e.worker = static_cast<uint8_t>(a ? 0 : workers - 1);
-      e.ready = true;
-      e.ingress = a ? kAllowAll : ingress_of_b;
-      e.egress = kAllowAll;
-      e.addresses = {ip(a ? kA : kB), ip6(a ? kA6 : kB6)};
-      e.mac = a ? kPodAMac : kPodBMac;
-      for (const Address& address : e.addresses) {
-        g->by_address[address] = static_cast<EndpointId>(g->endpoints.size());
-      }
-      g->endpoints.push_back(e);
-    }
-    g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
-    const auto add = [this](const char* name, MacAddress mac, uint16_t mtu = kEtherMtu) {
-      ports_.push_back(std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true}));
-      view_.ports[ports_.size() - 1] = ports_.back().get();
-    };
-    add("uplink", kUplinkMac, uplink_mtu);
-    add("host", kHostMac);
-    add("calia", kCalico);
-    add("calib", kCalico);
-    view_.serial = 1;
-    publish(g);
-    view_.owner = {0, 0, 0, static_cast<uint8_t>(workers - 1)};
-    view_.host_mac = kKernelMac;
-    view_.node_mac = kKernelMac;
-    neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
-    neighbours_.learn(neighbours_.find(kUplinkPort, ip6(kPeer6)), kRemoteMac);
-    for (uint8_t w = 0; w < workers; ++w) {
-      lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_, max_connections));
-    }
-    if (workers == 2) {
-      for (int to : {0, 1}) {
-        lanes_[static_cast<size_t>(to)]->inbox =
-            rte_ring_create(to == 0 ? "w0" : "w1", 64, SOCKET_ID_ANY, 0);
-        lanes_[static_cast<size_t>(1 - to)]->output.connect(
-            static_cast<uint8_t>(to), lanes_[static_cast<size_t>(to)]->inbox);
-      }
-    }
-  }
-  ~World() {
-    for (auto& lane : lanes_) {
-      lane->pipeline.free_held();
-      rte_ring_free(lane->inbox);
-    }
-  }
+                 uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024);
+  ~World();
 
   // Receives the frame on its port and lets it go wherever it goes.
   void in(PortId port, const Bytes& bytes) { burst(port, {bytes}); }
-  void burst(PortId port, std::initializer_list<Bytes> packets) {
-    std::vector<rte_mbuf*> frames;
-    for (const Bytes& bytes : packets) {
-      rte_mbuf* frame = frames.emplace_back(rte_pktmbuf_alloc(test::pool()));
-      void* to = rte_pktmbuf_append(frame, static_cast<uint16_t>(bytes.size()));
-      std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(to));
-      meta(frame) = PacketMeta{};
-    }
-    now += 1000;
-    Pipeline& first = lanes_[view_.owner[port]]->pipeline;
-    first.begin(view_, now);
-    first.receive(frames, port);
-    for (int round = 0; round < 4; ++round) {
-      for (auto& lane : lanes_) {
-        rte_mbuf* next = nullptr;
-        while (lane->inbox != nullptr &&
-               rte_ring_dequeue(lane->inbox, reinterpret_cast<void**>(&next)) == 0) {
-          lane->pipeline.begin(view_, now);
-          lane->pipeline.resume({&next, 1});
-        }
-      }
-    }
-  }
+  void burst(PortId port, std::initializer_list<Bytes> packets);
   // The next generation: pod B's ingress is another program.
-  void change(ProgramId ingress_of_b, bool recheck) {
-    auto next = std::make_shared<Generation>(*view_.generation);
-    ++next->number;
-    next->options.recheck = recheck;
-    next->endpoints[1].ingress = ingress_of_b;
-    publish(next);
-  }
+  void change(ProgramId ingress_of_b, bool recheck);
   void recheck(ProgramId ingress_of_b) { change(ingress_of_b, true); }
   // The next generation: B has gone, and its address is A's now, who lets nothing in.
-  void give_b_to_a() {
-    auto next = std::make_shared<Generation>(*view_.generation);
-    auto table = std::make_shared<RouteTable>(*next->routes);
-    ++next->number;
-    ++table->version;
-    table->routes[1].endpoint = 0;
-    next->routes = table;
-    next->endpoints[0].addresses.push_back(ip(kB));
-    next->endpoints[0].ingress = kDenyAll;
-    next->endpoints[1].addresses.clear();
-    next->by_address[ip(kB)] = 0;
-    publish(next);
-  }
+  void give_b_to_a();
   // The next generation has these host endpoints.
   void protect(const HostPolicy& uplink, const HostPolicy& tunnel = {},
-               const HostPolicy& pods = {}) {
-    auto next = std::make_shared<Generation>(*view_.generation);
-    ++next->number;
-    next->uplink = uplink;
-    next->tunnel = tunnel;
-    next->pods = pods;
-    next->host_endpoints = true;
-    next->untracked =
-        uplink.untracked_in.program != kNoProgram || uplink.untracked_out.program != kNoProgram;
-    publish(next);
-  }
+               const HostPolicy& pods = {});
   // The node had these before its host endpoint, which comes now; sorted.
-  void knew(NodeFlows flows) {
-    view_.node_flows_since = now;
-    view_.node_flows = std::make_shared<const NodeFlows>(std::move(flows));
-  }
-  void tick() {
-    for (auto& lane : lanes_) {
-      lane->pipeline.begin(view_, now);
-      lane->pipeline.tick();
-    }
-  }
+  void knew(NodeFlows flows);
+  void tick();
   // A turn without frames.
-  void age(size_t worker = 0) {
-    lanes_[worker]->pipeline.begin(view_, now);
-    lanes_[worker]->pipeline.age();
-  }
+  void age(size_t worker = 0);
   // The frame that went out there, or an empty one.
-  Bytes out(PortId port) {
-    auto& sent = ports_[port]->sent;
-    if (sent.empty()) {
-      return {};
-    }
-    Bytes first = sent.front();
-    sent.pop_front();
-    return first;
-  }
-  uint64_t drops(DropReason reason) const {
-    uint64_t n = 0;
-    for (const auto& lane : lanes_) {
-      n += lane->counters.drops[static_cast<size_t>(reason)].get();
-    }
-    return n;
-  }
-  uint64_t inner_drops(DropReason reason) const {
-    uint64_t n = 0;
-    for (const auto& lane : lanes_) {
-      n += lane->counters.inner_drops[static_cast<size_t>(reason)].get();
-    }
-    return n;
-  }
+  Bytes out(PortId port);
+  uint64_t drops(DropReason reason) const;
+  uint64_t inner_drops(DropReason reason) const;
   // What was sampled of the drops since the last call.
-  std::vector<DropSample> samples(size_t worker = 0) {
-    std::vector<DropSample> out(1);
-    while (lanes_[worker]->samples.take(out.back())) {
-      out.emplace_back();
-    }
-    out.pop_back();
-    return out;
-  }
-  uint64_t fate(PortId port, Fate of) const {
-    uint64_t n = 0;
-    for (const auto& lane : lanes_) {
-      n += lane->counters.port(port).fates[static_cast<size_t>(of)].get();
-    }
-    return n;
-  }
+  std::vector<DropSample> samples(size_t worker = 0);
+  uint64_t fate(PortId port, Fate of) const;
   uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
-  uint64_t judged(CounterSlot slot) const {
-    return lanes_[0]->counters.rule(slot).judged.get();
-  }
-  uint64_t carried(CounterSlot slot) const {
-    return lanes_[0]->counters.rule(slot).packets.get();
-  }
+  uint64_t judged(CounterSlot slot) const;
+  uint64_t carried(CounterSlot slot) const;
   Neighbours& neighbours() { return neighbours_; }
   // The uplink stays with the kernel, who knows its neighbours.
-  void kernel_uplink() {
-    Port::Info info = ports_[kUplinkPort]->info();
-    info.own_neighbours = false;
-    ports_[kUplinkPort] = std::make_unique<MemoryPort>(info);
-    view_.ports[kUplinkPort] = ports_[kUplinkPort].get();
-  }
+  void kernel_uplink();
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
   // The port takes that many frames more.
   void leave_room(PortId port, unsigned frames) { ports_[port]->room = frames; }
   // The next generation as `edit` makes it of this one.
-  void edit(const std::function<void(Generation&)>& edit) {
-    auto next = std::make_shared<Generation>(*view_.generation);
-    ++next->number;
-    edit(*next);
-    publish(next);
-  }
-  void publish(const std::shared_ptr<Generation>& next) {
-    const Status compiled = compile(*next, {}, nullptr);
-    ASSERT_TRUE(compiled) << compiled.error().what;
-    view_.generation = next;
-  }
+  void edit(const std::function<void(Generation&)>& edit);
+  void publish(const std::shared_ptr<Generation>& next);
   // The port is taken out of the view, as when its interface has gone.
   void close(PortId port) { view_.ports[port] = nullptr; }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
-  void expect_sums() const {
-    for (size_t port = 0; port < ports_.size(); ++port) {
-      uint64_t rx = 0;
-      uint64_t fates = 0;
-      for (const auto& lane : lanes_) {
-        const PortCounters& c = lane->counters.port(static_cast<PortId>(port));
-        rx += c.rx_packets.get();
-        for (const Counter& fate : c.fates) {
-          fates += fate.get();
-        }
-      }
-      EXPECT_EQ(rx, fates) << ports_[port]->info().name;
-    }
-  }
+  void expect_sums() const;
   Nanos now = 1000000000;
 
  private:
