@@ -27,6 +27,42 @@ check() {
   fi
 }
 
+# beside NAME COMMAND...: begins a check after those begun before, at low priority: tests sleep
+# a lot.  finish NAME: its result.
+declare -A pids logs
+last=
+beside() {
+  local name=$1
+  shift
+  logs[$name]=$(mktemp)
+  set -m  # a process group of its own, to end it by
+  (
+    renice -n 19 "$BASHPID" >/dev/null
+    [ -z "$last" ] || tail --pid="$last" -f /dev/null
+    "$@"
+  ) >"${logs[$name]}" 2>&1 &
+  set +m
+  last=$!
+  pids[$name]=$last
+}
+result() {
+  wait "${pids[$1]}"
+  local status=$?
+  cat "${logs[$1]}"
+  return "$status"
+}
+finish() {
+  check "$1" result "$1"
+}
+clean_up() {
+  for name in "${!pids[@]}"; do
+    kill -- "-${pids[$name]}" 2>/dev/null
+    rm -f "${logs[$name]}"
+  done
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
 sources() {
   git ls-files '*.h' '*.cc' | grep -v '\.bpf\.c$'
 }
@@ -37,20 +73,10 @@ licensed() {
   ! git ls-files '*.h' '*.cc' '*.c' '*.sh' '*.py' 'meson.build' '*/meson.build' '.ci/*' |
     xargs grep -L 'SPDX-License-Identifier' | grep .
 }
-# .clang-tidy, as build/compile_commands.json compiles each file; beside the tests, which sleep
-# a lot.
-start_lint() {
-  lint_log=$(mktemp)
-  git ls-files 'classifier/*.cc' 'config/*.cc' 'control/*.cc' 'fastpath/*.cc' 'perf/*.cc' |
-    nice -n 19 xargs -P "$(nproc)" -n 1 clang-tidy -p build --quiet >"$lint_log" 2>/dev/null &
-  lint_pid=$!
-}
+# .clang-tidy, as build/compile_commands.json compiles each file.
 lint() {
-  wait "$lint_pid"
-  local status=$?
-  cat "$lint_log"
-  rm -f "$lint_log"
-  return "$status"
+  git ls-files 'classifier/*.cc' 'config/*.cc' 'control/*.cc' 'fastpath/*.cc' 'perf/*.cc' |
+    xargs -P "$(nproc)" -n 1 clang-tidy -p build --quiet 2>/dev/null
 }
 short_files() {
   ! sources | xargs wc -l | awk '$2 != "total" && $1 > 700' | grep .
@@ -84,21 +110,23 @@ check "file length" short_files
 check "layering" python3 tests/layering_test.py
 
 check "build" build build
-start_lint
-run_tests build
-check "demo" ./demo.sh
-check "lint" lint
-check "build with ASan and UBSan" build build-asan \
+beside "lint" lint
+beside "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=g \
   -Dcpp_args='-g1 -fno-sanitize=object-size'
+run_tests build
+check "demo" ./demo.sh
+finish "lint"
+finish "build with ASan and UBSan"
+targets=(tests/control/supervision_test tests/fastpath/worker_test)
+beside "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
 run_tests build-asan --timeout-multiplier 4 --no-suite system --no-suite threads
 if [ "${SLUICE_LONG:-}" = 1 ]; then
   run_tests build-asan --suite system --timeout-multiplier 4
 else
   run_tests build-asan --timeout-multiplier 4 system_forwarding system_policy system_reload
 fi
-targets=(tests/control/supervision_test tests/fastpath/worker_test)
-check "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
+finish "build with TSan"
 run_tests build-tsan --suite threads
 
 echo "$passed passed, $failed failed"
