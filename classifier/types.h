@@ -36,6 +36,11 @@ static_assert(std::endian::native == std::endian::little);
 // An IPv4 address in host order: 10.0.0.1 is 0x0a000001.
 struct Ip4 {
   uint32_t value = 0;
+  // 0/8, 127/8, multicast, class E and limited broadcast: neither a source nor a destination.
+  constexpr bool is_unusable() const {
+    const uint32_t top = value >> 24;
+    return top == 0 || top == 127 || top >= 224;
+  }
   friend constexpr auto operator<=>(Ip4, Ip4) = default;
 };
 
@@ -51,7 +56,14 @@ struct Address {
   constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
   // REQUIRES: is_v4().
   constexpr Ip4 v4() const { return {static_cast<uint32_t>(lo)}; }
-  constexpr bool is_zero() const { return (hi | lo) == 0; }  // ::
+  constexpr bool is_zero() const { return (hi | lo) == 0; }           // ::
+  constexpr bool is_group() const { return hi >> 56 == 0xff; }        // ff00::/8
+  constexpr bool is_link_local() const { return hi >> 54 == 0x3fa; }  // fe80::/10
+  // Of neither family a source or destination that is forwarded: as of Ip4; ::, ::1, groups and
+  // link-local ones.
+  constexpr bool is_unusable() const {
+    return is_v4() ? v4().is_unusable() : (hi == 0 && lo <= 1) || is_group() || is_link_local();
+  }
   friend constexpr auto operator<=>(const Address&, const Address&) = default;
 };
 // For tables that control fills and no stranger: it is not keyed.

@@ -49,9 +49,6 @@ Reader toggle(bool& to, std::string_view on, std::string_view off) {
   return [&to, on, off](const Value& v) { set(to, read_switch(v, on, off)); };
 }
 
-// Link-local ones mean something on one link only.
-const Prefix kLinkLocal6 = *parse_prefix("fe80::/10");
-
 // "192.168.100.111/24" or "2001:db8::111/64"
 std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
   const std::string s = v.written();
@@ -63,7 +60,7 @@ std::optional<Uplink::InterfaceAddress> read_interface_address(const Value& v) {
             "write it as 192.168.1.2/24 or fd00::2/64");
     return {};
   }
-  if (kLinkLocal6.contains(*address)) {
+  if (address->is_link_local()) {
     v.error("\"" + s + "\" is link-local",
             "leave it out: it is the interface's own; give global or unique local addresses");
     return {};
@@ -131,7 +128,7 @@ void check_uplink(const Value& v, const Uplink& u) {
     const bool on_link =
         std::any_of(u.addresses.begin(), u.addresses.end(),
                     [&](const auto& a) { return a.subnet().contains(gateway); });
-    if (!on_link && !kLinkLocal6.contains(gateway)) {
+    if (!on_link && !gateway.is_link_local()) {
       v.error(std::string(key) + " " + to_string(gateway) +
               " is in none of the addresses' subnets");
     }

@@ -22,8 +22,6 @@ struct RemoteBlock {
   bool tunnel = true;
 };
 
-const Prefix kLinkLocal6 = *parse_prefix("fe80::/10");
-
 Prefix host_prefix(const Address& address) {
   return Prefix::of(address, 128);
 }
@@ -159,7 +157,7 @@ class Planner {
   }
 
   bool on_link(const Address& address) const {
-    return kLinkLocal6.contains(address) ||
+    return address.is_link_local() ||
            std::any_of(subnets_.begin(), subnets_.end(),
                        [&](const Prefix& subnet) { return subnet.contains(address); });
   }

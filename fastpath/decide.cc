@@ -227,31 +227,21 @@ DropReason check_to_host(const Generation& g, EndpointId source, const Address& 
   return refused ? DropReason::policy_deny_egress : DropReason::none;
 }
 
-bool is_unusable(const Address& address) {
-  if (address.is_v4()) {
-    const uint32_t top = address.v4().value >> 24;
-    return top == 0 || top == 127 || top >= 224;
-  }
-  const bool nowhere = address.hi == 0 && address.lo <= 1;
-  const bool link_local = address.hi >> 54 == 0xfe80u >> 6;
-  return nowhere || link_local || address.hi >> 56 == 0xff;
-}
-
 DropReason check_addresses6(const Address& src, const Address& dst) {
-  if (is_unusable(src) || src.is_v4() || src == dst) {
+  if (src.is_unusable() || src.is_v4() || src == dst) {
     return DropReason::ip6_src;
   }
-  return is_unusable(dst) || dst.is_v4() ? DropReason::ip6_dst : DropReason::none;
+  return dst.is_unusable() || dst.is_v4() ? DropReason::ip6_dst : DropReason::none;
 }
 
 DropReason check_addresses(const PathOptions& options, const FlowKey& key) {
   if (!key.src.is_v4() || !key.dst.is_v4()) {
     return options.ip6 ? check_addresses6(key.src, key.dst) : DropReason::ip6_disabled;
   }
-  if (is_unusable(key.src)) {
+  if (key.src.is_unusable()) {
     return DropReason::ip4_src;
   }
-  if (is_unusable(key.dst)) {
+  if (key.dst.is_unusable()) {
     return DropReason::ip4_dst;
   }
   return key.src == key.dst ? DropReason::ip4_land : DropReason::none;

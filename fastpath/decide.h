@@ -73,9 +73,6 @@ DropReason check_to_host(const Generation& g, EndpointId source, const Address& 
 DropReason check_addresses(const PathOptions& options, const FlowKey& key);
 // The same of the addresses of an IPv6 packet alone: ip6_src, ip6_dst or none.
 DropReason check_addresses6(const Address& src, const Address& dst);
-// Neither a source nor a destination that is forwarded: 0/8, 127/8, multicast and beyond; ::,
-// ::1, multicast, link-local and IPv4 in an IPv6 header.
-bool is_unusable(const Address& address);
 // Those that its protocol, ports and ICMP type decide, between check_source() and
 // decide_way(): icmp_type, l4_port_zero, or none.  TCP means a SYN.
 DropReason check_l4(const FlowKey& key);

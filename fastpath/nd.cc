@@ -13,14 +13,6 @@ namespace {
 constexpr uint8_t kLastListener = 132, kRouterSolicitation = 133, kSolicitation = 135,
                   kAdvertisement = 136, kListenerReport2 = 143;
 
-bool is_link_local(const Address& a) {
-  return a.hi >> 54 == 0xfe80u >> 6;
-}
-
-bool is_group(const Address& a) {
-  return a.hi >> 56 == 0xff;
-}
-
 bool is_of(const Generation& g, PortId port, const Address& address) {
   const EndpointId id = g.endpoint_at(port);
   if (id == kNoEndpoint) {
@@ -32,7 +24,7 @@ bool is_of(const Generation& g, PortId port, const Address& address) {
 
 // What only routers send is refused; so is a pod that speaks for another.
 DropReason check_sender(const Generation& g, PortId port, const NdPacket& nd) {
-  if (is_group(nd.source)) {
+  if (nd.source.is_group()) {
     return DropReason::ip6_src;
   }
   if (nd.type != kSolicitation && nd.type != kAdvertisement && nd.type != kRouterSolicitation &&
@@ -46,7 +38,7 @@ DropReason check_sender(const Generation& g, PortId port, const NdPacket& nd) {
     return DropReason::endpoint_down;
   }
   const auto may_claim = [&](const Address& a) {
-    return is_link_local(a) || is_of(g, port, a);
+    return a.is_link_local() || is_of(g, port, a);
   };
   const bool fine = (nd.source.is_zero() || may_claim(nd.source)) &&
                     (nd.type != kAdvertisement || may_claim(nd.target));
@@ -76,7 +68,7 @@ bool answers_for(const View& view, PortId port, const NdPacket& nd) {
   if (nd.type != kSolicitation || nd.source.is_zero()) {
     return false;  // who has no address yet asks whether another has it
   }
-  if (is_link_local(nd.target)) {
+  if (nd.target.is_link_local()) {
     // The kernel's next hop may be link-local; whatever it is, its packets come to us.
     return port == kHostPort ? nd.target != link_local(view.host_mac)
                              : nd.target == link_local(view.ports[port]->info().mac);

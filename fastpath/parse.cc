@@ -77,12 +77,6 @@ Ip4 ip4_of(const uint8_t (&bytes)[4]) {
   return {wire.host()};
 }
 
-// 0/8, 127/8, multicast, class E and limited broadcast: neither a source nor a destination.
-bool is_unusable(Ip4 ip) {
-  const uint32_t top = ip.value >> 24;
-  return top == 0 || top == 127 || top >= 224;
-}
-
 // A well-formed option list without a source route.
 bool options_harmless(const uint8_t* list, uint32_t bytes) {
   constexpr uint8_t kEnd = 0, kNop = 1, kLooseRoute = 131, kStrictRoute = 137;
@@ -492,7 +486,7 @@ DropReason parse_nd(const rte_mbuf* frame, const Parsed& p, NdPacket& out) noexc
   std::memcpy(target, rte_pktmbuf_mtod_offset(frame, const uint8_t*, p.l4_offset + kUnit),
               sizeof target);
   out.target = ip6_address(target);
-  if (out.target.is_v4() || out.target.is_zero() || out.target.hi >> 56 == 0xff) {
+  if (out.target.is_v4() || out.target.is_zero() || out.target.is_group()) {
     return DropReason::icmp_type;
   }
   for (uint32_t at = kHeader; at + kUnit <= bytes;) {
@@ -546,10 +540,10 @@ DropReason parse_ip4(rte_mbuf* frame, uint16_t offset, uint16_t available,
     return DropReason::ip4_options;
   }
   out.tuple = {{h.src.host()}, {h.dst.host()}, 0, 0, h.protocol};
-  if (is_unusable(out.tuple.src)) {
+  if (out.tuple.src.is_unusable()) {
     return DropReason::ip4_src;
   }
-  if (is_unusable(out.tuple.dst)) {
+  if (out.tuple.dst.is_unusable()) {
     return DropReason::ip4_dst;
   }
   if (out.tuple.src == out.tuple.dst) {

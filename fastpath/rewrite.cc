@@ -21,10 +21,6 @@ void put(uint8_t* at, const T& value) {
   std::memcpy(at, &value, sizeof value);
 }
 
-bool is_unicast(Ip4 ip) {
-  return ip.value >> 24 != 0 && ip.value >> 28 < 0xe;
-}
-
 // The header of an ICMPv6 packet of our own, `bytes` of it behind that.
 void put_ip6(uint8_t* at, const AddressPair& pair, uint16_t bytes, uint8_t hops) {
   Ip6Header h{Be32::of(6u << 28), Be16::of(bytes), proto::kIcmp6, hops, {}, {}};
@@ -199,7 +195,7 @@ bool may_answer_with_icmp(const Parsed& p) noexcept {
   if (p.icmp_error || p.later_fragment) {
     return false;
   }
-  return p.tuple.six || (is_unicast(p.tuple.src) && is_unicast(p.tuple.dst));
+  return p.tuple.six || (!p.tuple.src.is_unusable() && !p.tuple.dst.is_unusable());
 }
 
 }  // namespace sluice
