@@ -142,7 +142,9 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
       group_of[c] = found->second;
     }
   }
-  AddressAxis axis{{}, Bitmaps(terms.terms.size(), max_bytes)};
+  AddressAxis axis{{},
+                   Bitmaps(terms.terms.size(), max_bytes),
+                   {mentions.ids().begin(), mentions.ids().end()}};
   std::vector<uint32_t> row_of_group(groups.size(), UINT32_MAX);
   std::vector<uint32_t> numbers;  // of one group
   axis.row_of_class.reserve(group_of.size());
@@ -160,7 +162,7 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
 }
 
 AddressAxis known_address(const TermList& terms) {
-  AddressAxis axis{{}, Bitmaps(terms.terms.size())};
+  AddressAxis axis{{}, Bitmaps(terms.terms.size()), {}};
   const std::vector<uint64_t> all(axis.rows.words(), ~uint64_t{0});
   axis.rows.intern(all);
   return axis;

@@ -60,6 +60,7 @@ class ClassesOf {
 struct AddressAxis {
   std::vector<uint32_t> row_of_class;
   Bitmaps rows{0};
+  std::vector<MembershipId> mentioned;  // by the terms, sorted
 };
 using SideOfTerm = Term::Side Term::*;
 AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf& classes,

@@ -89,14 +89,12 @@ class MatcherBuild {
   }
 
  private:
-  // The predecessor's front end as long as it knows every set of ours; else its successor, or a
-  // fresh one once most of its classes are dead.
+  // The predecessor's front end as long as it knows every set of ours, but for a few members;
+  // else its successor, or a fresh one once most of its classes are dead.
   void make_classes() {
     const Memberships* known = previous_ == nullptr ? nullptr : previous_->memberships_.get();
     auto memberships = std::make_shared<const Memberships>(*out_->rules_, known);
-    if (known != nullptr && memberships->within(*known)) {
-      out_->memberships_ = previous_->memberships_;
-      out_->classes_ = previous_->classes_;
+    if (known != nullptr && share_classes(memberships)) {
       same_classes_ = true;
       return;
     }
@@ -106,7 +104,57 @@ class MatcherBuild {
       memberships = std::make_shared<const Memberships>(*out_->rules_);
     }
     out_->memberships_ = std::move(memberships);
-    out_->classes_ = std::make_shared<const AddressClasses>(*out_->memberships_, before);
+    out_->classes_ = std::make_shared<AddressClasses>(*out_->memberships_, before);
+    out_->known_classes_ = out_->classes_->directory().size();
+  }
+
+  // With the predecessor.  False if too much changed.
+  bool share_classes(const std::shared_ptr<const Memberships>& memberships) {
+    out_->classes_ = previous_->classes_;
+    out_->known_classes_ = previous_->known_classes_;
+    if (memberships->within(*previous_->memberships_)) {
+      out_->memberships_ = previous_->memberships_;
+      return true;
+    }
+    auto changes =
+        class_changes(*previous_->memberships_, *memberships, *out_->classes_, kMaxChanges);
+    if (!changes) {
+      return false;
+    }
+    out_->memberships_ = memberships;
+    out_->changes_ = std::move(*changes);
+    return describe_new_classes();
+  }
+
+  // False if there is one that no change accounts for (of a matcher that was never settled).
+  bool describe_new_classes() {
+    const ClassDirectory& directory = out_->classes_->directory();
+    std::map<ClassId, NewClass> fresh;
+    for (const ClassChange& change : out_->changes_) {
+      if (change.after >= previous_->known_classes_) {
+        fresh[change.after] = {change.before, differing(directory.signature(change.before),
+                                                        directory.signature(change.after))};
+      }
+    }
+    for (auto& [id, described] : fresh) {
+      new_classes_.push_back(std::move(described));
+    }
+    out_->known_classes_ = directory.size();
+    const bool all = previous_->known_classes_ + fresh.size() == directory.size();
+    if (!all) {
+      out_->changes_.clear();
+      new_classes_.clear();
+    }
+    return all;
+  }
+
+  ClassId class_of(const Address& address) const {
+    for (const ClassChange& change : out_->changes_) {
+      if (change.address == address) {
+        return change.after;
+      }
+    }
+    return out_->classes_->find(address);
   }
 
   Matcher::Key key_of(const Matcher::Pin& pin, ClassId local) const {
@@ -125,7 +173,7 @@ class MatcherBuild {
   Status add(const Matcher::Pin& pin) {
     assert(pin.program < out_->rules_->programs.size());
     const bool pinned = pin.side != Pinned::Side::none;
-    const ClassId local = pinned ? out_->classes_->find(pin.address) : 0;
+    const ClassId local = pinned ? class_of(pin.address) : 0;
     const auto [entry, fresh] = out_->programs_.try_emplace(key_of(pin, local));
     used_.push_back(entry);
     if (!fresh) {
@@ -133,15 +181,27 @@ class MatcherBuild {
     }
     if (same_classes_) {
       const auto known = previous_->programs_.find(entry->first);
-      if (known != previous_->programs_.end()) {
-        entry->second = known->second;
-        pools_.adopt(*entry->second);
+      if (known != previous_->programs_.end() && adopt(known->second, entry->second)) {
         return Ok{};
       }
     }
     recipes_[&entry->second] = {pin.program,
                                 {pin.side, out_->classes_->directory().signature(local)}};
     return make_program(entry->second, limits_);
+  }
+
+  // Takes a program of the predecessor, with rows for what is new.  False if it must be
+  // compiled.
+  bool adopt(const Compiled& known, Compiled& to) {
+    if (new_classes_.empty()) {
+      to = known;
+    } else if (auto extended = extend(*known, new_classes_, pools_)) {
+      to = std::make_shared<const CompiledProgram>(std::move(*extended));
+    } else {
+      return false;
+    }
+    pools_.adopt(*to);
+    return true;
   }
 
   Status make_program(Compiled& to, const CompileLimits& limits) {
@@ -258,7 +318,9 @@ class MatcherBuild {
   const Matcher* previous_;
   std::unique_ptr<Matcher> out_;
   CompileLimits limits_;
+  static constexpr size_t kMaxChanges = 1024;  // addresses; more make the tables anew
   bool same_classes_ = false;
+  std::vector<NewClass> new_classes_;  // ids from the predecessor's known_classes_ on
   std::optional<ListTerms> lists_;
   std::optional<ClassesOf> classes_of_;
   Pools pools_;
@@ -282,6 +344,13 @@ Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleS
                                                      const Options& options,
                                                      const Matcher* previous) {
   return MatcherBuild(std::move(rules), options, previous).run(pins);
+}
+
+bool Matcher::settle() const {
+  return std::all_of(changes_.begin(), changes_.end(), [&](const ClassChange& change) {
+    return classes_->find(change.address) == change.after ||
+           classes_->assign(change.address, change.after);
+  });
 }
 
 void Matcher::classify(std::span<const FlowKey> keys, std::span<const InstanceId> instances,

@@ -8,9 +8,15 @@
 // no particular one (host endpoints, endpoints that may send from other addresses).  Its
 // verdicts equal Linear's, which stays as the oracle and tells every step (Linear::walk).
 //
-// Immutable after make(); any number of threads may classify.  What did not change since
-// `previous` is shared with it: the front end as long as no set changed, and each program whose
-// lists and tiers are the same.  Bounds: Options::memory_bytes for all tables together.
+// Any number of threads may classify.  What did not change since `previous` is shared with it:
+// the front end, and each program whose lists and tiers are the same.
+//
+// Where only a few members of sets changed, the address tables are shared too, and the new
+// classes of these addresses wait for settle():
+//   make  ─►  publish  ─►  no thread uses an earlier matcher  ─►  settle
+// Until then the addresses answer as before the change; afterwards as the RuleSet says.  So no
+// table names a class before every program in use has a row for it.
+// Bounds: Options::memory_bytes for all tables together.
 #ifndef SLUICE_CLASSIFIER_MATCHER_H_
 #define SLUICE_CLASSIFIER_MATCHER_H_
 
@@ -20,6 +26,7 @@
 #include <span>
 #include <vector>
 
+#include "classifier/class_changes.h"
 #include "classifier/lookup.h"
 #include "classifier/program.h"
 #include "classifier/result.h"
@@ -48,7 +55,8 @@ class Matcher {
   };
 
   // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.
-  // REQUIRES: pins name programs of `rules`; `previous` has the same limits and form.
+  // REQUIRES: pins name programs of `rules`; `previous` has the same limits and form, is
+  // settled, and no other matcher made from it was settled.
   static Result<std::shared_ptr<const Matcher>> make(std::shared_ptr<const RuleSet> rules,
                                                      std::span<const Pin> pins,
                                                      const Options& options,
@@ -58,6 +66,12 @@ class Matcher {
   // REQUIRES: the three spans have one length; instances[i] < the number of pins.
   void classify(std::span<const FlowKey> keys, std::span<const InstanceId> instances,
                 std::span<Verdict> verdicts) const noexcept;
+
+  // Gives the addresses whose sets changed their new classes, in place.  Nothing happens the
+  // second time.  False if a table has no room left: then make a matcher without `previous`.
+  // REQUIRES: no thread uses a matcher made before this one; one caller at a time.
+  bool settle() const;
+  size_t unsettled() const { return changes_.size(); }  // addresses for settle()
 
   const RuleSet& rules() const { return *rules_; }
   const AddressClasses& classes() const { return *classes_; }
@@ -85,7 +99,9 @@ class Matcher {
 
   std::shared_ptr<const RuleSet> rules_;
   std::shared_ptr<const Memberships> memberships_;
-  std::shared_ptr<const AddressClasses> classes_;
+  std::shared_ptr<AddressClasses> classes_;
+  size_t known_classes_ = 0;  // for which every program has a row
+  std::vector<ClassChange> changes_;
   Programs programs_;
   std::vector<Pin> pins_;  // by instance
   std::vector<Instance> instances_;

@@ -8,6 +8,7 @@ namespace sluice {
 Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
     : previous_(previous) {
   members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
+  asked_.assign(members_.size(), false);
   std::vector<bool> used(rules.lists.size(), false);
   for (const Program& program : rules.programs) {
     for (const Tier& tier : program.tiers) {
@@ -28,8 +29,14 @@ Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
   previous_ = nullptr;
 }
 
+void Memberships::ask(MembershipId id, Shared<AddressSet> members) {
+  members_[id] = std::move(members);
+  asked_[id] = true;
+}
+
 MembershipId Memberships::next() {
   members_.emplace_back();
+  asked_.push_back(false);
   return static_cast<MembershipId>(members_.size() - 1);
 }
 
@@ -42,7 +49,7 @@ void Memberships::add_side(const RuleSet& rules, const RuleSide& side) {
       const bool known = previous_ != nullptr && previous_->sets_.contains(set);
       const MembershipId id = known ? previous_->sets_.at(set) : next();
       sets_[set] = id;
-      members_[id] = rules.address_sets[set];
+      ask(id, rules.address_sets[set]);
     }
   }
   for (const auto* sets : {&side.port_sets, &side.not_port_sets}) {
@@ -61,7 +68,7 @@ void Memberships::add_nets(const std::vector<Prefix>& nets) {
   const bool known = previous_ != nullptr && previous_->nets_.contains(nets);
   const MembershipId id = known ? previous_->nets_.at(nets) : next();
   nets_[nets] = id;
-  members_[id] = known ? previous_->members_[id] : Shared<AddressSet>(AddressSet(nets));
+  ask(id, known ? previous_->members_[id] : Shared<AddressSet>(AddressSet(nets)));
 }
 
 void Memberships::add_port_set(const RuleSet& rules, SetId set) {
@@ -77,7 +84,7 @@ void Memberships::add_port_set(const RuleSet& rules, SetId set) {
     pairs = previous_->pairs_.at(set);
     for (const PortPair& pair : pairs) {
       by_pair_[{set, pair.protocol, pair.port}] = pair.members;
-      members_[pair.members] = previous_->members_[pair.members];
+      ask(pair.members, previous_->members_[pair.members]);
     }
     return;
   }
@@ -92,19 +99,16 @@ void Memberships::add_port_set(const RuleSet& rules, SetId set) {
     const bool known = previous_ != nullptr && previous_->by_pair_.contains(key);
     const MembershipId id = known ? previous_->by_pair_.at(key) : next();
     by_pair_[key] = id;
-    members_[id] = AddressSet(members);
+    ask(id, AddressSet(members));
     pairs.push_back({pair.first, pair.second, id});
   }
 }
 
-bool Memberships::within(const Memberships& other) const {
-  const auto same = [&](MembershipId a, MembershipId b) {
-    return a == b && (members_[a].is(other.members_[b]) || *members_[a] == *other.members_[b]);
-  };
-  const auto all_in = [&](const auto& mine, const auto& theirs) {
+bool Memberships::asks_within(const Memberships& other) const {
+  const auto all_in = [](const auto& mine, const auto& theirs) {
     return std::all_of(mine.begin(), mine.end(), [&](const auto& entry) {
       const auto found = theirs.find(entry.first);
-      return found != theirs.end() && same(entry.second, found->second);
+      return found != theirs.end() && found->second == entry.second;
     });
   };
   // The pairs of a port set are part of what it means: it must have neither fewer nor more.
@@ -115,6 +119,18 @@ bool Memberships::within(const Memberships& other) const {
   return all_in(sets_, other.sets_) && all_in(nets_, other.nets_) &&
          all_in(by_pair_, other.by_pair_) &&
          std::all_of(pairs_.begin(), pairs_.end(), as_many_pairs);
+}
+
+bool Memberships::within(const Memberships& other) const {
+  if (!asks_within(other)) {
+    return false;
+  }
+  for (MembershipId id = 0; id < members_.size(); ++id) {
+    if (asked_[id] && !same_members(id, other)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace sluice

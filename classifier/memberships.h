@@ -41,7 +41,15 @@ class Memberships {
   const AddressSet& members(MembershipId id) const { return *members_[id]; }
   // Ids are below this; those that no rule of this RuleSet asks about have no members.
   size_t size() const { return members_.size(); }
-  // Is everything here also there, with the same numbers and the same members?
+  // Does a rule of this RuleSet ask about it?
+  bool asks(MembershipId id) const { return asked_[id]; }
+  // Is everything asked here also asked there, by the same number, whatever its members?
+  bool asks_within(const Memberships& other) const;
+  // REQUIRES: both know the id.
+  bool same_members(MembershipId id, const Memberships& other) const {
+    return members_[id].is(other.members_[id]) || *members_[id] == *other.members_[id];
+  }
+  // Is everything here also there, with the same members?
   bool within(const Memberships& other) const;
 
  private:
@@ -51,6 +59,7 @@ class Memberships {
   void add_port_set(const RuleSet& rules, SetId set);
   void add_nets(const std::vector<Prefix>& nets);
   MembershipId next();
+  void ask(MembershipId id, Shared<AddressSet> members);
 
   std::map<SetId, MembershipId> sets_;
   std::map<std::vector<Prefix>, MembershipId> nets_;
@@ -58,6 +67,7 @@ class Memberships {
   std::map<SetId, Shared<PortSet>> port_sets_;  // whose pairs these are
   std::map<PairKey, MembershipId> by_pair_;
   std::vector<Shared<AddressSet>> members_;
+  std::vector<bool> asked_;
   const Memberships* previous_ = nullptr;  // during construction
 };
 

@@ -2,6 +2,7 @@
 #include "classifier/program.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace sluice {
@@ -226,14 +227,18 @@ Renumbering merge_equal(Table& table) {
   return out;
 }
 
+void append(Projection& projection, uint32_t row) {
+  for (unsigned byte = 0; byte < 1u << projection.shift; ++byte) {
+    projection.bytes.push_back(static_cast<uint8_t>(row >> (8 * byte)));
+  }
+}
+
 Projection make_projection(const AddressAxis& axis, const std::vector<uint32_t>& renumbered) {
   Projection out;
   const uint32_t highest = *std::max_element(renumbered.begin(), renumbered.end());
   out.shift = highest > UINT16_MAX ? 2 : highest > UINT8_MAX ? 1 : 0;
   for (const uint32_t row : axis.row_of_class) {
-    for (unsigned byte = 0; byte < 1u << out.shift; ++byte) {
-      out.bytes.push_back(static_cast<uint8_t>(renumbered[row] >> (8 * byte)));
-    }
+    append(out, renumbered[row]);
   }
   out.bytes.insert(out.bytes.end(), Projection::kSlack, 0);
   return out;
@@ -362,6 +367,9 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
         axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
         copy(axes.transport.rows), copy(axes.source_ports.rows), terms.consequences});
   }
+  std::set_union(axes.sources.mentioned.begin(), axes.sources.mentioned.end(),
+                 axes.destinations.mentioned.begin(), axes.destinations.mentioned.end(),
+                 std::back_inserter(out.mentioned));
   if (pinned != Pinned::Side::source) {
     out.source = pools.projections.share(make_projection(axes.sources, rows.source));
   }
@@ -371,6 +379,31 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
   }
   out.ports = pools.ports.share(make_port_map(axes.transport, rows.column));
   out.source_ports = pools.source_ports.share(make_source_ports(axes.source_ports));
+  return out;
+}
+
+std::optional<CompiledProgram> extend(const CompiledProgram& program,
+                                      std::span<const NewClass> classes, Pools& pools) {
+  for (const NewClass& c : classes) {
+    for (const MembershipId id : c.differs) {
+      if (std::binary_search(program.mentioned.begin(), program.mentioned.end(), id)) {
+        return std::nullopt;
+      }
+    }
+  }
+  CompiledProgram out = program;
+  for (auto* projection : {&out.source, &out.destination}) {
+    if (*projection == nullptr) {
+      continue;
+    }
+    Projection longer = **projection;
+    longer.bytes.resize(longer.bytes.size() - Projection::kSlack);
+    for (const NewClass& c : classes) {
+      append(longer, (*projection)->row(c.like));
+    }
+    longer.bytes.insert(longer.bytes.end(), Projection::kSlack, 0);
+    *projection = pools.projections.share(std::move(longer));
+  }
   return out;
 }
 

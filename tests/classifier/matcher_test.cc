@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "classifier/matcher.h"
 
+#include <mutex>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "classifier/linear.h"
@@ -17,15 +20,9 @@ namespace {
 using Pin = Matcher::Pin;
 using Level = Matcher::Level;
 
-std::vector<Level> levels() {
-  std::vector<Level> all = {Level::scalar};
-  if (Matcher::best_level() >= Level::avx2) {
-    all.push_back(Level::avx2);
-  }
-  if (Matcher::best_level() >= Level::avx512) {
-    all.push_back(Level::avx512);
-  }
-  return all;
+std::span<const Level> levels() {
+  static constexpr Level kAll[] = {Level::scalar, Level::avx2, Level::avx512};
+  return std::span(kAll).first(static_cast<size_t>(Matcher::best_level()) + 1);
 }
 
 std::shared_ptr<const Matcher> make(const RuleSet& rules, std::span<const Pin> pins,
@@ -148,12 +145,136 @@ TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
       const std::vector<Pin> pins = random_pins(random, rules);
       matcher = make(rules, pins, {}, matcher.get());
       ASSERT_NE(matcher, nullptr);
+      ASSERT_TRUE(matcher->settle());
       expect_answers(*matcher, ask(random, rules, pins, 300));
       if (HasFatalFailure()) {
         return;
       }
     }
   }
+}
+
+// Address sets whose members come and go one by one.
+class ChangingSets {
+ public:
+  ChangingSets(RandomPolicy& random, RuleSet& rules) : random_(random), rules_(rules) {
+    for (size_t set = 0; set < rules.address_sets.size(); ++set) {
+      members_.emplace_back(random.below(40));
+      for (Prefix& member : members_.back()) {
+        member = random.prefix();
+      }
+      rules.address_sets[set] = AddressSet(members_[set]);
+    }
+  }
+
+  // One address joins or leaves some sets.
+  void change() {
+    const Prefix pod{random_.address(), 128};
+    for (unsigned n = 1 + random_.below(3); n > 0; --n) {
+      const size_t set = random_.below(static_cast<uint32_t>(members_.size()));
+      if (std::erase(members_[set], pod) == 0) {
+        members_[set].push_back(pod);
+      }
+      rules_.address_sets[set] = AddressSet(members_[set]);
+    }
+  }
+
+ private:
+  RandomPolicy& random_;
+  RuleSet& rules_;
+  std::vector<std::vector<Prefix>> members_;
+};
+
+TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
+  for (const uint64_t seed : seeds(15)) {
+    SCOPED_TRACE(seed);
+    RandomPolicy random(seed);
+    RuleSet rules = random.rule_set();
+    ChangingSets sets(random, rules);
+    const std::vector<Pin> pins = random_pins(random, rules);
+    auto matcher = make(rules, pins);
+    for (int change = 0; change < 40; ++change) {
+      SCOPED_TRACE(change);
+      sets.change();
+      const auto next = make(rules, pins, {}, matcher.get());
+      ASSERT_NE(next, nullptr);
+      EXPECT_EQ(&next->classes(), &matcher->classes()) << "no table is made anew";
+      ASSERT_TRUE(next->settle());
+      expect_answers(*next, ask(random, rules, pins, 300));
+      if (HasFatalFailure()) {
+        return;
+      }
+      matcher = next;
+    }
+  }
+}
+
+TEST(Matcher, ReadersMeetTheOldAnswerOrTheNewOneWhileMembersChange) {
+  RandomPolicy random(11);
+  RuleSet rules = random.rule_set();
+  ChangingSets sets(random, rules);
+  const std::vector<Pin> pins = random_pins(random, rules);
+  std::mutex mutex;  // guards the four below
+  std::shared_ptr<const Matcher> published = make(rules, pins);
+  const Questions first = ask(random, rules, pins, 256);
+  std::vector<std::vector<Verdict>> allowed = {first.expected, first.expected};
+  uint64_t rounds = 0;  // of the reader: each uses one matcher
+  bool stop = false;
+  size_t wrong = 0;
+  std::thread reader([&] {
+    std::vector<Verdict> got(first.keys.size());
+    for (;;) {
+      std::shared_ptr<const Matcher> mine;
+      {
+        const std::lock_guard lock(mutex);
+        if (stop) {
+          return;
+        }
+        mine = published;
+      }
+      mine->classify(first.keys, first.instances, got);
+      const std::lock_guard lock(mutex);
+      for (size_t i = 0; i < got.size(); ++i) {
+        wrong += got[i] == allowed[0][i] || got[i] == allowed[1][i] ? 0 : 1;
+      }
+      ++rounds;
+    }
+  });
+  const auto wait_for_grace = [&] {  // a round begun before this has ended
+    std::unique_lock lock(mutex);
+    for (const uint64_t until = rounds + 2; rounds < until;) {
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
+  };
+  for (int change = 0; change < 200; ++change) {
+    sets.change();
+    const Linear linear(std::make_shared<const RuleSet>(rules));
+    std::vector<Verdict> expected(first.keys.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      linear.classify({&first.keys[i], 1}, {&pins[first.instances[i]].program, 1},
+                      {&expected[i], 1});
+    }
+    const auto next = make(rules, pins, {}, published.get());
+    {
+      const std::lock_guard lock(mutex);
+      allowed = {allowed[1], expected};
+      published = next;
+    }
+    wait_for_grace();
+    ASSERT_TRUE(next->settle());
+    wait_for_grace();
+    std::vector<Verdict> settled(first.keys.size());
+    next->classify(first.keys, first.instances, settled);
+    EXPECT_TRUE(std::equal(settled.begin(), settled.end(), expected.begin()));
+  }
+  {
+    const std::lock_guard lock(mutex);
+    stop = true;
+  }
+  reader.join();
+  EXPECT_EQ(wrong, 0u);
 }
 
 Rule rule(Action action, CounterSlot counter) {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/class_changes.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+namespace sluice {
+namespace {
+
+using Range = AddressSet::Range;
+
+Address next(Address a) {
+  ++a.lo;
+  a.hi += a.lo == 0 ? 1 : 0;
+  return a;
+}
+
+constexpr uint64_t kLongestRange = 4096;  // that is walked address by address
+
+// Calls visit(address) for the addresses that only one of the sets has.  False once it says so,
+// or if it would take long to find them.
+template <typename Visit>
+bool visit_differences(const AddressSet& a, const AddressSet& b, const Visit& visit) {
+  const auto less = [](const Range& x, const Range& y) {
+    return x.first < y.first || (x.first == y.first && x.last < y.last);
+  };
+  std::vector<Range> changed;  // ranges that are not in both as they are
+  std::set_symmetric_difference(a.ranges().begin(), a.ranges().end(), b.ranges().begin(),
+                                b.ranges().end(), std::back_inserter(changed), less);
+  for (const Range& range : changed) {
+    if (range.first.hi != range.last.hi || range.last.lo - range.first.lo > kLongestRange) {
+      return false;
+    }
+    for (Address at = range.first;; at = next(at)) {
+      if (a.contains(at) != b.contains(at) && !visit(at)) {
+        return false;
+      }
+      if (at == range.last) {
+        break;
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
+                                                      const Memberships& after,
+                                                      AddressClasses& classes, size_t limit) {
+  if (!after.asks_within(before)) {
+    return std::nullopt;
+  }
+  size_t walked = 0;
+  std::map<Address, std::vector<MembershipId>> changed;  // with what each joins or leaves
+  for (MembershipId id = 0; id < after.size(); ++id) {
+    if (!after.asks(id) || after.same_members(id, before)) {
+      continue;
+    }
+    const bool few =
+        visit_differences(before.members(id), after.members(id), [&](const Address& address) {
+          changed[address].push_back(id);
+          return ++walked <= limit;
+        });
+    if (!few) {
+      return std::nullopt;
+    }
+  }
+  std::vector<ClassChange> out;
+  for (const auto& [address, ids] : changed) {
+    const ClassId old = classes.find(address);
+    const auto signature = classes.directory().signature(old);
+    std::vector<MembershipId> now = differing(signature, ids);
+    out.push_back({address, old, classes.directory().retain(now)});
+  }
+  return out;
+}
+
+std::vector<MembershipId> differing(std::span<const MembershipId> a,
+                                    std::span<const MembershipId> b) {
+  std::vector<MembershipId> out;
+  std::set_symmetric_difference(a.begin(), a.end(), b.begin(), b.end(),
+                                std::back_inserter(out));
+  return out;
+}
+
+}  // namespace sluice

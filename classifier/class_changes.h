@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a change of a few members means: which addresses get which class.
+//
+// The usual change is one pod that joins or leaves sets.  Most often addresses of its new
+// signature are known already (a replica of something); then no program changes at all, and the
+// new class of its address is one store.  Used by control's compile, see Matcher.
+#ifndef SLUICE_CLASSIFIER_CLASS_CHANGES_H_
+#define SLUICE_CLASSIFIER_CLASS_CHANGES_H_
+
+#include <optional>
+#include <vector>
+
+#include "classifier/address_classes.h"
+
+namespace sluice {
+
+struct ClassChange {
+  Address address;
+  ClassId before = 0;
+  ClassId after = 0;
+};
+
+// The changes from one to the other, in any order.  New signatures get their classes in the
+// directory; no address is assigned yet.  Nothing if more than `limit` addresses change, or a
+// membership that only one of them knows: then the tables are to be made anew.
+// REQUIRES: `classes` are those of `before`; `after` continues `before`.
+std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
+                                                      const Memberships& after,
+                                                      AddressClasses& classes, size_t limit);
+
+// The memberships that only one of two signatures has, sorted.
+std::vector<MembershipId> differing(std::span<const MembershipId> a,
+                                    std::span<const MembershipId> b);
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_CLASS_CHANGES_H_
