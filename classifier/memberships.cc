@@ -6,7 +6,7 @@
 namespace sluice {
 
 Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
-    : previous_(previous) {
+    : sets_(rules.address_sets.size(), kNotAsked), previous_(previous) {
   members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
   asked_.assign(members_.size(), false);
   std::vector<bool> used(rules.lists.size(), false);
@@ -43,11 +43,12 @@ MembershipId Memberships::next() {
 void Memberships::add_side(const RuleSet& rules, const RuleSide& side) {
   for (const auto* sets : {&side.sets, &side.not_sets}) {
     for (const SetId set : *sets) {
-      if (sets_.contains(set)) {
+      if (sets_[set] != kNotAsked) {
         continue;
       }
-      const bool known = previous_ != nullptr && previous_->sets_.contains(set);
-      const MembershipId id = known ? previous_->sets_.at(set) : next();
+      const bool known = previous_ != nullptr && set < previous_->sets_.size() &&
+                         previous_->sets_[set] != kNotAsked;
+      const MembershipId id = known ? previous_->sets_[set] : next();
       sets_[set] = id;
       ask(id, rules.address_sets[set]);
     }
@@ -116,8 +117,13 @@ bool Memberships::asks_within(const Memberships& other) const {
     const auto found = other.pairs_.find(entry.first);
     return found != other.pairs_.end() && found->second.size() == entry.second.size();
   };
-  return all_in(sets_, other.sets_) && all_in(nets_, other.nets_) &&
-         all_in(by_pair_, other.by_pair_) &&
+  for (SetId set = 0; set < sets_.size(); ++set) {
+    const bool same = set < other.sets_.size() && sets_[set] == other.sets_[set];
+    if (sets_[set] != kNotAsked && !same) {
+      return false;
+    }
+  }
+  return all_in(nets_, other.nets_) && all_in(by_pair_, other.by_pair_) &&
          std::all_of(pairs_.begin(), pairs_.end(), as_many_pairs);
 }
 

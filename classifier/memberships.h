@@ -34,7 +34,7 @@ class Memberships {
 
   explicit Memberships(const RuleSet& rules, const Memberships* previous = nullptr);
 
-  MembershipId of_set(SetId set) const { return sets_.at(set); }
+  MembershipId of_set(SetId set) const { return sets_[set]; }
   MembershipId of_nets(const std::vector<Prefix>& nets) const { return nets_.at(nets); }
   std::span<const PortPair> of_port_set(SetId set) const { return pairs_.at(set); }
 
@@ -61,7 +61,8 @@ class Memberships {
   MembershipId next();
   void ask(MembershipId id, Shared<AddressSet> members);
 
-  std::map<SetId, MembershipId> sets_;
+  static constexpr MembershipId kNotAsked = UINT32_MAX;
+  std::vector<MembershipId> sets_;  // by SetId
   std::map<std::vector<Prefix>, MembershipId> nets_;
   std::map<SetId, std::vector<PortPair>> pairs_;
   std::map<SetId, Shared<PortSet>> port_sets_;  // whose pairs these are

@@ -296,14 +296,15 @@ size_t CompiledProgram::size_bytes() const {
 
 template <typename Part>
 std::shared_ptr<const Part> Pool<Part>::share(Part part) {
-  const uint64_t hash = hash_of(part);
-  const auto [first, last] = parts_.equal_range(hash);
+  part.hash = hash_of(part);
+  const auto [first, last] = parts_.equal_range(part.hash);
   for (auto it = first; it != last; ++it) {
     if (*it->second == part) {
       return it->second;
     }
   }
   bytes_ += part.size_bytes();
+  const uint64_t hash = part.hash;
   return parts_.emplace(hash, std::make_shared<const Part>(std::move(part)))->second;
 }
 
@@ -317,7 +318,7 @@ std::shared_ptr<const Part> Pool<Part>::share(const std::shared_ptr<const Part>&
     return same->second;
   }
   bytes_ += part->size_bytes();
-  return parts_.emplace(hash, part)->second;
+  return parts_.emplace(part->hash, part)->second;
 }
 
 void Pools::adopt(const CompiledProgram& program) {
@@ -364,7 +365,7 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
     rows = {identity(axes.sources.rows.count()), identity(axes.destinations.rows.count()),
             identity(axes.transport.rows.count())};
     out.vectors = pools.vectors.share(Vectors{
-        axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
+        0, axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
         copy(axes.transport.rows), copy(axes.source_ports.rows), terms.consequences});
   }
   std::set_union(axes.sources.mentioned.begin(), axes.sources.mentioned.end(),

@@ -36,6 +36,7 @@ std::string_view name(Form form);  // "table"
 
 // Class -> row, in one byte each where there are at most 256 rows, else in two or four.
 struct Projection {
+  uint64_t hash = 0;  // of the rest; set by its Pool
   static constexpr size_t kSlack = 3;
   uint8_t shift = 0;           // the logarithm of the bytes for each
   std::vector<uint8_t> bytes;  // and kSlack more, so that four may always be read
@@ -59,6 +60,7 @@ struct PortMap {
     uint32_t start = 0, size = 0;  // without samples
     friend bool operator==(const Slice&, const Slice&) = default;
   };
+  uint64_t hash = 0;
   std::array<Slice, transport::kKinds> slices = {};
   std::vector<uint16_t> firsts;   // and kBlock more that may be read
   std::vector<uint16_t> columns;  // by index of `firsts`
@@ -72,6 +74,7 @@ struct PortMap {
 
 // Source port -> row of that axis; used by few programs, and for few packets.
 struct SourcePorts {
+  uint64_t hash = 0;             // of the rest; set by its Pool
   std::vector<uint16_t> firsts;  // the first is 0
   std::vector<uint16_t> rows;
 
@@ -82,6 +85,7 @@ struct SourcePorts {
 
 // cells[(source row * destinations + destination row) * columns + column]
 struct Table {
+  uint64_t hash = 0;
   uint32_t sources = 1, destinations = 1, columns = 1, port_rows = 1;
   std::vector<uint32_t> cells;       // outcomes, see outcome.h
   std::vector<uint32_t> exceptions;  // row * port_rows + row of the source port
@@ -93,7 +97,8 @@ struct Table {
 };
 
 struct Vectors {
-  size_t words = 0;                                                 // of each bitmap
+  uint64_t hash = 0;  // of the rest; set by its Pool
+  size_t words = 0;   // of each bitmap
   std::vector<uint64_t> sources, destinations, columns, port_rows;  // bitmaps, row by row
   std::vector<Consequence> consequences;                            // by term
 

@@ -58,12 +58,17 @@ Spread measure(unsigned runs, const Work& work) {
 
 constexpr size_t kBurst = 64, kChunk = 16 * kBurst;
 
+struct JoinTimes {
+  double make_ms = 0, settle_us = 0;
+};
+
 struct Row {
   std::string size;
   size_t rules = 0, classes = 0, programs = 0, tables = 0, distinct = 0;
   double compile_s = 0, edit_ms = 0, class_mb = 0, program_mb = 0;
   Spread by_level[3];  // 0 where the processor has not the level
   Spread serialised, linear;
+  JoinTimes join;
   AclRow acl;
   size_t wrong = 0;
 };
@@ -187,6 +192,39 @@ double edit_one_policy(const PolicyWorkload& w, const Matcher& before) {
   return each[each.size() / 2];
 }
 
+// A pod joins a set that other pods with its labels are in: the time until a matcher can be
+// published, and the time to settle it.
+JoinTimes join_one_set(const PolicyWorkload& w, std::shared_ptr<const Matcher> matcher) {
+  std::vector<double> make_ms, settle_us;
+  RuleSet rules = *w.rules;
+  for (size_t i = 0; i < 20; ++i) {
+    const FlowKey& from = w.keys[i * 1000];
+    const Address pod =
+        w.pins[w.instances[i * 1000]].side == Pinned::Side::source ? from.dst : from.src;
+    std::vector<Prefix> members = {{pod, 128}};
+    const size_t set = 1 + i % 20;
+    for (const AddressSet::Range& range : rules.address_sets[set]->ranges()) {
+      for (Address a = range.first; a <= range.last; ++a.lo) {
+        members.push_back({a, 128});
+      }
+    }
+    rules.address_sets[set] = AddressSet(members);
+    const auto shared = std::make_shared<const RuleSet>(rules);
+    const double start = now_ns();
+    const auto next = must(Matcher::make(shared, w.pins, {}, matcher.get()));
+    const double made = now_ns();
+    if (!next->settle()) {
+      break;
+    }
+    settle_us.push_back((now_ns() - made) / 1e3);
+    make_ms.push_back((made - start) / 1e6);
+    matcher = next;
+  }
+  std::sort(make_ms.begin(), make_ms.end());
+  std::sort(settle_us.begin(), settle_us.end());
+  return {make_ms[make_ms.size() / 2], settle_us[settle_us.size() / 2]};
+}
+
 Row run_size(const PolicySize& size, const Settings& s) {
   const size_t packets = (s.packets + kChunk - 1) / kChunk * kChunk;
   const PolicyWorkload w = make_policy_workload(size, s.seed, packets, s.ip6);
@@ -231,6 +269,7 @@ Row run_size(const PolicySize& size, const Settings& s) {
                     std::span(trace.verdicts).first(slow));
     return (now_ns() - before) / static_cast<double>(slow);
   });
+  row.join = join_one_set(w, must(Matcher::make(w.rules, w.pins, {})));
   if (s.acl && !s.ip6) {
     row.acl = measure_acl(w, s.runs);
   }
@@ -240,14 +279,15 @@ Row run_size(const PolicySize& size, const Settings& s) {
 void print_table(const std::vector<Row>& rows) {
   std::printf("%-12s %6s %8s %5s %7s %7s %8s %8s | %-28s | %9s %9s | %s\n", "size", "rules",
               "programs", "table", "classes", "class MB", "prog MB", "build s",
-              "scalar, avx2, avx512: ns", "serial ns", "linear ns", "edit ms");
+              "scalar, avx2, avx512: ns", "serial ns", "linear ns", "edit ms, join ms + us");
   for (const Row& r : rows) {
     std::printf("%-12s %6zu %8zu %5zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(), r.rules,
                 r.programs, r.tables, r.classes, r.class_mb, r.program_mb, r.compile_s);
     for (const Spread& level : r.by_level) {
       std::printf(" %4.1f/%4.1f", level.least, level.median);
     }
-    std::printf(" | %9.1f %9.0f | %.2f\n", r.serialised.median, r.linear.median, r.edit_ms);
+    std::printf(" | %9.1f %9.0f | %.2f, %.2f + %.2f\n", r.serialised.median, r.linear.median,
+                r.edit_ms, r.join.make_ms, r.join.settle_us);
     std::printf("  distinct packets %zu, wrong answers %zu", r.distinct, r.wrong);
     if (!r.acl.note.empty()) {
       std::printf("; one endpoint: %s", r.acl.note.c_str());
@@ -272,6 +312,8 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
                             {"program_mb", r.program_mb},
                             {"compile_s", r.compile_s},
                             {"edit_ms", r.edit_ms},
+                            {"join_make_ms", r.join.make_ms},
+                            {"join_settle_us", r.join.settle_us},
                             {"scalar_ns", spread(r.by_level[0])},
                             {"avx2_ns", spread(r.by_level[1])},
                             {"avx512_ns", spread(r.by_level[2])},
