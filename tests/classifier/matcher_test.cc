@@ -422,6 +422,52 @@ TEST(Matcher, TakesBitVectorsForTablesToKeepTheCapAndRefusesBelow) {
       << refused.error().what;
 }
 
+// Overlapping sets, overlapping port ranges, negations and source ports: 900 x 900 cells.
+RuleSet exploding_policy(RandomPolicy& random) {
+  RuleSet rules;
+  RuleList list;
+  for (uint32_t i = 0; i < 900; ++i) {
+    std::vector<Prefix> members = {Prefix::of(Address::of(Ip4{0x0a000000 | i}), 128)};
+    for (int n = 0; n < 3; ++n) {
+      members.push_back(Prefix::of(Address::of(Ip4{0x0a000000 | random.below(1024)}), 128));
+    }
+    rules.address_sets.emplace_back(AddressSet(members));
+    Rule r = rule(i % 3 == 0 ? Action::pass : i % 3 == 1 ? Action::allow : Action::deny, i);
+    (i % 5 == 0 ? r.source.not_sets : r.source.sets) = {i};
+    const auto low = static_cast<uint16_t>(random.below(60000));
+    r.destination.ports = {{low, static_cast<uint16_t>(low + random.below(300))}};
+    if (i % 7 == 0) {
+      r.source.ports = {{low, 65535}};
+    }
+    list.rules.push_back(r);
+  }
+  rules.lists.emplace_back(list);
+  rules.programs = {{{Tier{{0}}, Tier{{0}}}}};
+  return rules;
+}
+
+TEST(Matcher, AProgramWhoseTableWouldPassTheLimitTakesBitVectors) {
+  for (const uint64_t seed : seeds(2)) {
+    SCOPED_TRACE(seed);
+    RandomPolicy random(seed);
+    const RuleSet rules = exploding_policy(random);
+    const std::vector<Pin> pins = {{0, Pinned::Side::destination, *parse_address("10.0.9.1")},
+                                   {0}};
+    const auto matcher = make(rules, pins);
+    ASSERT_NE(matcher, nullptr);
+    EXPECT_EQ(matcher->program(0).form, Form::vectors);
+    EXPECT_GT(matcher->program(0).cells, CompileLimits{}.table_cells);
+    EXPECT_LT(matcher->memory().programs, size_t{4} << 20);
+    expect_answers(*matcher, ask(random, rules, pins, 3000));
+
+    Matcher::Options tight;
+    tight.limits.axis_bytes = 4096;
+    const auto refused = Matcher::make(std::make_shared<const RuleSet>(rules), pins, tight);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().what.find("of bit vectors"), std::string::npos);
+  }
+}
+
 TEST(Matcher, RefusesACounterThatNoCellCanHold) {
   RuleSet rules = two_programs();
   RuleList list = *rules.lists[0];
