@@ -44,6 +44,18 @@ bool visit_differences(const AddressSet& a, const AddressSet& b, const Visit& vi
   return true;
 }
 
+bool room_for(const std::vector<ClassChange>& changes, const AddressClasses& classes) {
+  size_t lines = 0, keys = 0;
+  for (const ClassChange& change : changes) {
+    if (change.address.is_v4()) {
+      lines += classes.ip4().lines_for(change.address.v4());
+    } else {
+      ++keys;
+    }
+  }
+  return lines <= classes.ip4().lines_free() && keys <= classes.ip6().keys_free();
+}
+
 }  // namespace
 
 std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
@@ -74,7 +86,7 @@ std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
     std::vector<MembershipId> now = differing(signature, ids);
     out.push_back({address, old, classes.directory().retain(now)});
   }
-  return out;
+  return room_for(out, classes) ? std::optional(std::move(out)) : std::nullopt;
 }
 
 std::vector<MembershipId> differing(std::span<const MembershipId> a,

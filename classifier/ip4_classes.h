@@ -82,6 +82,12 @@ class Ip4Classes {
   // From now on `address` has the class.  False if no spare group is left; then nothing
   // changed. REQUIRES: one caller at a time; entries were not empty at construction.
   bool assign(Ip4 address, ClassId class_id);
+  // Lines that an assignment takes at most, and those that are left.
+  size_t lines_for(Ip4 address) const noexcept {
+    const bool in_place = (*view().first(address) & (kGroup | kDense)) == (kGroup | kDense);
+    return in_place ? 0 : kDenseLines;
+  }
+  size_t lines_free() const noexcept { return capacity_ - used_; }
 
   // False if the system refused the memory: then the table must not be used.
   bool ok() const noexcept { return mask_ == 0 || (first_ != nullptr && lines_ != nullptr); }

@@ -68,6 +68,7 @@ class Ip6Classes {
   // From now on `address` has the class.  False if the table is too full; then nothing changed.
   // REQUIRES: one caller at a time.
   bool assign(const Address& address, ClassId class_id);
+  size_t keys_free() const noexcept { return capacity_ - used_; }  // an assignment takes one
 
   bool ok() const noexcept { return buckets_ != nullptr; }
   size_t bytes() const noexcept { return table_.bytes() + filter_.bytes(); }

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
+#include <set>
 #include <string>
+#include <tuple>
 
 namespace sluice {
 namespace {
@@ -55,7 +57,9 @@ class MatcherBuild {
 
   MatcherBuild(std::shared_ptr<const RuleSet> rules, const Matcher::Options& options,
                const Matcher* previous)
-      : options_(options), previous_(previous), out_(new Matcher) {
+      : options_(options),
+        previous_(previous != nullptr && previous->settled() ? previous : nullptr),
+        out_(new Matcher) {
     out_->rules_ = std::move(rules);
     limits_ = options.limits;
     if (options.form) {
@@ -67,12 +71,12 @@ class MatcherBuild {
     if (Status status = check_counters(); !status) {
       return status.error();
     }
+    out_->pins_.assign(pins.begin(), pins.end());
     make_classes();
     if (!out_->classes_->ok()) {
       return Error{"policy: no memory for the address classes"};
     }
     lists_.emplace(*out_->rules_, *out_->memberships_);
-    out_->pins_.assign(pins.begin(), pins.end());
     for (const Matcher::Pin& pin : pins) {
       if (Status status = add(pin); !status) {
         return status.error();
@@ -90,7 +94,7 @@ class MatcherBuild {
 
  private:
   // The predecessor's front end as long as it knows every set of ours, but for a few members;
-  // else its successor, or a fresh one once most of its classes are dead.
+  // else its successor, or a fresh one once most of its classes may be dead.
   void make_classes() {
     const Memberships* known = previous_ == nullptr ? nullptr : previous_->memberships_.get();
     auto memberships = std::make_shared<const Memberships>(*out_->rules_, known);
@@ -99,22 +103,61 @@ class MatcherBuild {
       return;
     }
     const AddressClasses* before = previous_ == nullptr ? nullptr : previous_->classes_.get();
-    if (before != nullptr && before->directory().size() > 2 * before->directory().in_use()) {
+    if (previous_ != nullptr && outgrown(*previous_)) {
       before = nullptr;
       memberships = std::make_shared<const Memberships>(*out_->rules_);
     }
     out_->memberships_ = std::move(memberships);
     out_->classes_ = std::make_shared<AddressClasses>(*out_->memberships_, before);
     out_->known_classes_ = out_->classes_->directory().size();
+    out_->first_classes_ = before == nullptr ? out_->known_classes_ : previous_->first_classes_;
+  }
+
+  // Classes only come while their directory goes on.
+  static bool outgrown(const Matcher& m) {
+    constexpr size_t kSlack = 1024;
+    return m.known_classes_ > 2 * m.first_classes_ + kSlack;
+  }
+
+  // Is everybody judged by the rules by which the predecessor judged him, but for the one whose
+  // address changed?  Rules are in force with their publication and members when they are
+  // settled: in between, edited rules would meet the members of before.
+  bool same_policy() const {
+    using Judged = std::tuple<Matcher::Key, Address>;
+    const auto judged = [](const Matcher& m, const Matcher::Pin& pin) {
+      return Judged{key_of(*m.rules_, pin), pin.address};
+    };
+    std::set<Judged> before;
+    std::set<Address> others;
+    for (const Matcher::Pin& pin : previous_->pins_) {
+      before.insert(judged(*previous_, pin));
+      others.insert(pin.address);
+    }
+    const auto& changes = out_->changes_;
+    const auto fours = std::count_if(changes.begin(), changes.end(),
+                                     [](const ClassChange& c) { return c.address.is_v4(); });
+    if (fours <= 1 && changes.size() - static_cast<size_t>(fours) <= 1) {
+      for (const ClassChange& change : changes) {
+        others.erase(change.address);
+      }
+    }
+    return std::all_of(out_->pins_.begin(), out_->pins_.end(), [&](const Matcher::Pin& pin) {
+      const bool other = pin.side == Pinned::Side::none || others.contains(pin.address);
+      return !other || before.contains(judged(*out_, pin));
+    });
   }
 
   // With the predecessor.  False if too much changed.
   bool share_classes(const std::shared_ptr<const Memberships>& memberships) {
     out_->classes_ = previous_->classes_;
     out_->known_classes_ = previous_->known_classes_;
+    out_->first_classes_ = previous_->first_classes_;
     if (memberships->within(*previous_->memberships_)) {
       out_->memberships_ = previous_->memberships_;
       return true;
+    }
+    if (outgrown(*previous_)) {
+      return false;
     }
     auto changes =
         class_changes(*previous_->memberships_, *memberships, *out_->classes_, kMaxChanges);
@@ -123,7 +166,12 @@ class MatcherBuild {
     }
     out_->memberships_ = memberships;
     out_->changes_ = std::move(*changes);
-    return describe_new_classes();
+    if (same_policy() && describe_new_classes()) {
+      return true;
+    }
+    out_->changes_.clear();
+    new_classes_.clear();
+    return false;
   }
 
   // False if there is one that no change accounts for (of a matcher that was never settled).
@@ -140,31 +188,26 @@ class MatcherBuild {
       new_classes_.push_back(std::move(described));
     }
     out_->known_classes_ = directory.size();
-    const bool all = previous_->known_classes_ + fresh.size() == directory.size();
-    if (!all) {
-      out_->changes_.clear();
-      new_classes_.clear();
-    }
-    return all;
+    return previous_->known_classes_ + fresh.size() == directory.size();
   }
 
   ClassId class_of(const Address& address) const {
-    for (const ClassChange& change : out_->changes_) {
-      if (change.address == address) {
-        return change.after;
-      }
-    }
-    return out_->classes_->find(address);
+    const auto change =
+        std::lower_bound(out_->changes_.begin(), out_->changes_.end(), address,
+                         [](const ClassChange& c, const Address& a) { return c.address < a; });
+    return change != out_->changes_.end() && change->address == address
+               ? change->after
+               : out_->classes_->find(address);
   }
 
-  Matcher::Key key_of(const Matcher::Pin& pin, ClassId local) const {
+  static Matcher::Key key_of(const RuleSet& rules, const Matcher::Pin& pin, ClassId local = 0) {
     Matcher::Key key = {static_cast<uint64_t>(pin.side), local};
-    for (const Tier& tier : out_->rules_->programs[pin.program].tiers) {
+    for (const Tier& tier : rules.programs[pin.program].tiers) {
       key.push_back(uint64_t{tier.counter} << 32 | (tier.profiles ? 2u : 0u) |
                     (tier.end == TierEnd::deny ? 1u : 0u));
       key.push_back(tier.lists.size());
       for (const ListId list : tier.lists) {
-        key.push_back(reinterpret_cast<uintptr_t>(out_->rules_->lists[list].address()));
+        key.push_back(reinterpret_cast<uintptr_t>(rules.lists[list].address()));
       }
     }
     return key;
@@ -174,7 +217,7 @@ class MatcherBuild {
     assert(pin.program < out_->rules_->programs.size());
     const bool pinned = pin.side != Pinned::Side::none;
     const ClassId local = pinned ? class_of(pin.address) : 0;
-    const auto [entry, fresh] = out_->programs_.try_emplace(key_of(pin, local));
+    const auto [entry, fresh] = out_->programs_.try_emplace(key_of(*out_->rules_, pin, local));
     used_.push_back(entry);
     if (!fresh) {
       return Ok{};
@@ -185,6 +228,7 @@ class MatcherBuild {
         return Ok{};
       }
     }
+    ++out_->compiled_;
     recipes_[&entry->second] = {pin.program,
                                 {pin.side, out_->classes_->directory().signature(local)}};
     return make_program(entry->second, limits_);
@@ -346,11 +390,19 @@ Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleS
   return MatcherBuild(std::move(rules), options, previous).run(pins);
 }
 
-bool Matcher::settle() const {
+bool Matcher::settled() const noexcept {
   return std::all_of(changes_.begin(), changes_.end(), [&](const ClassChange& change) {
-    return classes_->find(change.address) == change.after ||
-           classes_->assign(change.address, change.after);
+    return classes_->find(change.address) == change.after;
   });
+}
+
+void Matcher::settle() const noexcept {
+  for (const ClassChange& change : changes_) {
+    if (classes_->find(change.address) != change.after) {
+      [[maybe_unused]] const bool done = classes_->assign(change.address, change.after);
+      assert(done);  // class_changes() saw to the room
+    }
+  }
 }
 
 void Matcher::classify(std::span<const FlowKey> keys, std::span<const InstanceId> instances,

@@ -55,8 +55,9 @@ class Matcher {
   };
 
   // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.
-  // REQUIRES: pins name programs of `rules`; `previous` has the same limits and form, is
-  // settled, and no other matcher made from it was settled.
+  // Shares nothing with a `previous` that is not settled.
+  // REQUIRES: pins name programs of `rules`; `previous` has the same limits and form, and no
+  // other matcher made from it was settled.
   static Result<std::shared_ptr<const Matcher>> make(std::shared_ptr<const RuleSet> rules,
                                                      std::span<const Pin> pins,
                                                      const Options& options,
@@ -68,10 +69,10 @@ class Matcher {
                 std::span<Verdict> verdicts) const noexcept;
 
   // Gives the addresses whose sets changed their new classes, in place.  Nothing happens the
-  // second time.  False if a table has no room left: then make a matcher without `previous`.
+  // second time.
   // REQUIRES: no thread uses a matcher made before this one; one caller at a time.
-  bool settle() const;
-  size_t unsettled() const { return changes_.size(); }  // addresses for settle()
+  void settle() const noexcept;
+  bool settled() const noexcept;
 
   const RuleSet& rules() const { return *rules_; }
   const AddressClasses& classes() const { return *classes_; }
@@ -80,6 +81,7 @@ class Matcher {
   const CompiledProgram& program(InstanceId id) const { return *instances_[id].program; }
   size_t instance_count() const { return instances_.size(); }
   size_t program_count() const { return programs_.size(); }
+  size_t compiled_count() const { return compiled_; }  // not taken from the predecessor
 
   struct Memory {
     size_t classes = 0;   // the front end
@@ -101,10 +103,12 @@ class Matcher {
   std::shared_ptr<const Memberships> memberships_;
   std::shared_ptr<AddressClasses> classes_;
   size_t known_classes_ = 0;  // for which every program has a row
+  size_t first_classes_ = 0;  // of the matcher whose address tables were made from nothing
   std::vector<ClassChange> changes_;
   Programs programs_;
   std::vector<Pin> pins_;  // by instance
   std::vector<Instance> instances_;
+  size_t compiled_ = 0;
   Memory memory_;
   Classify classify_ = classify_scalar;
 };

@@ -49,12 +49,14 @@ struct RuleSide {
   std::vector<SetId> port_sets;
   std::vector<PortRange> not_ports;
   std::vector<SetId> not_port_sets;
+  friend bool operator==(const RuleSide&, const RuleSide&) = default;
 };
 
 struct IcmpMatch {
   uint8_t type = 0;
   bool any_code = true;
   uint8_t code = 0;
+  friend bool operator==(const IcmpMatch&, const IcmpMatch&) = default;
 };
 
 struct Rule {
@@ -70,11 +72,13 @@ struct Rule {
   RuleSide source;
   RuleSide destination;
   CounterSlot counter = kNoCounter;
+  friend bool operator==(const Rule&, const Rule&) = default;
 };
 
 struct RuleList {
   std::vector<Rule> rules;
   bool staged = false;  // judges nothing; what it would have decided is counted
+  friend bool operator==(const RuleList&, const RuleList&) = default;
 };
 
 enum class TierEnd : uint8_t { deny, pass };
@@ -84,10 +88,12 @@ struct Tier {
   TierEnd end = TierEnd::deny;
   bool profiles = false;
   CounterSlot counter = kNoCounter;  // counts the default when it denies
+  friend bool operator==(const Tier&, const Tier&) = default;
 };
 
 struct Program {
   std::vector<Tier> tiers;
+  friend bool operator==(const Program&, const Program&) = default;
 };
 
 // What did not change since an earlier RuleSet is shared with it.  A set keeps its id from one

@@ -383,6 +383,7 @@ bool Daemon::settled() {
 
 // What waits until no worker can see what was before.
 void Daemon::finish_change() {
+  built_->generation->matcher->settle();
   if (!built_->policy.uplink.name.empty()) {
     take_node(true);
   }
@@ -527,9 +528,10 @@ Status Daemon::reload() {
   const CompiledPolicy& policy = built_->policy;
   spdlog::info(
       "reload generation={} endpoints={} policies={} anew: files={} objects={} lists={} "
-      "sets={}",
+      "sets={} programs={}",
       built_->generation->number, policy.endpoints.size(), policy.policies, files_.read(),
-      policy.work.objects, policy.work.lists, policy.work.sets);
+      policy.work.objects, policy.work.lists, policy.work.sets,
+      built_->generation->matcher->compiled_count());
   return Ok{};
 }
 
