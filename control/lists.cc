@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/lists.h"
 
+#include <utility>
+
 namespace sluice::control {
+namespace {
+
+auto key_of(const ListName& name) {
+  return std::tuple(name.kind, name.namespace_name, name.name, name.tier, name.direction);
+}
+
+}  // namespace
 
 void Lists::begin(RuleSet& set, CompiledPolicy& out) {
   ++run_;
@@ -9,6 +18,7 @@ void Lists::begin(RuleSet& set, CompiledPolicy& out) {
   out_ = &out;
   compiled_ = 0;
   filled_before_ = sets_.filled();
+  before_ = std::exchange(now_, {});
 }
 
 ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
@@ -31,11 +41,14 @@ ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
       named.rules.push_back(rules[i].where);
       named.annotations.push_back(rules[i].annotations);
     }
-    list.rules = std::move(made);
+    const auto same = before_.find(key_of(name));
+    list.rules =
+        same != before_.end() && *same->second == made ? same->second : Shared(std::move(made));
     list.name = std::move(named);
     list.checked = true;
     ++compiled_;
   }
+  now_.insert_or_assign(key_of(name), *list.rules);
   list.run = run_;
   list.id = static_cast<ListId>(set_->lists.size());
   set_->lists.push_back(*list.rules);

@@ -2,12 +2,16 @@
 // Rule lists of policies and profiles: compiled once, and put into each compilation's RuleSet.
 //
 // A list is compiled when an endpoint first runs it, and kept beside its policy as long as that
-// is the same and each compilation uses it.  Of all others only the mistakes are looked for.
+// is the same and each compilation uses it.  One that is compiled again and reads as before
+// (its file changed elsewhere) stays the very same value, so nothing is made of it anew.  Of
+// all others only the mistakes are looked for.
 #ifndef SLUICE_CONTROL_LISTS_H_
 #define SLUICE_CONTROL_LISTS_H_
 
+#include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "control/compile.h"
@@ -45,6 +49,8 @@ class Lists {
   size_t filled() const { return sets_.filled() - filled_before_; }  // sets, in this one
 
  private:
+  using Key = std::tuple<std::string, std::string, std::string, std::string, Direction>;
+
   const Inventory& inventory_;
   RuleNames& counters_;
   Sets sets_;
@@ -52,6 +58,7 @@ class Lists {
   RuleSet* set_ = nullptr;
   CompiledPolicy* out_ = nullptr;
   uint64_t run_ = 0;
+  std::map<Key, Shared<RuleList>> before_, now_;  // of the last compilation, and of this one
   size_t compiled_ = 0;
   size_t filled_before_ = 0;
 };
