@@ -33,6 +33,9 @@ const Kind* kind_of(std::string_view what) {
       {"policies",
        {"tier", "order", "kind", "namespace", "name", "endpoints"},
        {"name", "tier"}},
+      {"programs",
+       {"direction", "form", "rules", "classes", "columns", "cells", "bytes", "endpoints"},
+       {"direction", "form", "endpoints"}},
       {"routes", {"destination", "kind", "via", "port"}, {"destination", "via", "port"}},
       {"connections",
        {"proto", "src", "sport", "dst", "dport", "state", "age_s", "expires_s", "packets",
@@ -70,6 +73,28 @@ std::string time_text(const json& at) {
     std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
   }
   return text;
+}
+
+// What is under `get programs`.
+void print_memory(const json& memory) {
+  const auto mebibytes = [&](const char* key) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f MiB", memory.value(key, 0.0) / (1 << 20));
+    return std::string(text);
+  };
+  std::printf("\nin all %s: addresses %s, programs %s; policy.memory %s\n",
+              mebibytes("total").c_str(), mebibytes("classes").c_str(),
+              mebibytes("programs").c_str(), mebibytes("cap").c_str());
+}
+
+// The first of the endpoints and how many more there are, or all if `wide`.
+void shorten_endpoints(json& rows, bool wide) {
+  for (json& row : rows) {
+    json& endpoints = row["endpoints"];
+    if (const size_t n = endpoints.size(); !wide && endpoints.is_array() && n > 2) {
+      endpoints = text_of(endpoints[0]) + " and " + std::to_string(n - 1) + " more";
+    }
+  }
 }
 
 void line(const char* what, const std::string& value) {
@@ -183,16 +208,19 @@ int status(const Daemon& daemon) {
 int get(const Daemon& daemon, const std::string& what, const std::string& name) {
   const Kind* kind = kind_of(what);
   if (kind == nullptr) {
-    print_error("get: \"" + what + "\" is not among endpoints, policies, routes, connections");
+    print_error("get: \"" + what +
+                "\" is not among endpoints, policies, programs, routes, connections");
     return kBadInput;
   }
   int exit = kYes;
-  const std::optional<json> result = ask(daemon, what, kAnswerTime, exit);
+  std::optional<json> result = ask(daemon, what, kAnswerTime, exit);
   if (!result) {
     return exit;
   }
+  // Programs have totals beside them.
+  json& all = result->is_object() ? (*result)[what] : *result;
   json rows = json::array();
-  for (const json& row : *result) {
+  for (const json& row : all) {
     if (name.empty() || names(row, *kind, name)) {
       rows.push_back(row);
     }
@@ -202,7 +230,12 @@ int get(const Daemon& daemon, const std::string& what, const std::string& name) 
     exit = kNo;
   }
   if (daemon.output == Output::json) {
-    print_json(rows);
+    all = std::move(rows);
+    print_json(*result);
+  } else if (exit == kYes && result->is_object()) {
+    shorten_endpoints(rows, daemon.wide);
+    print_table(rows, kind->columns);
+    print_memory(result->value("memory", json::object()));
   } else if (exit == kYes) {
     print_table(rows, kind->columns);
   }

@@ -19,6 +19,7 @@ inline constexpr std::chrono::seconds kAnswerTime{10};  // of most verbs
 struct Daemon {
   std::string socket;
   Output output = Output::table;
+  bool wide = false;  // of tables: lists of names in full
 };
 
 // The `result` of an answer; otherwise prints why there is none and sets `exit`.
@@ -28,8 +29,8 @@ std::optional<nlohmann::json> ask(const Daemon& daemon, const std::string& verb,
                                   std::chrono::seconds patience, int& exit);
 
 int status(const Daemon& daemon);
-// `what` is endpoints, policies, routes or connections; rows that `name` does not name are left
-// out, and none left is a negative answer.
+// `what` is endpoints, policies, programs, routes or connections; rows that `name` does not
+// name are left out, and none left is a negative answer.
 int get(const Daemon& daemon, const std::string& what, const std::string& name);
 // `what` is ports, drops, rules, or empty for all.
 int stats(const Daemon& daemon, const std::string& what);

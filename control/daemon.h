@@ -64,6 +64,7 @@ class Daemon {
   nlohmann::json status() const;
   nlohmann::json endpoints() const;
   nlohmann::json policies() const;
+  nlohmann::json programs() const;
   nlohmann::json routes() const;
   nlohmann::json connections() const;
   nlohmann::json stats() const;

@@ -10,6 +10,7 @@
 
 #include "control/daemon.h"
 #include "control/posture.h"
+#include "control/program_list.h"
 
 namespace sluice::control {
 namespace {
@@ -77,6 +78,7 @@ Handlers Daemon::handlers() {
       {"status", show(&Daemon::status)},
       {"endpoints", show(&Daemon::endpoints)},
       {"policies", show(&Daemon::policies)},
+      {"programs", show(&Daemon::programs)},
       {"routes", show(&Daemon::routes)},
       {"connections", show(&Daemon::connections)},
       {"stats", show(&Daemon::stats)},
@@ -217,6 +219,10 @@ json Daemon::policies() const {
                    {"endpoints", endpoints.size()}});
   }
   return out;
+}
+
+json Daemon::programs() const {
+  return programs_json(*built_, model_.settings.policy.memory);
 }
 
 json Daemon::routes() const {

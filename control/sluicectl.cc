@@ -143,22 +143,30 @@ void add_policies(CLI::App& app, Arguments& a, Run& run) {
   chains->callback([&] { run = [&] { return cli::chains(a.chains, a.daemon); }; });
 }
 
-void add_live(CLI::App& app, Arguments& a, Run& run) {
+void add_look(CLI::App& app, Arguments& a, Run& run) {
   CLI::App* status = app.add_subcommand("status", "how the daemon is doing");
   status->footer("Example:\n  sluicectl status -o json\n");
   status->callback([&] { run = [&] { return cli::status(a.daemon); }; });
 
   CLI::App* get = app.add_subcommand("get", "list what the daemon works with");
-  get->add_option("what", a.what, "endpoints, policies, routes or connections")
+  get->add_option("what", a.what, "endpoints, policies, programs, routes or connections")
       ->required()
-      ->check(CLI::IsMember({"endpoints", "policies", "routes", "connections"}));
+      ->check(CLI::IsMember({"endpoints", "policies", "programs", "routes", "connections"}));
   get->add_option("name", a.name,
                   "only this one: a name, NAMESPACE/NAME, interface or address");
   get->footer(
+      "programs: what the policies were compiled to, largest first.  CLASSES and COLUMNS are "
+      "the\n"
+      "groups of addresses, and of protocols and ports, that a program tells apart; CELLS "
+      "their\n"
+      "combinations before equal ones were merged, which decide its form.  Programs share "
+      "parts:\n"
+      "BYTES has them in each, the total once.\n"
       "Exit codes: 0 listed, 1 none of that name, 3 no daemon.\n"
       "Examples:\n"
       "  sluicectl get endpoints\n"
       "  sluicectl get policies shop/db-ingress\n"
+      "  sluicectl get programs -o wide\n"
       "  sluicectl get connections 10.244.1.2\n");
   get->callback([&] { run = [&] { return cli::get(a.daemon, a.what, a.name); }; });
 
@@ -186,7 +194,9 @@ void add_live(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl drops --watch --reason policy_deny_ingress\n"
       "  sluicectl drops --watch --port cali1a2b3c -o json\n");
   drops->callback([&] { run = [&] { return cli::drops(a.drops, a.daemon); }; });
+}
 
+void add_change(CLI::App& app, Arguments& a, Run& run) {
   CLI::App* reload =
       app.add_subcommand("reload", "read the configuration again, all or nothing");
   reload->footer(
@@ -224,8 +234,8 @@ int main(int argc, char** argv) {
   app.add_option("-s,--socket", arguments.daemon.socket, "the daemon's control socket")
       ->envname("SLUICE_SOCKET")
       ->capture_default_str();
-  app.add_option("-o,--output", output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
+  app.add_option("-o,--output", output, "table, wide (get programs: every name) or json")
+      ->check(CLI::IsMember({"table", "wide", "json"}))
       ->capture_default_str();
   app.footer(
       "Exit codes: 0 yes, 1 a negative answer, 2 bad usage or input, 3 daemon not reachable,\n"
@@ -236,7 +246,8 @@ int main(int argc, char** argv) {
       "  sluicectl get endpoints -o json");
   add_offline(app, arguments, run);
   add_policies(app, arguments, run);
-  add_live(app, arguments, run);
+  add_look(app, arguments, run);
+  add_change(app, arguments, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -248,5 +259,6 @@ int main(int argc, char** argv) {
     return cli::kBadInput;
   }
   arguments.daemon.output = output == "json" ? cli::Output::json : cli::Output::table;
+  arguments.daemon.wide = output == "wide";
   return run();
 }

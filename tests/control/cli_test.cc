@@ -76,6 +76,20 @@ class CliTest : public CliDirectory {
                              {"ingress_policies", json::array()},
                              {"egress_policies", json::array()},
                              {"state", "up"}}};
+    const json programs = {
+        {"programs",
+         {{{"endpoints", {"shop/a", "shop/b", "shop/c"}},
+           {"direction", "ingress"},
+           {"form", "table"},
+           {"rules", 7},
+           {"classes", 3},
+           {"columns", 2},
+           {"cells", 12},
+           {"bytes", 345}},
+          {{"endpoints", {"shop/a"}}, {"direction", "egress"}, {"form", "vectors"}}}},
+        {"memory",
+         {{"classes", 64 << 20}, {"programs", 1 << 20}, {"total", 65 << 20}, {"cap", 1 << 30}}},
+    };
     const json stats = {{"ports", {{"uplink", {{"rx_packets", 5}}}}},
                         {"drops", {{"ip4_ttl", 2}, {"policy_deny_ingress", 30}}},
                         {"inner_drops", {{"policy_deny_ingress", 12}}},
@@ -103,6 +117,7 @@ class CliTest : public CliDirectory {
     serve({
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
+        {"programs", says(programs)},
         {"stats", says(stats)},
         {"reload", Handler([](const json&) -> Result<json> {
            return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
@@ -297,6 +312,15 @@ TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
       {"get endpoints caliweb -s sock -o json", 0, "\"caliweb\""},
       {"get endpoints 10.1.0.3 -s sock", 0, "db"},
       {"get endpoints nobody -s sock", 1, ""},
+      {"get programs -s sock", 0,
+       "ingress    table        7        3        2     12    345  shop/a and 2 more\n"
+       "egress     vectors      -        -        -      -      -  shop/a\n\n"
+       "in all 65.0 MiB: addresses 64.0 MiB, programs 1.0 MiB; policy.memory 1024.0 MiB\n"},
+      {"get programs -o wide -s sock", 0, "345  shop/a,shop/b,shop/c\n"},
+      {"get programs shop/c -s sock -o json", 0,
+       R"("programs":[{"bytes":345,"cells":12,"classes":3)"},
+      {"get programs vectors -s sock", 0, "egress     vectors"},
+      {"get programs shop/d -s sock", 1, ""},
       {"get colours -s sock", 2, ""},
       {"get policies -s sock", 2, ""},  // this daemon does not know the verb
       {"stats -s sock", 0, "RX_PACKETS"},
