@@ -34,16 +34,16 @@ std::span<const std::byte> bytes_of(const std::vector<T>& vector) {
   return std::as_bytes(std::span(vector));
 }
 
-}  // namespace
+// By level.
+using FindInTrees = void (*)(const forest::View&, const FiveTuple*, size_t, const uint32_t*,
+                             uint32_t*);
+constexpr FindInTrees kFindInTrees[] = {forest::find_scalar, forest::find_avx2,
+                                        forest::find_avx512};
+using FindInTables = void (*)(const forest::Tables&, const FiveTuple*, size_t, uint32_t*);
+constexpr FindInTables kFindInTables[] = {forest::find_tables_scalar, forest::find_tables_avx2,
+                                          forest::find_tables_avx512};
 
-SimdLevel best_simd_level() noexcept {
-  if (__builtin_cpu_supports("bmi2") == 0 || __builtin_cpu_supports("avx2") == 0) {
-    return SimdLevel::scalar;
-  }
-  const bool wide =
-      __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0;
-  return wide ? SimdLevel::avx512 : SimdLevel::avx2;
-}
+}  // namespace
 
 Forest::Forest() = default;
 Forest::Forest(Forest&&) noexcept = default;
@@ -55,7 +55,6 @@ Result<Forest> Forest::make(std::span<const FiveTupleRule> rules, const Limits& 
     return valid.error();
   }
   Forest made;
-  made.simd_ = limits.simd;
   made.rules_ = rules.size();
   if (limits.form != Form::trees) {
     made.tables_ = forest::build_tables(rules, limits.bytes);
@@ -76,20 +75,23 @@ Result<Forest> Forest::make(std::span<const FiveTupleRule> rules, const Limits& 
   return made;
 }
 
-void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first) const noexcept {
+void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first,
+                  SimdLevel level) const noexcept {
   assert(keys.size() == first.size() && keys.size() <= kMaxBurst);
-  using Trees = void (*)(const forest::View&, const FiveTuple*, size_t, uint32_t*);
-  using Tables = void (*)(const forest::Tables&, const FiveTuple*, size_t, uint32_t*);
-  static constexpr Trees kTrees[] = {forest::find_scalar, forest::find_avx2,
-                                     forest::find_avx512};
-  static constexpr Tables kTables[] = {forest::find_tables_scalar, forest::find_tables_avx2,
-                                       forest::find_tables_avx512};
-  const auto level = static_cast<size_t>(simd_);
   if (tables_ != nullptr) {
-    kTables[level](*tables_, keys.data(), keys.size(), first.data());
+    kFindInTables[static_cast<size_t>(level)](*tables_, keys.data(), keys.size(), first.data());
   } else {
-    kTrees[level](trees_->view, keys.data(), keys.size(), first.data());
+    kFindInTrees[static_cast<size_t>(level)](trees_->view, keys.data(), keys.size(), nullptr,
+                                             first.data());
   }
+}
+
+void Forest::find_from(std::span<const FiveTuple> keys, std::span<const uint32_t> floors,
+                       std::span<uint32_t> first, SimdLevel level) const noexcept {
+  assert(trees_ != nullptr && keys.size() == first.size() && keys.size() <= kMaxBurst &&
+         keys.size() == floors.size());
+  kFindInTrees[static_cast<size_t>(level)](trees_->view, keys.data(), keys.size(),
+                                           floors.data(), first.data());
 }
 
 uint32_t Forest::find_among(const FiveTuple& key,

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "classifier/result.h"
+#include "classifier/simd.h"
 #include "classifier/types.h"
 
 namespace sluice {
@@ -59,10 +60,6 @@ struct FiveTupleRule {
   friend bool operator==(const FiveTupleRule&, const FiveTupleRule&) = default;
 };
 
-// Which build of the lookup runs.
-enum class SimdLevel : uint8_t { scalar, avx2, avx512 };
-SimdLevel best_simd_level() noexcept;  // that this processor has
-
 namespace forest {
 struct Trees;
 struct Tables;
@@ -78,7 +75,6 @@ class Forest {
   struct Limits {
     size_t bytes = size_t{1} << 30;  // of memory; to make it takes up to about thrice as much
     Form form = Form::automatic;
-    SimdLevel simd = best_simd_level();
   };
 
   // Compiles `rules`.  Fails if there are more than kMaxRules, a rule has a length above 32 or
@@ -90,15 +86,20 @@ class Forest {
   }
 
   // Writes the index of the first rule that matches keys[i], or kNone, to first[i].
-  // REQUIRES: keys.size() == first.size() <= kMaxBurst.
-  void find(std::span<const FiveTuple> keys, std::span<uint32_t> first) const noexcept;
+  // REQUIRES: keys.size() == first.size() <= kMaxBurst; the processor has the level.
+  void find(std::span<const FiveTuple> keys, std::span<uint32_t> first,
+            SimdLevel level) const noexcept;
+
+  // The same among the rules from floors[i] on.
+  // REQUIRES: as find; form() == Form::trees; floors.size() == keys.size().
+  void find_from(std::span<const FiveTuple> keys, std::span<const uint32_t> floors,
+                 std::span<uint32_t> first, SimdLevel level) const noexcept;
 
   // The first match of one key among the rules whose bit in `removed` is not set; slower than
   // find.  REQUIRES: form() == Form::trees; a bit for each rule.
   uint32_t find_among(const FiveTuple& key, std::span<const uint64_t> removed) const noexcept;
 
   Form form() const { return tables_ != nullptr ? Form::tables : Form::trees; }
-  SimdLevel simd() const { return simd_; }
   size_t rules() const { return rules_; }
   size_t bytes() const;    // of memory
   unsigned trees() const;  // 0 in form `tables`
@@ -116,7 +117,6 @@ class Forest {
   std::unique_ptr<forest::Trees> trees_;
   std::unique_ptr<forest::Tables> tables_;
   std::vector<std::span<const std::byte>> memory_;
-  SimdLevel simd_ = SimdLevel::scalar;
   size_t rules_ = 0;
 };
 

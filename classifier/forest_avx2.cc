@@ -71,8 +71,9 @@ struct Avx2 {
 
 }  // namespace
 
-void find_avx2(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
-  walk<Avx2>(view, keys, count, first);
+void find_avx2(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+               uint32_t* first) {
+  walk<Avx2>(view, keys, count, floors, first);
 }
 
 void find_tables_avx2(const Tables& tables, const FiveTuple* keys, size_t count,

@@ -57,8 +57,9 @@ struct Avx512 {
 
 }  // namespace
 
-void find_avx512(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
-  walk<Avx512>(view, keys, count, first);
+void find_avx512(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+                 uint32_t* first) {
+  walk<Avx512>(view, keys, count, floors, first);
 }
 
 void find_tables_avx512(const Tables& tables, const FiveTuple* keys, size_t count,

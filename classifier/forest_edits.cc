@@ -45,8 +45,8 @@ Result<EditedForest> EditedForest::make(std::shared_ptr<const Forest> base,
     rules.push_back(a.rule);
     before.push_back(a.before);
   }
-  Result<Forest> small = Forest::make(
-      rules, {.bytes = size_t{64} << 20, .form = Forest::Form::trees, .simd = base->simd()});
+  Result<Forest> small =
+      Forest::make(rules, {.bytes = size_t{64} << 20, .form = Forest::Form::trees});
   if (!small) {
     return small.error();
   }
@@ -59,12 +59,12 @@ Result<EditedForest> EditedForest::make(std::shared_ptr<const Forest> base,
   return made;
 }
 
-void EditedForest::find(std::span<const FiveTuple> keys,
-                        std::span<uint32_t> first) const noexcept {
+void EditedForest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first,
+                        SimdLevel level) const noexcept {
   assert(keys.size() == first.size() && keys.size() <= Forest::kMaxBurst);
   std::array<uint32_t, Forest::kMaxBurst> added;
-  base_->find(keys, first);
-  added_.find(keys, std::span(added).first(keys.size()));
+  base_->find(keys, first, level);
+  added_.find(keys, std::span(added).first(keys.size()), level);
   for (size_t i = 0; i < keys.size(); ++i) {
     // An added rule is before the base rule of its place: no later than the first match, it
     // wins whether that match is still there or not.

@@ -37,7 +37,8 @@ class EditedForest {
                                    std::span<const uint32_t> removed);
 
   // As Forest::find; the answer is an index of the base list, or kAdded | index of `added`.
-  void find(std::span<const FiveTuple> keys, std::span<uint32_t> first) const noexcept;
+  void find(std::span<const FiveTuple> keys, std::span<uint32_t> first,
+            SimdLevel level) const noexcept;
 
  private:
   EditedForest(std::shared_ptr<const Forest> base, Forest added)

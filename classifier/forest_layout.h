@@ -86,11 +86,15 @@ struct Trees {
   View view;
 };
 
-// The lookups, one per SimdLevel, each in its own file with its own compiler flags.
+// The lookups, one per SimdLevel, each in its own file with its own compiler flags.  For key i,
+// rules before floors[i] do not count; all do if `floors` is null.
 // REQUIRES: count <= Forest::kMaxBurst.
-void find_scalar(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
-void find_avx2(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
-void find_avx512(const View& view, const FiveTuple* keys, size_t count, uint32_t* first);
+void find_scalar(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+                 uint32_t* first);
+void find_avx2(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+               uint32_t* first);
+void find_avx512(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+                 uint32_t* first);
 
 // The first match of one key among rules whose bit in `removed` is not set.
 uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed);

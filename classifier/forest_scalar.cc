@@ -50,8 +50,9 @@ struct Scalar {
 
 }  // namespace
 
-void find_scalar(const View& view, const FiveTuple* keys, size_t count, uint32_t* first) {
-  walk<Scalar>(view, keys, count, first);
+void find_scalar(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+                 uint32_t* first) {
+  walk<Scalar>(view, keys, count, floors, first);
 }
 
 void find_tables_scalar(const Tables& tables, const FiveTuple* keys, size_t count,

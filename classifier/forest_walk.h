@@ -8,7 +8,7 @@
 // Included by forest_scalar.cc, forest_avx2.cc and forest_avx512.cc, each of which gives an
 // `Isa` with three functions: `extract` (gather the bits of a word under a mask), `match`
 // (which rules of a block match a key) and `undecided` (for which keys a further tree may hold
-// something better, as bits).
+// something better, as bits).  The first priorities that count are a burst's `floors`, or none.
 // Everything is in an unnamed namespace and free of library templates: no code compiled for one
 // processor must end up in another's.
 #ifndef SLUICE_CLASSIFIER_FOREST_WALK_H_
@@ -116,16 +116,28 @@ inline uint32_t lesser(uint32_t a, uint32_t b) {
   return b - ((b - a) & (a < b ? UINT32_MAX : 0));
 }
 
+// Bit i: rule i of the block has a priority from `floor` on.
+inline unsigned reaching(const Block& block, uint32_t floor) {
+  unsigned bits = 0;
+  for (unsigned i = 0; i < kBlockRules; ++i) {
+    bits |= (block.priority[i] >= floor ? 1u : 0u) << i;
+  }
+  return bits;
+}
+
 // Tests the blocks of each leaf, as long as the next one may hold something better.
-template <typename Isa>
-void test_leaves(Front<Block>& leaves, unsigned count, Burst& burst) {
+template <typename Isa, bool kFloors>
+void test_leaves(Front<Block>& leaves, unsigned count, Burst& burst, const uint32_t* floors) {
   while (count != 0) {
     unsigned left = 0;
     for (unsigned i = 0; i < count; ++i) {
       const Block* block = leaves.at[i];
       const uint32_t key = leaves.key[i];
-      const unsigned matching = Isa::match(*block, burst.keys[key]) | 1u << kBlockRules;
-      const uint32_t found = (&block->priority[0])[__builtin_ctz(matching)];
+      unsigned matching = Isa::match(*block, burst.keys[key]);
+      if constexpr (kFloors) {
+        matching &= reaching(*block, floors[key]);
+      }
+      const uint32_t found = (&block->priority[0])[__builtin_ctz(matching | 1u << kBlockRules)];
       const uint32_t best = lesser(found, burst.best[key]);
       burst.best[key] = best;
       leaves.at[left] = block + 1;
@@ -136,8 +148,9 @@ void test_leaves(Front<Block>& leaves, unsigned count, Burst& burst) {
   }
 }
 
-template <typename Isa>
-void walk(const View& view, const FiveTuple* keys, size_t size, uint32_t* first) {
+template <typename Isa, bool kFloors>
+void walk_from(const View& view, const FiveTuple* keys, size_t size, const uint32_t* floors,
+               uint32_t* first) {
   const auto count = static_cast<unsigned>(size);
   Burst burst;
   Front<uint32_t> front;
@@ -159,7 +172,7 @@ void walk(const View& view, const FiveTuple* keys, size_t size, uint32_t* first)
   unsigned entered = count;
   while (entered != 0) {
     const unsigned reached = descend<Isa>(view, burst, front, entered, leaves);
-    test_leaves<Isa>(leaves, reached, burst);
+    test_leaves<Isa, kFloors>(leaves, reached, burst, floors);
     entered = 0;
     for (uint64_t open = Isa::undecided(burst, count); open != 0; open &= open - 1) {
       const auto key = static_cast<unsigned>(__builtin_ctzll(open));
@@ -170,6 +183,14 @@ void walk(const View& view, const FiveTuple* keys, size_t size, uint32_t* first)
   for (unsigned i = 0; i < count; ++i) {
     first[i] = burst.best[i];
   }
+}
+
+// `floors` is null if all rules count.
+template <typename Isa>
+void walk(const View& view, const FiveTuple* keys, size_t size, const uint32_t* floors,
+          uint32_t* first) {
+  floors == nullptr ? walk_from<Isa, false>(view, keys, size, floors, first)
+                    : walk_from<Isa, true>(view, keys, size, floors, first);
 }
 
 }  // namespace

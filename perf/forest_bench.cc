@@ -150,10 +150,13 @@ Forest::Limits limits(const Settings& settings) {
   if (settings.form != "automatic") {
     limits.form = settings.form == "trees" ? Forest::Form::trees : Forest::Form::tables;
   }
-  if (settings.simd != "best") {
-    limits.simd = settings.simd == "scalar" ? SimdLevel::scalar : SimdLevel::avx2;
-  }
   return limits;
+}
+
+SimdLevel level(const Settings& settings) {
+  return settings.simd == "best"     ? best_simd_level()
+         : settings.simd == "scalar" ? SimdLevel::scalar
+                                     : SimdLevel::avx2;
 }
 
 std::unique_ptr<FiveTupleAcl> build_peer(const Input& in, Subject& subject) {
@@ -181,7 +184,8 @@ void time_both(const Input& in, const Settings& settings, const Forest& forest,
                FiveTupleAcl* acl, Row& row) {
   const std::span<const FiveTuple> trace = in.trace;
   const std::span<const FiveTupleAcl::Key> acl_trace = in.acl_trace;
-  const auto ours = [&](auto keys, auto first) { forest.find(keys, first); };
+  const SimdLevel simd = level(settings);
+  const auto ours = [&](auto keys, auto first) { forest.find(keys, first, simd); };
   const auto theirs = [&](auto keys, auto first) { acl->find(keys, first); };
   Samples forest_samples;
   Samples acl_samples;

@@ -15,8 +15,9 @@
 namespace sluice {
 namespace {
 
-uint32_t naive_find(const std::vector<FiveTupleRule>& rules, const FiveTuple& key) {
-  for (uint32_t i = 0; i < rules.size(); ++i) {
+uint32_t naive_find(const std::vector<FiveTupleRule>& rules, const FiveTuple& key,
+                    uint32_t from = 0) {
+  for (uint32_t i = from; i < rules.size(); ++i) {
     if (rules[i].matches(key)) {
       return i;
     }
@@ -153,8 +154,8 @@ FiveTuple random_key(Random& random, const std::vector<FiveTupleRule>& rules) {
 }
 
 std::vector<SimdLevel> levels() {
-  std::vector<SimdLevel> all = {SimdLevel::scalar};
-  for (const SimdLevel level : {SimdLevel::avx2, SimdLevel::avx512}) {
+  std::vector<SimdLevel> all;
+  for (const SimdLevel level : kSimdLevels) {
     if (level <= best_simd_level()) {
       all.push_back(level);
     }
@@ -164,8 +165,7 @@ std::vector<SimdLevel> levels() {
 
 void expect_like_the_twin(const std::vector<FiveTupleRule>& rules, Forest::Form form,
                           SimdLevel level, Random random, size_t keys) {
-  const Result<Forest> forest =
-      Forest::make(rules, {.bytes = size_t{1} << 30, .form = form, .simd = level});
+  const Result<Forest> forest = Forest::make(rules, {.bytes = size_t{1} << 30, .form = form});
   ASSERT_TRUE(forest) << forest.error().what;
   for (size_t done = 0; done < keys;) {
     std::array<FiveTuple, Forest::kMaxBurst> burst;
@@ -174,9 +174,21 @@ void expect_like_the_twin(const std::vector<FiveTupleRule>& rules, Forest::Form 
     for (size_t i = 0; i < count; ++i) {
       burst[i] = random_key(random, rules);
     }
-    forest->find(std::span(burst).first(count), std::span(first).first(count));
+    forest->find(std::span(burst).first(count), std::span(first).first(count), level);
     for (size_t i = 0; i < count; ++i) {
       ASSERT_EQ(first[i], naive_find(rules, burst[i])) << "key " << i << " of " << count;
+    }
+    if (forest->form() == Forest::Form::trees) {
+      std::array<uint32_t, Forest::kMaxBurst> floors;
+      for (uint32_t& floor : floors) {
+        floor = below(random, rules.size() + 2);
+      }
+      forest->find_from(std::span(burst).first(count), std::span(floors).first(count),
+                        std::span(first).first(count), level);
+      for (size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(first[i], naive_find(rules, burst[i], floors[i]))
+            << "key " << i << " of " << count << " from rule " << floors[i];
+      }
     }
     done += count;
   }
@@ -312,7 +324,7 @@ void expect_like_the_edited_list(Random& random, const std::vector<FiveTupleRule
     for (FiveTuple& key : keys) {
       key = random_key(random, below(random, 2) == 0 ? base : list.rules);
     }
-    edited->find(keys, first);
+    edited->find(keys, first, best_simd_level());
     for (size_t i = 0; i < keys.size(); ++i) {
       const uint32_t at = naive_find(list.rules, keys[i]);
       ASSERT_EQ(first[i], at == Forest::kNone ? at : list.names[at]) << "key " << i;

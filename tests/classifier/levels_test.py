@@ -20,6 +20,8 @@ for library in sys.argv[1:]:
     found = symbols(library)
     strong = [name for kind, name in found if kind == "T"]
     weak = [name for kind, name in found if kind in "Ww"]
-    failed = failed or len(strong) != 1 or bool(weak)
+    level = library.rpartition("_")[2].partition(".")[0]
+    all_of_level = all(name.partition("(")[0].endswith(level) for name in strong)
+    failed = failed or not strong or not all_of_level or bool(weak)
     print(f"{library}: offers {strong}, shares {weak}")
 sys.exit(failed)

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The processor levels that look-ups are compiled for; classifier/meson.build has the compiler
+// flags of each.  Code of one level is in files of its own and must be reached only where the
+// processor has the level: whoever looks up asks once, and passes the level on.
+#ifndef SLUICE_CLASSIFIER_SIMD_H_
+#define SLUICE_CLASSIFIER_SIMD_H_
+
+#include <array>
+#include <cstdint>
+
+namespace sluice {
+
+enum class SimdLevel : uint8_t { scalar, avx2, avx512 };
+inline constexpr std::array kSimdLevels = {SimdLevel::scalar, SimdLevel::avx2,
+                                           SimdLevel::avx512};
+
+// The highest that this processor has.
+inline SimdLevel best_simd_level() noexcept {
+  if (__builtin_cpu_supports("avx2") == 0 || __builtin_cpu_supports("bmi2") == 0) {
+    return SimdLevel::scalar;
+  }
+  const bool wide =
+      __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  return wide ? SimdLevel::avx512 : SimdLevel::avx2;
+}
+
+}  // namespace sluice
+
+#endif  // SLUICE_CLASSIFIER_SIMD_H_
