@@ -156,7 +156,7 @@ class MatcherBuild {
       out_->memberships_ = previous_->memberships_;
       return true;
     }
-    if (outgrown(*previous_)) {
+    if (!options_.in_place || outgrown(*previous_)) {
       return false;
     }
     auto changes =

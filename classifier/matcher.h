@@ -52,6 +52,7 @@ class Matcher {
     CompileLimits limits = {};
     std::optional<Form> form = {};    // all programs take it; by their size otherwise
     std::optional<Level> level = {};  // the processor's best otherwise
+    bool in_place = true;             // few members change by settle(); all at once otherwise
   };
 
   // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.

@@ -147,6 +147,8 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
       same_routes ? previous->generation->routes : make_route_table(built.routes, version);
   Matcher::Options options;
   options.memory_bytes = model.settings.policy.memory;
+  // Settled members would come after connections were judged again by this generation.
+  options.in_place = !model.settings.connections.recheck;
   const Matcher* before = previous == nullptr ? nullptr : previous->generation->matcher.get();
   if (Status s = sluice::compile(*generation, options, before); !s) {
     findings.error(model.settings.policy.memory_at, s.error().what, s.error().hint);

@@ -275,6 +275,22 @@ ProgramId program_of(const Built& built, EndpointId id, Direction direction, boo
   return program;
 }
 
+// The steps are those of the rules as written, the verdict is that of the program which the
+// workers run; nobody runs a pending one.
+bool allows(const Built& built, EndpointId id, Direction direction, bool pending,
+            const FlowKey& key, Trail& trail) {
+  const Generation& g = *built.generation;
+  const Endpoint& e = g.endpoints[id];
+  const bool egress = direction == Direction::egress;
+  const ProgramId program = program_of(built, id, direction, pending);
+  const bool as_written = ask(*g.linear, program, direction, key, trail);
+  if (program != (egress ? e.egress : e.ingress)) {
+    return as_written;
+  }
+  const InstanceId who = (egress ? e.judge_out : e.judge_in)[key.src.is_v4() ? 0 : 1];
+  return who != kNoInstance && verdict_of(g, who, key).kind == Verdict::Kind::allow;
+}
+
 // What became of a packet and who said so.
 struct Judged {
   DropReason reason = DropReason::none;
@@ -398,7 +414,8 @@ class HostJudge {
   // none: go on.
   Verdict::Kind ask_stage(const HostStage& stage, const char* name, Direction direction,
                           const FlowKey& key) {
-    return control::ask_stage(*g_.linear, stage, name, direction, key, trail_);
+    control::ask_stage(*g_.linear, stage, name, direction, key, trail_);
+    return verdict_of(g_, stage, key);
   }
 
   const Generation& g_;
@@ -421,8 +438,7 @@ Judged judge_by_policy(const Built& built, const Packet& p, const Way& way, bool
     }
     if (!built.generation->endpoints[id].ready) {
       out.reason = DropReason::policy_not_ready;
-    } else if (!ask(*built.generation->linear, program_of(built, id, direction, pending),
-                    direction, key, out.trail)) {
+    } else if (!allows(built, id, direction, pending, key, out.trail)) {
       out.reason = direction == Direction::egress ? DropReason::policy_deny_egress
                                                   : DropReason::policy_deny_ingress;
     }

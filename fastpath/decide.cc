@@ -182,6 +182,26 @@ HostStages host_stages(const Generation& g, Origin origin, const Way& way, const
   return out;
 }
 
+Verdict verdict_of(const Generation& g, InstanceId who, const FlowKey& key) noexcept {
+  Verdict verdict;
+  const Matcher::Pin& pin = g.matcher->pin(who);
+  const Address& own = pin.side == Pinned::Side::source ? key.src : key.dst;
+  if (pin.side == Pinned::Side::none || own == pin.address) [[likely]] {
+    g.matcher->classify({&key, 1}, {&who, 1}, {&verdict, 1});
+  } else {
+    g.linear->classify({&key, 1}, {&pin.program, 1}, {&verdict, 1});
+  }
+  return verdict;
+}
+
+Verdict::Kind verdict_of(const Generation& g, const HostStage& stage,
+                         const FlowKey& key) noexcept {
+  const bool safe = stage.failsafe_judge != kNoInstance &&
+                    verdict_of(g, stage.failsafe_judge, key).kind == Verdict::Kind::allow;
+  return safe || stage.judge == kNoInstance ? Verdict::Kind::none
+                                            : verdict_of(g, stage.judge, key).kind;
+}
+
 Origin origin_towards(const Generation& g, const Address& src) {
   const Route* route = route_of(*g.routes, src);
   const bool tunnel = route != nullptr && route->kind == RouteKind::tunnel;

@@ -49,6 +49,15 @@ struct HostStages {
 // REQUIRES: way.reason == none.
 HostStages host_stages(const Generation& g, Origin origin, const Way& way, const FlowKey& key);
 
+// What the compiled program says of a flow's first packet.  The rules as written are asked for
+// a flow whose local end is another than the program was pinned to: its pod could use that
+// address when the flow was opened.
+// REQUIRES: `who` is one of g's instances.
+Verdict verdict_of(const Generation& g, InstanceId who, const FlowKey& key) noexcept;
+// Of a host endpoint's list; none: go on, as for what its failsafe program allows.
+Verdict::Kind verdict_of(const Generation& g, const HostStage& stage,
+                         const FlowKey& key) noexcept;
+
 // Where the packets come from that a reply to `src` goes to.
 Origin origin_towards(const Generation& g, const Address& src);
 

@@ -96,7 +96,7 @@ class Pipeline {
   void count_staged(ProgramId pending, const FlowKey& key) noexcept;
   void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
                        EndpointId destination, Judged& out) noexcept;
-  Verdict::Kind consult(InstanceId judge, const FlowKey& key, uint32_t bytes,
+  Verdict::Kind consult(InstanceId who, const FlowKey& key, uint32_t bytes,
                         CounterSlot& rule) noexcept;
   // pipeline_fragments.cc
   bool admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;

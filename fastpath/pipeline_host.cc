@@ -127,9 +127,8 @@ bool Pipeline::judge_host_in(const HostStages& stages, const FlowKey& key, uint3
     CounterSlot unused = kNoCounter;
     Verdict::Kind said = Verdict::Kind::none;
     if (g_->uplink.untracked_in.program != kNoProgram) {
-      Verdict before;  // it was counted when the packet came in
-      g_->matcher->classify({&outer, 1}, {&g_->uplink.untracked_in.judge, 1}, {&before, 1});
-      said = before.kind;
+      // It was counted when it came in.
+      said = verdict_of(*g_, g_->uplink.untracked_in.judge, outer).kind;
     }
     if (said != Verdict::Kind::allow &&
         ask_stage(g_->uplink.pre_dnat, outer, bytes, unused) == Verdict::Kind::deny) {

@@ -42,23 +42,16 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
 }
 
 // Runs one program and counts what it said.
-Verdict::Kind Pipeline::consult(InstanceId judge, const FlowKey& key, uint32_t bytes,
+Verdict::Kind Pipeline::consult(InstanceId who, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
   rule = kNoCounter;
-  if (judge == kNoInstance) {
+  if (who == kNoInstance) {
     return Verdict::Kind::none;
   }
-  Verdict verdict;
-  const Matcher::Pin& pin = g_->matcher->pin(judge);
-  const Address& own = pin.side == Pinned::Side::source ? key.src : key.dst;
-  if (pin.side == Pinned::Side::none || own == pin.address) [[likely]] {
-    g_->matcher->classify({&key, 1}, {&judge, 1}, {&verdict, 1});
-  } else {  // a flow from a source that its pod might use when it was opened
-    g_->linear->classify({&key, 1}, {&pin.program, 1}, {&verdict, 1});
-  }
+  const Verdict verdict = verdict_of(*g_, who, key);
   Counters& counters = out_.counters();
   if (verdict.passed_or_logged) {
-    g_->linear->walk(key, pin.program, [&](const Step& step) {
+    g_->linear->walk(key, g_->matcher->pin(who).program, [&](const Step& step) {
       if (step.counter != kNoCounter && step.counter != verdict.counter) {
         counters.rule(step.counter).judged.add(1);
       }

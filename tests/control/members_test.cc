@@ -50,9 +50,9 @@ std::string relabelled(const std::string& text, const std::string& pod, const st
 class MembersTest : public ::testing::Test {
  protected:
   // One reload after the other, up to where workers could be told.
-  void build_of(const std::string& yaml) {
+  void build_of(const std::string& yaml, const std::string& settings = kSettings) {
     config::Loaded loaded = config::load_text(yaml, "f");
-    loaded.model.settings = config::load_settings_text(kSettings, "s").model.settings;
+    loaded.model.settings = config::load_settings_text(settings, "s").model.settings;
     Built next = build(loaded.model, registries_, built_ ? &*built_ : nullptr, loaded.findings);
     ASSERT_TRUE(loaded.ok()) << loaded.findings.format(loaded.model.files);
     before_ = std::move(built_);
@@ -127,6 +127,16 @@ TEST_F(MembersTest, AnEditedPolicyComesWithItsMembersAtOnce) {
   ASSERT_NO_FATAL_FAILURE(build_of(relabelled(edited, "s", "db", "batch")));
   EXPECT_TRUE(matcher().settled());
   EXPECT_EQ(verdict("10.0.1.9", "10.0.0.1"), "allow");
+  EXPECT_EQ(verdict("10.0.1.9", "10.0.0.2"), "allow");
+}
+
+// A connection is judged once by each generation: by its members, then.
+TEST_F(MembersTest, WithRecheckMembersComeWithTheirGeneration) {
+  const std::string recheck = std::string(kSettings) + "connections: {onPolicyChange: recheck}\n";
+  ASSERT_NO_FATAL_FAILURE(build_of(text_, recheck));
+  ASSERT_NO_FATAL_FAILURE(build_of(relabelled(text_, "s", "db", "batch"), recheck));
+  EXPECT_TRUE(matcher().settled());
+  EXPECT_EQ(verdict("10.0.1.9", "10.0.0.1"), "deny");
   EXPECT_EQ(verdict("10.0.1.9", "10.0.0.2"), "allow");
 }
 
