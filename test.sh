@@ -118,7 +118,11 @@ run_tests build
 check "demo" ./demo.sh
 finish "lint"
 finish "build with ASan and UBSan"
-targets=(tests/control/supervision_test tests/fastpath/worker_test)
+targets=(
+  tests/classifier/settle_test
+  tests/control/supervision_test
+  tests/fastpath/worker_test
+)
 beside "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
 run_tests build-asan --timeout-multiplier 4 --no-suite system --no-suite threads
 if [ "${SLUICE_LONG:-}" = 1 ]; then

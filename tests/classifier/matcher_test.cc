@@ -1,93 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "classifier/matcher.h"
 
-#include <mutex>
-#include <thread>
-
 #include <gtest/gtest.h>
 
-#include "classifier/linear.h"
-#include "tests/classifier/random_policy.h"
+#include "tests/classifier/questions.h"
 
 namespace sluice {
 
-bool operator==(const Verdict& a, const Verdict& b) {
-  return a.kind == b.kind && a.passed_or_logged == b.passed_or_logged && a.counter == b.counter;
-}
-
 namespace {
 
-using Pin = Matcher::Pin;
 using Level = Matcher::Level;
 
 std::span<const Level> levels() {
   static constexpr Level kAll[] = {Level::scalar, Level::avx2, Level::avx512};
   return std::span(kAll).first(static_cast<size_t>(Matcher::best_level()) + 1);
-}
-
-std::shared_ptr<const Matcher> make(const RuleSet& rules, std::span<const Pin> pins,
-                                    const Matcher::Options& options = {},
-                                    const Matcher* previous = nullptr) {
-  auto made = Matcher::make(std::make_shared<const RuleSet>(rules), pins, options, previous);
-  EXPECT_TRUE(made.has_value()) << (made ? "" : made.error().what);
-  return made ? *made : nullptr;
-}
-
-// Keys with their instances, and what Linear says of them.
-struct Questions {
-  std::vector<FlowKey> keys;
-  std::vector<InstanceId> instances;
-  std::vector<Verdict> expected;
-};
-
-Questions ask(RandomPolicy& random, const RuleSet& rules, std::span<const Pin> pins, size_t n) {
-  Questions q;
-  const Linear linear(std::make_shared<const RuleSet>(rules));
-  for (size_t i = 0; i < n; ++i) {
-    const InstanceId id = random.below(static_cast<uint32_t>(pins.size()));
-    const Pin& pin = pins[id];
-    FlowKey key = random.key();
-    if (pin.side != Pinned::Side::none) {
-      const bool source = pin.side == Pinned::Side::source;
-      Address& remote = source ? key.dst : key.src;
-      while (remote.is_v4() != pin.address.is_v4()) {
-        remote = random.address();
-      }
-      (source ? key.src : key.dst) = pin.address;
-    }
-    q.keys.push_back(key);
-    q.instances.push_back(id);
-    q.expected.emplace_back();
-    linear.classify({&key, 1}, {&pin.program, 1}, {&q.expected.back(), 1});
-  }
-  return q;
-}
-
-void expect_answers(const Matcher& matcher, const Questions& q) {
-  std::vector<Verdict> verdicts(q.keys.size());
-  matcher.classify(q.keys, q.instances, verdicts);
-  for (size_t i = 0; i < verdicts.size(); ++i) {
-    const FlowKey& key = q.keys[i];
-    ASSERT_EQ(verdicts[i], q.expected[i])
-        << "key " << i << ": " << to_string(key.src) << ":" << key.src_port << " to "
-        << to_string(key.dst) << ":" << key.dst_port << " protocol " << int{key.protocol}
-        << " instance " << q.instances[i] << " kind " << static_cast<int>(verdicts[i].kind)
-        << " counter " << verdicts[i].counter << " instead of "
-        << static_cast<int>(q.expected[i].kind) << " counter " << q.expected[i].counter;
-  }
-}
-
-std::vector<Pin> random_pins(RandomPolicy& random, const RuleSet& rules) {
-  std::vector<Pin> pins;
-  for (ProgramId program = 0; program < rules.programs.size(); ++program) {
-    pins.push_back({program});
-    for (int i = 0; i < 4; ++i) {
-      pins.push_back({program,
-                      random.chance(50) ? Pinned::Side::source : Pinned::Side::destination,
-                      random.address()});
-    }
-  }
-  return pins;
 }
 
 TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
@@ -154,37 +80,6 @@ TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
   }
 }
 
-// Address sets whose members come and go one by one.
-class ChangingSets {
- public:
-  ChangingSets(RandomPolicy& random, RuleSet& rules) : random_(random), rules_(rules) {
-    for (size_t set = 0; set < rules.address_sets.size(); ++set) {
-      members_.emplace_back(random.below(40));
-      for (Prefix& member : members_.back()) {
-        member = random.prefix();
-      }
-      rules.address_sets[set] = AddressSet(members_[set]);
-    }
-  }
-
-  // One address joins or leaves some sets.
-  void change() {
-    const Prefix pod{random_.address(), 128};
-    for (unsigned n = 1 + random_.below(3); n > 0; --n) {
-      const size_t set = random_.below(static_cast<uint32_t>(members_.size()));
-      if (std::erase(members_[set], pod) == 0) {
-        members_[set].push_back(pod);
-      }
-      rules_.address_sets[set] = AddressSet(members_[set]);
-    }
-  }
-
- private:
-  RandomPolicy& random_;
-  RuleSet& rules_;
-  std::vector<std::vector<Prefix>> members_;
-};
-
 TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
   for (const uint64_t seed : seeds(15)) {
     SCOPED_TRACE(seed);
@@ -207,74 +102,6 @@ TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
       matcher = next;
     }
   }
-}
-
-TEST(Matcher, ReadersMeetTheOldAnswerOrTheNewOneWhileMembersChange) {
-  RandomPolicy random(11);
-  RuleSet rules = random.rule_set();
-  ChangingSets sets(random, rules);
-  const std::vector<Pin> pins = random_pins(random, rules);
-  std::mutex mutex;  // guards the four below
-  std::shared_ptr<const Matcher> published = make(rules, pins);
-  const Questions first = ask(random, rules, pins, 256);
-  std::vector<std::vector<Verdict>> allowed = {first.expected, first.expected};
-  uint64_t rounds = 0;  // of the reader: each uses one matcher
-  bool stop = false;
-  size_t wrong = 0;
-  std::thread reader([&] {
-    std::vector<Verdict> got(first.keys.size());
-    for (;;) {
-      std::shared_ptr<const Matcher> mine;
-      {
-        const std::lock_guard lock(mutex);
-        if (stop) {
-          return;
-        }
-        mine = published;
-      }
-      mine->classify(first.keys, first.instances, got);
-      const std::lock_guard lock(mutex);
-      for (size_t i = 0; i < got.size(); ++i) {
-        wrong += got[i] == allowed[0][i] || got[i] == allowed[1][i] ? 0 : 1;
-      }
-      ++rounds;
-    }
-  });
-  const auto wait_for_grace = [&] {  // a round begun before this has ended
-    std::unique_lock lock(mutex);
-    for (const uint64_t until = rounds + 2; rounds < until;) {
-      lock.unlock();
-      std::this_thread::yield();
-      lock.lock();
-    }
-  };
-  for (int change = 0; change < 200; ++change) {
-    sets.change();
-    const Linear linear(std::make_shared<const RuleSet>(rules));
-    std::vector<Verdict> expected(first.keys.size());
-    for (size_t i = 0; i < expected.size(); ++i) {
-      linear.classify({&first.keys[i], 1}, {&pins[first.instances[i]].program, 1},
-                      {&expected[i], 1});
-    }
-    const auto next = make(rules, pins, {}, published.get());
-    {
-      const std::lock_guard lock(mutex);
-      allowed = {allowed[1], expected};
-      published = next;
-    }
-    wait_for_grace();
-    next->settle();
-    wait_for_grace();
-    std::vector<Verdict> settled(first.keys.size());
-    next->classify(first.keys, first.instances, settled);
-    EXPECT_TRUE(std::equal(settled.begin(), settled.end(), expected.begin()));
-  }
-  {
-    const std::lock_guard lock(mutex);
-    stop = true;
-  }
-  reader.join();
-  EXPECT_EQ(wrong, 0u);
 }
 
 Rule rule(Action action, CounterSlot counter) {
