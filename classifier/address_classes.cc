@@ -172,10 +172,8 @@ std::vector<Members6> members6(const Memberships& memberships) {
 }  // namespace
 
 AddressClasses::AddressClasses(const Memberships& memberships, const AddressClasses* previous) {
-  if (previous != nullptr) {
-    // Every known class stands where it stood, with no entry that names it yet.
+  if (previous != nullptr) {  // every known class stands where it stood
     directory_ = previous->directory_;
-    directory_.forget_references();
   }
   build_ip4(memberships);
   build_ip6(memberships);
@@ -219,12 +217,7 @@ ClassId AddressClasses::find(const Address& address) const noexcept {
 }
 
 bool AddressClasses::assign(const Address& address, ClassId class_id) {
-  const bool done =
-      address.is_v4() ? ip4_.assign(address.v4(), class_id) : ip6_.assign(address, class_id);
-  if (done) {
-    directory_.retain(class_id);
-  }
-  return done;
+  return address.is_v4() ? ip4_.assign(address.v4(), class_id) : ip6_.assign(address, class_id);
 }
 
 }  // namespace sluice

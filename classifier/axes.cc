@@ -2,6 +2,9 @@
 #include "classifier/axes.h"
 
 #include <algorithm>
+#include <compare>
+#include <iterator>
+#include <numeric>
 
 namespace sluice {
 namespace {
@@ -78,7 +81,31 @@ class Mentions {
   std::vector<uint64_t> bits_;
 };
 
+uint32_t with(uint32_t hash, MembershipId id) {  // of a combination, sorted, and one more
+  const uint64_t mixed = (uint64_t{hash} << 32 | id) * 0x9e3779b97f4a7c15;
+  return static_cast<uint32_t>(mixed >> 32);
+}
+
 }  // namespace
+
+std::optional<ClassId> Asked::example(std::span<const MembershipId> signature,
+                                      const ClassDirectory& directory) const {
+  const auto combination = [&](std::span<const MembershipId> of) {
+    std::vector<MembershipId> out;
+    std::set_intersection(of.begin(), of.end(), ids.begin(), ids.end(),
+                          std::back_inserter(out));
+    return out;
+  };
+  const std::vector<MembershipId> wanted = combination(signature);
+  const uint32_t wanted_hash = std::accumulate(wanted.begin(), wanted.end(), 0u, with);
+  auto at = std::lower_bound(examples.begin(), examples.end(), Example{wanted_hash, 0});
+  for (; at != examples.end() && at->hash == wanted_hash; ++at) {
+    if (combination(directory.signature(at->class_id)) == wanted) {
+      return at->class_id;
+    }
+  }
+  return std::nullopt;
+}
 
 uint32_t Bitmaps::intern(std::span<const uint64_t> bitmap) {
   uint64_t hash = 0;
@@ -127,6 +154,7 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
   struct Group {
     uint32_t parent = 0;
     uint32_t number = 0;  // of the membership
+    uint32_t hash = 0;    // of all its memberships
   };
   std::vector<Group> groups(1);
   std::vector<uint32_t> group_of(classes.class_count(), 0);
@@ -137,27 +165,30 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
       const auto [found, fresh] = split.try_emplace(group_of[c], 0);
       if (fresh) {
         found->second = static_cast<uint32_t>(groups.size());
-        groups.push_back({group_of[c], n});
+        groups.push_back({group_of[c], n, with(groups[group_of[c]].hash, mentions.ids()[n])});
       }
       group_of[c] = found->second;
     }
   }
   AddressAxis axis{{},
                    Bitmaps(terms.terms.size(), max_bytes),
-                   {mentions.ids().begin(), mentions.ids().end()}};
+                   {0, {mentions.ids().begin(), mentions.ids().end()}, {}}};
   std::vector<uint32_t> row_of_group(groups.size(), UINT32_MAX);
   std::vector<uint32_t> numbers;  // of one group
   axis.row_of_class.reserve(group_of.size());
-  for (const uint32_t group : group_of) {
+  for (ClassId c = 0; c < group_of.size(); ++c) {
+    const uint32_t group = group_of[c];
     if (row_of_group[group] == UINT32_MAX) {
       numbers.clear();
       for (uint32_t g = group; g != 0; g = groups[g].parent) {
         numbers.push_back(groups[g].number);
       }
       row_of_group[group] = axis.rows.intern(mentions.bitmap(numbers));
+      axis.asked.examples.push_back({groups[group].hash, c});
     }
     axis.row_of_class.push_back(row_of_group[group]);
   }
+  std::sort(axis.asked.examples.begin(), axis.asked.examples.end());
   return axis;
 }
 

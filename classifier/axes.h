@@ -12,6 +12,7 @@
 #define SLUICE_CLASSIFIER_AXES_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -57,10 +58,33 @@ class ClassesOf {
   std::vector<ClassId> classes_;
 };
 
+// What an address axis distinguishes: classes that have the same of these memberships are on
+// one row.  For each combination that there was, one class that has it stands as an example.
+struct Asked {
+  struct Example {
+    uint32_t hash = 0;  // of the combination
+    ClassId class_id = 0;
+    friend auto operator<=>(const Example&, const Example&) = default;
+  };
+  uint64_t hash = 0;              // of the rest; set by its Pool
+  std::vector<MembershipId> ids;  // sorted
+  std::vector<Example> examples;  // sorted
+
+  // A class that is on the row where an address of this signature belongs, if there is one.
+  std::optional<ClassId> example(std::span<const MembershipId> signature,
+                                 const ClassDirectory& directory) const;
+  friend bool operator==(const Asked& a, const Asked& b) {
+    return a.ids == b.ids && a.examples == b.examples;
+  }
+  size_t size_bytes() const {
+    return ids.size() * sizeof(MembershipId) + examples.size() * sizeof(Example);
+  }
+};
+
 struct AddressAxis {
   std::vector<uint32_t> row_of_class;
   Bitmaps rows{0};
-  std::vector<MembershipId> mentioned;  // by the terms, sorted
+  Asked asked;
 };
 using SideOfTerm = Term::Side Term::*;
 AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf& classes,

@@ -83,18 +83,12 @@ std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
   for (const auto& [address, ids] : changed) {
     const ClassId old = classes.find(address);
     const auto signature = classes.directory().signature(old);
-    std::vector<MembershipId> now = differing(signature, ids);
+    std::vector<MembershipId> now;
+    std::set_symmetric_difference(signature.begin(), signature.end(), ids.begin(), ids.end(),
+                                  std::back_inserter(now));
     out.push_back({address, old, classes.directory().retain(now)});
   }
   return room_for(out, classes) ? std::optional(std::move(out)) : std::nullopt;
-}
-
-std::vector<MembershipId> differing(std::span<const MembershipId> a,
-                                    std::span<const MembershipId> b) {
-  std::vector<MembershipId> out;
-  std::set_symmetric_difference(a.begin(), a.end(), b.begin(), b.end(),
-                                std::back_inserter(out));
-  return out;
 }
 
 }  // namespace sluice

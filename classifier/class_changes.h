@@ -29,10 +29,6 @@ std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
                                                       const Memberships& after,
                                                       AddressClasses& classes, size_t limit);
 
-// The memberships that only one of two signatures has, sorted.
-std::vector<MembershipId> differing(std::span<const MembershipId> a,
-                                    std::span<const MembershipId> b);
-
 }  // namespace sluice
 
 #endif  // SLUICE_CLASSIFIER_CLASS_CHANGES_H_

@@ -30,7 +30,7 @@ ClassDirectory::ClassDirectory() {
 std::optional<ClassId> ClassDirectory::find(std::span<const MembershipId> signature) const {
   const auto [first, last] = by_hash_.equal_range(hash_of(signature));
   for (auto it = first; it != last; ++it) {
-    const std::vector<MembershipId>& known = classes_[it->second].signature;
+    const std::vector<MembershipId>& known = classes_[it->second];
     if (std::equal(known.begin(), known.end(), signature.begin(), signature.end())) {
       return it->second;
     }
@@ -41,26 +41,13 @@ std::optional<ClassId> ClassDirectory::find(std::span<const MembershipId> signat
 ClassId ClassDirectory::retain(std::span<const MembershipId> signature) {
   assert(std::is_sorted(signature.begin(), signature.end()));
   if (const std::optional<ClassId> known = find(signature)) {
-    retain(*known);
     return *known;
   }
   const auto id = static_cast<ClassId>(classes_.size());
-  classes_.push_back({{signature.begin(), signature.end()}, 1});
+  classes_.emplace_back(signature.begin(), signature.end());
   by_hash_.emplace(hash_of(signature), id);
   bytes_ += bytes_of(signature);
   return id;
-}
-
-void ClassDirectory::forget_references() {
-  for (Class& c : classes_) {
-    c.references = 0;
-  }
-  classes_[0].references = 1;
-}
-
-size_t ClassDirectory::in_use() const {
-  return static_cast<size_t>(std::count_if(classes_.begin(), classes_.end(),
-                                           [](const Class& c) { return c.references > 0; }));
 }
 
 }  // namespace sluice

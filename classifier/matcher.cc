@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <unordered_map>
 
 namespace sluice {
 namespace {
@@ -44,6 +45,19 @@ Instance instance_of(const CompiledProgram& program) {
   return out;
 }
 
+uint64_t hash_of(const TermList& list) {
+  uint64_t hash = list.terms.size();
+  for (size_t i = 0; i < list.terms.size(); ++i) {
+    const Consequence& then = list.consequences[i];
+    for (const uint64_t part : {reinterpret_cast<uint64_t>(list.terms[i]),
+                                uint64_t{then.next} << 32 | then.outcome}) {
+      hash = (hash ^ part) * 0x9e3779b97f4a7c15;
+      hash ^= hash >> 32;
+    }
+  }
+  return hash;
+}
+
 std::string mebibytes(size_t bytes) {
   return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB";
 }
@@ -67,11 +81,22 @@ class MatcherBuild {
     }
   }
 
+  // Was the cap what run() failed by?
+  bool over_cap() const { return over_cap_; }
+
   Result<std::shared_ptr<const Matcher>> run(std::span<const Matcher::Pin> pins) {
     if (Status status = check_counters(); !status) {
       return status.error();
     }
     out_->pins_.assign(pins.begin(), pins.end());
+    read_.assign(out_->rules_->lists.size(), false);
+    for (const Matcher::Pin& pin : pins) {
+      for (const Tier& tier : out_->rules_->programs[pin.program].tiers) {
+        for (const ListId list : tier.lists) {
+          read_[list] = true;
+        }
+      }
+    }
     make_classes();
     if (!out_->classes_->ok()) {
       return Error{"policy: no memory for the address classes"};
@@ -93,30 +118,37 @@ class MatcherBuild {
   }
 
  private:
-  // The predecessor's front end as long as it knows every set of ours, but for a few members;
-  // else its successor, or a fresh one once most of its classes may be dead.
+  // The predecessor's front end where no set changed but for a few members, else its successor.
+  // A fresh one once most of its classes or memberships may be dead.
   void make_classes() {
-    const Memberships* known = previous_ == nullptr ? nullptr : previous_->memberships_.get();
-    auto memberships = std::make_shared<const Memberships>(*out_->rules_, known);
-    if (known != nullptr && share_classes(memberships)) {
-      same_classes_ = true;
-      return;
-    }
-    const AddressClasses* before = previous_ == nullptr ? nullptr : previous_->classes_.get();
     if (previous_ != nullptr && outgrown(*previous_)) {
-      before = nullptr;
-      memberships = std::make_shared<const Memberships>(*out_->rules_);
+      previous_ = nullptr;
     }
-    out_->memberships_ = std::move(memberships);
-    out_->classes_ = std::make_shared<AddressClasses>(*out_->memberships_, before);
+    if (previous_ == nullptr) {
+      out_->memberships_ = std::make_shared<const Memberships>(*out_->rules_, read_);
+      out_->classes_ = std::make_shared<AddressClasses>(*out_->memberships_);
+      out_->first_size_ = size_of(*out_);
+    } else {
+      const Memberships& before = *previous_->memberships_;
+      auto memberships = std::make_shared<const Memberships>(*out_->rules_, read_, &before);
+      same_terms_ = memberships->same_pairs(before);
+      out_->first_size_ = previous_->first_size_;
+      if (!share_classes(memberships)) {
+        out_->classes_ =
+            std::make_shared<AddressClasses>(*memberships, previous_->classes_.get());
+        out_->memberships_ = std::move(memberships);
+      }
+    }
     out_->known_classes_ = out_->classes_->directory().size();
-    out_->first_classes_ = before == nullptr ? out_->known_classes_ : previous_->first_classes_;
   }
 
-  // Classes only come while their directory goes on.
+  static size_t size_of(const Matcher& m) {
+    return m.classes_->directory().size() + m.memberships_->size();
+  }
+  // Classes and memberships only come while a directory goes on.
   static bool outgrown(const Matcher& m) {
     constexpr size_t kSlack = 1024;
-    return m.known_classes_ > 2 * m.first_classes_ + kSlack;
+    return size_of(m) > 2 * m.first_size_ + kSlack;
   }
 
   // Is everybody judged by the rules by which the predecessor judged him, but for the one whose
@@ -150,13 +182,11 @@ class MatcherBuild {
   // With the predecessor.  False if too much changed.
   bool share_classes(const std::shared_ptr<const Memberships>& memberships) {
     out_->classes_ = previous_->classes_;
-    out_->known_classes_ = previous_->known_classes_;
-    out_->first_classes_ = previous_->first_classes_;
     if (memberships->within(*previous_->memberships_)) {
       out_->memberships_ = previous_->memberships_;
       return true;
     }
-    if (!options_.in_place || outgrown(*previous_)) {
+    if (!options_.in_place) {
       return false;
     }
     auto changes =
@@ -166,29 +196,11 @@ class MatcherBuild {
     }
     out_->memberships_ = memberships;
     out_->changes_ = std::move(*changes);
-    if (same_policy() && describe_new_classes()) {
-      return true;
+    const bool in_place = same_policy();
+    if (!in_place) {
+      out_->changes_.clear();
     }
-    out_->changes_.clear();
-    new_classes_.clear();
-    return false;
-  }
-
-  // False if there is one that no change accounts for (of a matcher that was never settled).
-  bool describe_new_classes() {
-    const ClassDirectory& directory = out_->classes_->directory();
-    std::map<ClassId, NewClass> fresh;
-    for (const ClassChange& change : out_->changes_) {
-      if (change.after >= previous_->known_classes_) {
-        fresh[change.after] = {change.before, differing(directory.signature(change.before),
-                                                        directory.signature(change.after))};
-      }
-    }
-    for (auto& [id, described] : fresh) {
-      new_classes_.push_back(std::move(described));
-    }
-    out_->known_classes_ = directory.size();
-    return previous_->known_classes_ + fresh.size() == directory.size();
+    return in_place;
   }
 
   ClassId class_of(const Address& address) const {
@@ -222,24 +234,23 @@ class MatcherBuild {
     if (!fresh) {
       return Ok{};
     }
-    if (same_classes_) {
+    if (same_terms_) {
       const auto known = previous_->programs_.find(entry->first);
       if (known != previous_->programs_.end() && adopt(known->second, entry->second)) {
         return Ok{};
       }
     }
-    ++out_->compiled_;
-    recipes_[&entry->second] = {pin.program,
-                                {pin.side, out_->classes_->directory().signature(local)}};
-    return make_program(entry->second, limits_);
+    return make_program(pin, out_->classes_->directory().signature(local), entry->second);
   }
 
   // Takes a program of the predecessor, with rows for what is new.  False if it must be
   // compiled.
   bool adopt(const Compiled& known, Compiled& to) {
-    if (new_classes_.empty()) {
+    const ClassDirectory& directory = out_->classes_->directory();
+    const auto rows = static_cast<ClassId>(previous_->known_classes_);
+    if (rows == directory.size()) {
       to = known;
-    } else if (auto extended = extend(*known, new_classes_, pools_)) {
+    } else if (auto extended = extend(*known, directory, rows, pools_)) {
       to = std::make_shared<const CompiledProgram>(std::move(*extended));
     } else {
       return false;
@@ -248,26 +259,31 @@ class MatcherBuild {
     return true;
   }
 
-  Status make_program(Compiled& to, const CompileLimits& limits) {
-    const Recipe& recipe = recipes_[&to];
-    const Program& program = out_->rules_->programs[recipe.program];
-    if (!classes_of_) {
-      classes_of_.emplace(out_->classes_->directory(), out_->memberships_->size());
+  // One that asks the same as another, though for an endpoint of another class, is that one.
+  Status make_program(const Matcher::Pin& pin, std::span<const MembershipId> local,
+                      Compiled& to) {
+    TermList terms = flatten(out_->rules_->programs[pin.program], *lists_, {pin.side, local});
+    const uint64_t hash = hash_of(terms);
+    const auto [first, last] = sources_.equal_range(hash);
+    auto source = std::find_if(first, last, [&](const auto& entry) {
+      return entry.second.side == pin.side && entry.second.terms == terms;
+    });
+    if (source == last) {
+      source = sources_.emplace(hash, Source{pin.side, std::move(terms), {}, {}});
+      if (!compile_source(source->second, limits_)) {
+        return Error{"policy: program of " + std::to_string(source->second.terms.terms.size()) +
+                         " terms: more than " + mebibytes(limits_.axis_bytes) +
+                         " of bit vectors",
+                     "use fewer rules with literal addresses, or sets in their place"};
+      }
+      ++out_->compiled_;
     }
-    const TermList terms = flatten(program, *lists_, recipe.pinned);
-    auto compiled = compile(terms, recipe.pinned.side, *classes_of_, limits, pools_);
-    if (!compiled) {
-      return Error{"policy: program of " + std::to_string(terms.terms.size()) +
-                       " terms: more than " + mebibytes(limits.axis_bytes) + " of bit vectors",
-                   "use fewer rules with literal addresses, or sets in their place"};
+    to = source->second.program;
+    source->second.users.push_back(&to);
+    if (total() / 2 <= options_.memory_bytes) {
+      return Ok{};
     }
-    to = std::make_shared<const CompiledProgram>(std::move(*compiled));
-    if (total() / 2 > options_.memory_bytes) {  // hopeless: do not make the rest
-      return Error{"policy: compiled tables exceed twice the cap of " +
-                       mebibytes(options_.memory_bytes) + " before all programs are compiled",
-                   "raise policy.memory"};
-    }
-    return Ok{};
+    return fit_memory();  // before the rest is made: it may be hopeless
   }
 
   // Cells have 28 bits for a counter.
@@ -293,51 +309,75 @@ class MatcherBuild {
 
   size_t total() const { return out_->classes_->bytes() + pools_.bytes(); }
 
+  // Where compiled programs of this run come from.
+  struct Source {
+    Pinned::Side side;
+    TermList terms;
+    Compiled program;
+    std::vector<Compiled*> users;  // in programs_
+  };
+
+  // False if it passes the limits.
+  bool compile_source(Source& source, const CompileLimits& limits) {
+    if (!classes_of_) {
+      classes_of_.emplace(out_->classes_->directory(), out_->memberships_->size());
+    }
+    auto compiled = compile(source.terms, source.side, *classes_of_, limits, pools_);
+    if (compiled) {
+      source.program = std::make_shared<const CompiledProgram>(std::move(*compiled));
+    }
+    return compiled.has_value();
+  }
+
   // Bit vectors take the place of tables, the largest first, until the cap is kept.
-  Status shrink_tables() {
-    std::vector<Compiled*> tables;
-    for (auto& [key, program] : out_->programs_) {
-      if (program->form == Form::table && recipes_.contains(&program)) {
-        tables.push_back(&program);
+  void shrink_tables() {
+    std::vector<Source*> tables;
+    for (auto& [hash, source] : sources_) {
+      if (source.program->form == Form::table) {
+        tables.push_back(&source);
       }
     }
-    std::sort(tables.begin(), tables.end(), [](const Compiled* a, const Compiled* b) {
-      return (*a)->size_bytes() > (*b)->size_bytes();
+    std::sort(tables.begin(), tables.end(), [](const Source* a, const Source* b) {
+      return a->program->size_bytes() > b->program->size_bytes();
     });
+    // What tables share is not saved with each: count again until it is enough.
+    for (size_t next = 0; next < tables.size() && total() > options_.memory_bytes;) {
+      const size_t over = total() - options_.memory_bytes;
+      for (size_t saved = 0; saved < over && next < tables.size(); ++next) {
+        saved += shrink(*tables[next]);
+      }
+      pools_ = Pools{};
+      for (const auto& [key, program] : out_->programs_) {
+        pools_.adopt(*program);
+      }
+    }
+  }
+
+  // Returns the bytes saved.
+  size_t shrink(Source& source) {
     CompileLimits vectors_only = limits_;
     vectors_only.table_cells = 0;
-    size_t bytes = total();
-    for (Compiled* table : tables) {
-      if (bytes <= options_.memory_bytes) {
-        break;
-      }
-      Compiled before = *table;
-      if (Status status = make_program(*table, vectors_only); !status) {
-        return status;
-      }
-      if ((*table)->size_bytes() < before->size_bytes()) {
-        bytes -= before->size_bytes() - (*table)->size_bytes();
-      } else {
-        *table = std::move(before);
-      }
+    Compiled before = source.program;
+    if (!compile_source(source, vectors_only) ||
+        source.program->size_bytes() >= before->size_bytes()) {
+      source.program = std::move(before);
+      return 0;
     }
-    pools_ = Pools{};
-    for (const auto& [key, program] : out_->programs_) {
-      pools_.adopt(*program);
+    for (Compiled* user : source.users) {
+      *user = source.program;
     }
-    return Ok{};
+    return before->size_bytes() - source.program->size_bytes();
   }
 
   Status fit_memory() {
     if (total() > options_.memory_bytes && !options_.form) {
-      if (Status status = shrink_tables(); !status) {
-        return status;
-      }
+      shrink_tables();
     }
     out_->memory_ = {out_->classes_->bytes(), pools_.bytes()};
     if (out_->memory_.total() <= options_.memory_bytes) {
       return Ok{};
     }
+    over_cap_ = true;
     return Error{"policy: compiled tables of " + mebibytes(out_->memory_.total()) +
                      " (addresses " + mebibytes(out_->memory_.classes) + ", " +
                      std::to_string(out_->programs_.size()) + " programs " +
@@ -353,23 +393,19 @@ class MatcherBuild {
                                                       : classify_scalar;
   }
 
-  struct Recipe {
-    ProgramId program = 0;
-    Pinned pinned;
-  };
-
   const Matcher::Options& options_;
   const Matcher* previous_;
   std::unique_ptr<Matcher> out_;
   CompileLimits limits_;
+  bool over_cap_ = false;
   static constexpr size_t kMaxChanges = 1024;  // addresses; more make the tables anew
-  bool same_classes_ = false;
-  std::vector<NewClass> new_classes_;  // ids from the predecessor's known_classes_ on
+  std::vector<bool> read_;                     // by ListId: somebody is judged by it
+  bool same_terms_ = false;  // as the predecessor's, where lists and tiers are the same
   std::optional<ListTerms> lists_;
   std::optional<ClassesOf> classes_of_;
   Pools pools_;
-  std::vector<Matcher::Programs::iterator> used_;  // by instance
-  std::map<const Compiled*, Recipe> recipes_;      // of those compiled in this run
+  std::vector<Matcher::Programs::iterator> used_;      // by instance
+  std::unordered_multimap<uint64_t, Source> sources_;  // by hash of the terms
 };
 
 Matcher::Level Matcher::best_level() {
@@ -387,7 +423,13 @@ Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleS
                                                      std::span<const Pin> pins,
                                                      const Options& options,
                                                      const Matcher* previous) {
-  return MatcherBuild(std::move(rules), options, previous).run(pins);
+  MatcherBuild build(rules, options, previous);
+  auto made = build.run(pins);
+  if (!made && build.over_cap() && previous != nullptr) {
+    // Tables that are shared with it do not shrink: a start may do what an update can't.
+    return MatcherBuild(std::move(rules), options, nullptr).run(pins);
+  }
+  return made;
 }
 
 bool Matcher::settled() const noexcept {

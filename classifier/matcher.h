@@ -104,7 +104,7 @@ class Matcher {
   std::shared_ptr<const Memberships> memberships_;
   std::shared_ptr<AddressClasses> classes_;
   size_t known_classes_ = 0;  // for which every program has a row
-  size_t first_classes_ = 0;  // of the matcher whose address tables were made from nothing
+  size_t first_size_ = 0;     // classes and memberships when these were made from nothing
   std::vector<ClassChange> changes_;
   Programs programs_;
   std::vector<Pin> pins_;  // by instance

@@ -5,20 +5,13 @@
 
 namespace sluice {
 
-Memberships::Memberships(const RuleSet& rules, const Memberships* previous)
+Memberships::Memberships(const RuleSet& rules, const std::vector<bool>& read,
+                         const Memberships* previous)
     : sets_(rules.address_sets.size(), kNotAsked), previous_(previous) {
   members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
   asked_.assign(members_.size(), false);
-  std::vector<bool> used(rules.lists.size(), false);
-  for (const Program& program : rules.programs) {
-    for (const Tier& tier : program.tiers) {
-      for (const ListId list : tier.lists) {
-        used[list] = true;
-      }
-    }
-  }
   for (size_t list = 0; list < rules.lists.size(); ++list) {
-    if (!used[list]) {
+    if (!read[list]) {
       continue;
     }
     for (const Rule& rule : rules.lists[list]->rules) {
@@ -112,19 +105,22 @@ bool Memberships::asks_within(const Memberships& other) const {
       return found != theirs.end() && found->second == entry.second;
     });
   };
-  // The pairs of a port set are part of what it means: it must have neither fewer nor more.
-  const auto as_many_pairs = [&](const auto& entry) {
-    const auto found = other.pairs_.find(entry.first);
-    return found != other.pairs_.end() && found->second.size() == entry.second.size();
-  };
   for (SetId set = 0; set < sets_.size(); ++set) {
     const bool same = set < other.sets_.size() && sets_[set] == other.sets_[set];
     if (sets_[set] != kNotAsked && !same) {
       return false;
     }
   }
-  return all_in(nets_, other.nets_) && all_in(by_pair_, other.by_pair_) &&
-         std::all_of(pairs_.begin(), pairs_.end(), as_many_pairs);
+  return all_in(nets_, other.nets_) && all_in(by_pair_, other.by_pair_) && same_pairs(other) &&
+         std::all_of(pairs_.begin(), pairs_.end(),
+                     [&](const auto& entry) { return other.pairs_.contains(entry.first); });
+}
+
+bool Memberships::same_pairs(const Memberships& other) const {
+  return std::all_of(pairs_.begin(), pairs_.end(), [&](const auto& entry) {
+    const auto theirs = other.pairs_.find(entry.first);
+    return theirs == other.pairs_.end() || theirs->second == entry.second;
+  });
 }
 
 bool Memberships::within(const Memberships& other) const {

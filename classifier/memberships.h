@@ -30,9 +30,12 @@ class Memberships {
     uint8_t protocol = 0;
     uint16_t port = 0;
     MembershipId members = 0;
+    friend bool operator==(const PortPair&, const PortPair&) = default;
   };
 
-  explicit Memberships(const RuleSet& rules, const Memberships* previous = nullptr);
+  // Of the rules in the lists that are read (by ListId).
+  Memberships(const RuleSet& rules, const std::vector<bool>& read,
+              const Memberships* previous = nullptr);
 
   MembershipId of_set(SetId set) const { return sets_[set]; }
   MembershipId of_nets(const std::vector<Prefix>& nets) const { return nets_.at(nets); }
@@ -45,6 +48,8 @@ class Memberships {
   bool asks(MembershipId id) const { return asked_[id]; }
   // Is everything asked here also asked there, by the same number, whatever its members?
   bool asks_within(const Memberships& other) const;
+  // Have the port sets that both ask about the same pairs?  Then rules are the same terms.
+  bool same_pairs(const Memberships& other) const;
   // REQUIRES: both know the id.
   bool same_members(MembershipId id, const Memberships& other) const {
     return members_[id].is(other.members_[id]) || *members_[id] == *other.members_[id];

@@ -2,6 +2,7 @@
 #include "classifier/program.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <map>
 
@@ -23,7 +24,20 @@ uint64_t hash_all(uint64_t hash, const std::vector<T>& values) {
 }
 
 uint64_t hash_of(const Projection& p) {
-  return hash_all(p.shift, p.bytes);
+  uint64_t hash = mix(p.shift, p.bytes.size());
+  for (size_t i = 0; i < p.bytes.size(); i += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, p.bytes.data() + i, std::min(sizeof word, p.bytes.size() - i));
+    hash = mix(hash, word);
+  }
+  return hash;
+}
+uint64_t hash_of(const Asked& a) {
+  uint64_t hash = hash_all(0, a.ids);
+  for (const Asked::Example& example : a.examples) {
+    hash = mix(hash, uint64_t{example.hash} << 32 | example.class_id);
+  }
+  return hash;
 }
 uint64_t hash_of(const PortMap& p) {
   return hash_all(hash_all(0, p.firsts), p.columns);
@@ -291,7 +305,7 @@ std::string_view name(Form form) {
 size_t CompiledProgram::size_bytes() const {
   const auto of = [](const auto& part) { return part == nullptr ? 0 : part->size_bytes(); };
   return sizeof *this + of(source) + of(destination) + of(ports) + of(source_ports) +
-         of(table) + of(vectors);
+         of(source_asked) + of(destination_asked) + of(table) + of(vectors);
 }
 
 template <typename Part>
@@ -310,10 +324,9 @@ std::shared_ptr<const Part> Pool<Part>::share(Part part) {
 
 template <typename Part>
 std::shared_ptr<const Part> Pool<Part>::share(const std::shared_ptr<const Part>& part) {
-  const uint64_t hash = hash_of(*part);
-  const auto [first, last] = parts_.equal_range(hash);
-  const auto same =
-      std::find_if(first, last, [&](const auto& e) { return *e.second == *part; });
+  const auto [first, last] = parts_.equal_range(part->hash);
+  const auto same = std::find_if(
+      first, last, [&](const auto& e) { return e.second == part || *e.second == *part; });
   if (same != last) {
     return same->second;
   }
@@ -329,6 +342,8 @@ void Pools::adopt(const CompiledProgram& program) {
   };
   add(projections, program.source);
   add(projections, program.destination);
+  add(asked, program.source_asked);
+  add(asked, program.destination_asked);
   add(ports, program.ports);
   add(source_ports, program.source_ports);
   add(tables, program.table);
@@ -336,14 +351,14 @@ void Pools::adopt(const CompiledProgram& program) {
 }
 
 size_t Pools::bytes() const {
-  return projections.bytes() + ports.bytes() + source_ports.bytes() + tables.bytes() +
-         vectors.bytes();
+  return projections.bytes() + asked.bytes() + ports.bytes() + source_ports.bytes() +
+         tables.bytes() + vectors.bytes();
 }
 
 std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinned,
                                        const ClassesOf& classes, const CompileLimits& limits,
                                        Pools& pools) {
-  const Axes axes = make_axes(terms, pinned, classes, limits.axis_bytes);
+  Axes axes = make_axes(terms, pinned, classes, limits.axis_bytes);
   if (axes.too_large()) {
     return std::nullopt;
   }
@@ -368,15 +383,14 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
         0, axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
         copy(axes.transport.rows), copy(axes.source_ports.rows), terms.consequences});
   }
-  std::set_union(axes.sources.mentioned.begin(), axes.sources.mentioned.end(),
-                 axes.destinations.mentioned.begin(), axes.destinations.mentioned.end(),
-                 std::back_inserter(out.mentioned));
   if (pinned != Pinned::Side::source) {
     out.source = pools.projections.share(make_projection(axes.sources, rows.source));
+    out.source_asked = pools.asked.share(std::move(axes.sources.asked));
   }
   if (pinned != Pinned::Side::destination) {
     out.destination =
         pools.projections.share(make_projection(axes.destinations, rows.destination));
+    out.destination_asked = pools.asked.share(std::move(axes.destinations.asked));
   }
   out.ports = pools.ports.share(make_port_map(axes.transport, rows.column));
   out.source_ports = pools.source_ports.share(make_source_ports(axes.source_ports));
@@ -384,26 +398,26 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
 }
 
 std::optional<CompiledProgram> extend(const CompiledProgram& program,
-                                      std::span<const NewClass> classes, Pools& pools) {
-  for (const NewClass& c : classes) {
-    for (const MembershipId id : c.differs) {
-      if (std::binary_search(program.mentioned.begin(), program.mentioned.end(), id)) {
-        return std::nullopt;
-      }
-    }
-  }
+                                      const ClassDirectory& directory, ClassId known,
+                                      Pools& pools) {
   CompiledProgram out = program;
-  for (auto* projection : {&out.source, &out.destination}) {
-    if (*projection == nullptr) {
-      continue;
-    }
-    Projection longer = **projection;
-    longer.bytes.resize(longer.bytes.size() - Projection::kSlack);
-    for (const NewClass& c : classes) {
-      append(longer, (*projection)->row(c.like));
+  const auto lengthen = [&](std::shared_ptr<const Projection>& projection, const Asked& asked) {
+    Projection longer = *projection;
+    longer.bytes.resize(size_t{known} << longer.shift);
+    for (ClassId c = known; c < directory.size(); ++c) {
+      const std::optional<ClassId> like = asked.example(directory.signature(c), directory);
+      if (!like) {
+        return false;
+      }
+      append(longer, projection->row(*like));
     }
     longer.bytes.insert(longer.bytes.end(), Projection::kSlack, 0);
-    *projection = pools.projections.share(std::move(longer));
+    projection = pools.projections.share(std::move(longer));
+    return true;
+  };
+  if ((out.source != nullptr && !lengthen(out.source, *out.source_asked)) ||
+      (out.destination != nullptr && !lengthen(out.destination, *out.destination_asked))) {
+    return std::nullopt;
   }
   return out;
 }

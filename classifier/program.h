@@ -117,20 +117,13 @@ struct CompiledProgram {
   std::shared_ptr<const Projection> source, destination;  // null on the pinned side
   std::shared_ptr<const PortMap> ports;
   std::shared_ptr<const SourcePorts> source_ports;
-  std::shared_ptr<const Table> table;      // form table
-  std::shared_ptr<const Vectors> vectors;  // form vectors
-  std::vector<MembershipId> mentioned;     // by what the projections were made for, sorted
+  std::shared_ptr<const Table> table;                            // form table
+  std::shared_ptr<const Vectors> vectors;                        // form vectors
+  std::shared_ptr<const Asked> source_asked, destination_asked;  // what those tell apart
   size_t terms = 0;
   size_t cells = 0;  // combinations of rows before merging
 
   size_t size_bytes() const;  // of all parts, shared or not
-};
-
-// A class that came after a program was compiled.  Its signature differs from that of `like`
-// only by `differs`.
-struct NewClass {
-  ClassId like = 0;
-  std::vector<MembershipId> differs;  // sorted
 };
 
 // Keeps one copy of equal parts.  Written by one thread at a time.
@@ -149,6 +142,7 @@ class Pool {
 
 struct Pools {
   Pool<Projection> projections;
+  Pool<Asked> asked;
   Pool<PortMap> ports;
   Pool<SourcePorts> source_ports;
   Pool<Table> tables;
@@ -172,10 +166,11 @@ std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinne
                                        const ClassesOf& classes, const CompileLimits& limits,
                                        Pools& pools);
 
-// The program with rows for the classes that follow those it knows; all else is shared. Nothing
-// if it asks about what makes one of them new: then it must be compiled again.
+// The program with rows for the classes from `known` on; all else is shared.  Nothing if there
+// is none for one of them: then it must be compiled again.
 std::optional<CompiledProgram> extend(const CompiledProgram& program,
-                                      std::span<const NewClass> classes, Pools& pools);
+                                      const ClassDirectory& directory, ClassId known,
+                                      Pools& pools);
 
 // How many values of sorted[0..n) are at most `value`, less one.  REQUIRES: sorted[0] <= value.
 [[gnu::always_inline]] inline uint32_t last_at_most(const uint16_t* sorted, uint32_t n,

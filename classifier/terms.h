@@ -76,6 +76,7 @@ struct Pinned {
 struct TermList {
   std::vector<const Term*> terms;
   std::vector<Consequence> consequences;  // by term
+  friend bool operator==(const TermList&, const TermList&) = default;
 };
 TermList flatten(const Program& program, ListTerms& lists, const Pinned& pinned);
 

@@ -11,6 +11,10 @@
 namespace sluice {
 namespace {
 
+std::vector<bool> all_lists(const RuleSet& rules) {
+  return std::vector<bool>(rules.lists.size(), true);
+}
+
 // The signature that membership by membership gives.
 std::vector<MembershipId> signature(const Memberships& memberships, const Address& address) {
   std::vector<MembershipId> all;
@@ -53,7 +57,7 @@ TEST(AddressClasses, ASignatureIsTheSetsThatHoldTheAddress) {
     SCOPED_TRACE(seed);
     RandomPolicy random(seed);
     const RuleSet rules = random.rule_set();
-    const Memberships memberships(rules);
+    const Memberships memberships(rules, all_lists(rules));
     const AddressClasses classes(memberships);
     for (int i = 0; i < 1000; ++i) {
       expect_classes(classes, memberships, random.address());
@@ -74,7 +78,7 @@ TEST(AddressClasses, ASignatureIsTheSetsThatHoldTheAddress) {
 TEST(AddressClasses, EqualSignaturesAreOneClass) {
   const RuleSet rules =
       one_set_each({{"10.0.0.1", "10.0.7.1", "fd00::1"}, {"10.0.0.0/8"}, {"::/0"}});
-  const AddressClasses classes{Memberships(rules)};
+  const AddressClasses classes{Memberships(rules, all_lists(rules))};
   const auto of = [&](const char* text) { return classes.find(*parse_address(text)); };
   EXPECT_EQ(of("10.0.0.1"), of("10.0.7.1"));
   EXPECT_NE(of("10.0.0.1"), of("10.0.0.2"));
@@ -86,7 +90,8 @@ TEST(AddressClasses, EqualSignaturesAreOneClass) {
 }
 
 TEST(AddressClasses, WithoutMembersNothingIsInASetAndIp4TakesNoMemory) {
-  const AddressClasses classes{Memberships(one_set_each({{}, {"fd00::/8"}}))};
+  const RuleSet rules = one_set_each({{}, {"fd00::/8"}});
+  const AddressClasses classes{Memberships(rules, all_lists(rules))};
   EXPECT_EQ(classes.find(*parse_address("10.0.0.1")), 0u);
   EXPECT_EQ(classes.find(Address{}), 0u);
   EXPECT_EQ(classes.ip4().bytes(), 0u);
@@ -97,12 +102,12 @@ TEST(AddressClasses, ASuccessorKeepsTheClassesOfKnownSignatures) {
     SCOPED_TRACE(seed);
     RandomPolicy random(seed);
     RuleSet rules = random.rule_set();
-    const Memberships before(rules);
+    const Memberships before(rules, all_lists(rules));
     const AddressClasses old(before);
     rules.address_sets[0] = random.address_set();
     rules.lists.emplace_back(random.rule_list(rules));
     rules.programs.push_back({{Tier{{static_cast<ListId>(rules.lists.size() - 1)}}}});
-    const Memberships after(rules, &before);
+    const Memberships after(rules, all_lists(rules), &before);
     const AddressClasses young(after, &old);
     for (ClassId id = 0; id < old.directory().size(); ++id) {
       const auto a = old.directory().signature(id), b = young.directory().signature(id);
@@ -118,7 +123,8 @@ TEST(AddressClasses, AnAssignedAddressHasItsClassAndNoOtherHas) {
   for (const uint64_t seed : seeds(20)) {
     SCOPED_TRACE(seed);
     RandomPolicy random(seed);
-    const Memberships memberships(random.rule_set());
+    const RuleSet rules = random.rule_set();
+    const Memberships memberships(rules, all_lists(rules));
     AddressClasses classes(memberships);
     if (classes.ip4().bytes() == 0) {
       continue;
@@ -144,8 +150,9 @@ TEST(AddressClasses, AnAssignedAddressHasItsClassAndNoOtherHas) {
 }
 
 TEST(AddressClasses, ReadersSeeTheOldClassOrTheNewOne) {
-  const Memberships memberships(
-      one_set_each({{"10.0.0.0/24"}, {"10.0.0.7"}, {"fd00::/64"}, {"fd00::7"}}));
+  const RuleSet rules =
+      one_set_each({{"10.0.0.0/24"}, {"10.0.0.7"}, {"fd00::/64"}, {"fd00::7"}});
+  const Memberships memberships(rules, all_lists(rules));
   AddressClasses classes(memberships);
   const auto of = [&](const char* text) { return classes.find(*parse_address(text)); };
   const ClassId plain4 = of("10.0.0.1"), special4 = of("10.0.0.7");

@@ -249,6 +249,103 @@ TEST(Matcher, TakesBitVectorsForTablesToKeepTheCapAndRefusesBelow) {
       << refused.error().what;
 }
 
+// Programs whose tables take far more than their bit vectors, for IPv6, whose address tables
+// are small.  Each at an endpoint of its own.
+RuleSet programs_of_large_tables(uint32_t count, std::vector<Pin>& pins) {
+  RuleSet rules;
+  pins.clear();
+  for (uint32_t p = 0; p < count; ++p) {
+    RuleList list;
+    for (uint32_t i = 0; i < 150; ++i) {
+      Rule r = rule(i % 2 != 0 ? Action::deny : Action::allow, p * 1000 + i);
+      r.source.nets = {Prefix::of({uint64_t{0xfd} << 56, i}, 128)};
+      r.destination.ports = {{static_cast<uint16_t>(i), static_cast<uint16_t>(i + 200)}};
+      list.rules.push_back(r);
+    }
+    rules.programs.push_back({{Tier{{static_cast<ListId>(rules.lists.size())}}}});
+    rules.lists.emplace_back(list);
+    pins.push_back({p, Pinned::Side::destination, {uint64_t{0xfd} << 56, 0x10000 + p}});
+  }
+  return rules;
+}
+
+size_t bytes_of(const RuleSet& rules, std::span<const Pin> pins, Form form) {
+  Matcher::Options options;
+  options.form = form;
+  return make(rules, pins, options)->memory().total();
+}
+
+TEST(Matcher, FitsACapThatItsTablesPassTwice) {
+  std::vector<Pin> pins;
+  const RuleSet rules = programs_of_large_tables(20, pins);
+  Matcher::Options capped;
+  capped.memory_bytes = bytes_of(rules, pins, Form::vectors) * 11 / 10;
+  ASSERT_GT(bytes_of(rules, pins, Form::table), 2 * capped.memory_bytes);
+  const auto matcher = make(rules, pins, capped);
+  ASSERT_NE(matcher, nullptr);
+  EXPECT_LE(matcher->memory().total(), capped.memory_bytes);
+  RandomPolicy random(3);
+  expect_answers(*matcher, ask(random, rules, pins, 1000));
+}
+
+TEST(Matcher, FitsWhereAStartWouldThoughWhatIsSharedDoesNotShrink) {
+  std::vector<Pin> few, more;
+  const RuleSet before = programs_of_large_tables(10, few);
+  RuleSet after = programs_of_large_tables(20, more);
+  std::copy(before.lists.begin(), before.lists.end(), after.lists.begin());
+  Matcher::Options capped;
+  capped.memory_bytes = bytes_of(before, few, Form::table);
+  ASSERT_GT(capped.memory_bytes, bytes_of(after, more, Form::vectors));
+  const auto first = make(before, few, capped);
+  ASSERT_EQ(first->program(0).form, Form::table);
+  const auto second = make(after, more, capped, first.get());
+  ASSERT_NE(second, nullptr);
+  EXPECT_LE(second->memory().total(), capped.memory_bytes);
+}
+
+TEST(Matcher, CompilesOnceForEndpointsWhoseClassesAskTheSame) {
+  RuleSet rules = two_programs();
+  Rule to_set = rule(Action::allow, 9);
+  to_set.destination.sets = {1};  // 10.0.0.2
+  rules.lists.emplace_back(RuleList{{to_set}});
+  rules.programs = {{{Tier{{0}}}}, {{Tier{{0, 3}}}}};
+  std::vector<Pin> pins;
+  for (const ProgramId program : {0u, 1u}) {
+    for (const char* own : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) {
+      pins.push_back({program, Pinned::Side::destination, *parse_address(own)});
+    }
+  }
+  const auto matcher = make(rules, pins);
+  EXPECT_EQ(&matcher->program(0), &matcher->program(1)) << "of other classes";
+  EXPECT_EQ(&matcher->program(0), &matcher->program(3)) << "the rule in between is not for it";
+  EXPECT_NE(&matcher->program(0), &matcher->program(4)) << "but for this one";
+  EXPECT_EQ(matcher->compiled_count(), 2u);
+}
+
+TEST(Matcher, ListsThatJudgeNobodyTakeNoRoomAmongAddresses) {
+  RuleSet rules = two_programs();
+  const auto without = make(rules, two_pins());
+  Rule staged = rule(Action::deny, 9);
+  staged.source.nets = {*parse_prefix("10.64.0.0/10")};
+  rules.lists.emplace_back(RuleList{{staged}, true});
+  rules.programs.push_back({{Tier{{0, 3}}}});
+  const auto with = make(rules, two_pins());
+  EXPECT_EQ(with->classes().directory().size(), without->classes().directory().size());
+}
+
+TEST(Matcher, ASetThatIsNewLeavesOtherProgramsAsTheyAre) {
+  RuleSet rules = two_programs();
+  const auto first = make(rules, two_pins());
+  RuleList edited = *rules.lists[0];
+  edited.rules[0].source.nets = {*parse_prefix("10.0.0.0/24")};
+  rules.lists[0] = edited;
+  const auto second = make(rules, two_pins(), {}, first.get());
+  EXPECT_EQ(second->compiled_count(), 1u);
+  EXPECT_EQ(second->program(1).table, first->program(1).table);
+  RandomPolicy random(5);
+  expect_answers(*second, ask(random, rules, two_pins(), 1000));
+}
+
 // Overlapping sets, overlapping port ranges, negations and source ports: 900 x 900 cells.
 RuleSet exploding_policy(RandomPolicy& random) {
   RuleSet rules;
