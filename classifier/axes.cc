@@ -184,6 +184,9 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
         numbers.push_back(groups[g].number);
       }
       row_of_group[group] = axis.rows.intern(mentions.bitmap(numbers));
+      if (axis.rows.full()) {
+        break;
+      }
       axis.asked.examples.push_back({groups[group].hash, c});
     }
     axis.row_of_class.push_back(row_of_group[group]);
@@ -225,7 +228,7 @@ RangeAxis range_axis(const TermList& terms, RangesOfTerm ranges, const RangeSpac
     }
   };
   uint32_t next_stride = 0;
-  for (size_t i = 0; i < events.size() || next_stride <= space.last;) {
+  for (size_t i = 0; !axis.rows.full() && (i < events.size() || next_stride <= space.last);) {
     const uint32_t event = i < events.size() ? events[i].at : UINT32_MAX;
     const uint32_t at = std::min(event, next_stride);
     for (; i < events.size() && events[i].at == at; ++i) {

@@ -7,7 +7,8 @@
 //   2 the word: a class, or where it is found; the column of its transport key
 //   3 the class   4 the row that the program gives the class   5 the cell   6 the verdict
 // A cell that is no verdict sends the packet to `decide`, which knows all forms: programs with
-// exceptions by source port, bit vectors, and those that look at both addresses.
+// exceptions by source port, bit vectors, and those that look at both addresses.  Only those of
+// programs with a forest go on together (lookup_forest.cc).
 //
 // The template is compiled once for each processor level, in a file of its own (lookup_*.cc),
 // so what is here must be inlined there: another level's copy must never be linked in its
@@ -19,6 +20,7 @@
 
 #include "classifier/address_classes.h"
 #include "classifier/program.h"
+#include "classifier/simd.h"
 #include "classifier/transport.h"
 
 namespace sluice {
@@ -55,6 +57,16 @@ struct Burst {
   size_t count = 0;
 };
 
+// Packets of a burst whose programs have the form forest.
+struct ForestLanes {
+  const uint32_t* lanes = nullptr;  // indices into the burst
+  size_t count = 0;
+  const ClassId* classes = nullptr;  // of the remote addresses, by index into the burst
+};
+// Decides them.  The same code for all levels; the forest has its own for each.
+void decide_by_forests(const LookupTables& tables, const Burst& burst, const ForestLanes& lanes,
+                       SimdLevel level) noexcept;
+
 // One for each processor level; all give the same answers.
 void classify_scalar(const LookupTables& tables, const Burst& burst) noexcept;
 void classify_avx2(const LookupTables& tables, const Burst& burst) noexcept;
@@ -64,33 +76,55 @@ namespace lookup {
 
 #define SLUICE_INLINE [[gnu::always_inline]] static inline
 
-// Decides one packet whose remote address has class `remote`, whatever the program's form.
+// A packet's rows on the four axes of a program, of which the source port's is found last.
+struct Rows {
+  uint32_t source, destination, column;
+};
+SLUICE_INLINE Rows rows_of(const CompiledProgram& program, const AddressClasses& classes,
+                           const FlowKey& key, ClassId remote) noexcept {
+  const bool both = program.pinned == Pinned::Side::none;
+  return {program.source == nullptr ? 0 : program.source->row(remote),
+          program.destination == nullptr
+              ? 0
+              : program.destination->row(both ? classes.find(key.dst) : remote),
+          program.ports->column(transport::key_of(key))};
+}
+
+// The bitmap of the terms that hold for a packet.
+struct Bits {
+  const uint64_t *source, *destination, *column, *port;
+  [[gnu::always_inline]] uint64_t operator()(size_t i) const noexcept {
+    return source[i] & destination[i] & column[i] & port[i];
+  }
+};
+SLUICE_INLINE Bits bits_of(const CompiledProgram& program, const Rows& rows,
+                           uint16_t source_port) noexcept {
+  const Vectors& v = *program.vectors;
+  return {v.sources.data() + rows.source * v.words,
+          v.destinations.data() + rows.destination * v.words,
+          v.columns.data() + rows.column * v.words,
+          v.port_rows.data() + program.source_ports->row(source_port) * v.words};
+}
+
+// Decides one packet whose remote address has class `remote`.
+// REQUIRES: the program's form is table or vectors.
 SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClasses& classes,
                               const FlowKey& key, ClassId remote) noexcept {
-  const bool both = program.pinned == Pinned::Side::none;
-  const uint32_t source = program.source == nullptr ? 0 : program.source->row(remote);
-  const uint32_t destination =
-      program.destination == nullptr
-          ? 0
-          : program.destination->row(both ? classes.find(key.dst) : remote);
-  const uint32_t column = program.ports->column(transport::key_of(key));
+  const Rows rows = rows_of(program, classes, key, remote);
   if (program.form == Form::table) {
     const Table& table = *program.table;
     const uint32_t cell =
-        table.cells[(size_t{source} * table.destinations + destination) * table.columns +
-                    column];
+        table.cells[(size_t{rows.source} * table.destinations + rows.destination) *
+                        table.columns +
+                    rows.column];
     return (cell & outcome::kException) == 0
                ? cell
                : table.exceptions[size_t{cell & ~outcome::kException} * table.port_rows +
                                   program.source_ports->row(key.src_port)];
   }
   const Vectors& v = *program.vectors;
-  const uint64_t* a = v.sources.data() + source * v.words;
-  const uint64_t* b = v.destinations.data() + destination * v.words;
-  const uint64_t* c = v.columns.data() + column * v.words;
-  const uint64_t* d = v.port_rows.data() + program.source_ports->row(key.src_port) * v.words;
-  return first_match(v.consequences.data(), v.words,
-                     [&](size_t i) { return a[i] & b[i] & c[i] & d[i]; });
+  const Bits bits = bits_of(program, rows, key.src_port);
+  return first_match(v.consequences.data(), v.words, bits);
 }
 
 // What the stages carry from one to the next, by packet.
@@ -226,10 +260,19 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
     burst.verdicts[i] = outcome::unpack(cell);
     append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
   }
+  size_t in_forests = 0;
   for (size_t k = 0; k < l.rare_count; ++k) {
-    const size_t i = l.rare[k];
-    burst.verdicts[i] = outcome::unpack(
-        decide(*l.instance[i]->program, *tables.classes, burst.keys[i], l.class_id[i]));
+    const uint32_t i = l.rare[k];
+    const CompiledProgram& program = *l.instance[i]->program;
+    if (program.form == Form::forest) {
+      l.rare[in_forests++] = i;  // before k
+      continue;
+    }
+    burst.verdicts[i] =
+        outcome::unpack(decide(program, *tables.classes, burst.keys[i], l.class_id[i]));
+  }
+  if (in_forests != 0) {
+    decide_by_forests(tables, burst, {l.rare, in_forests, l.class_id}, Level::kLevel);
   }
 }
 

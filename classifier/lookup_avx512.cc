@@ -10,6 +10,8 @@ namespace sluice {
 namespace {
 
 struct Avx512 {
+  static constexpr SimdLevel kLevel = SimdLevel::avx512;
+
   // How many of the first n values are at most `value`, less one.  Reads a whole block.
   // REQUIRES: n <= PortMap::kBlock.
   static uint32_t in_block(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {

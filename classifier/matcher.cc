@@ -77,7 +77,12 @@ class MatcherBuild {
     out_->rules_ = std::move(rules);
     limits_ = options.limits;
     if (options.form) {
-      limits_.table_cells = *options.form == Form::table ? SIZE_MAX : 0;
+      limits_.force(*options.form);
+    }
+    if (previous != nullptr) {
+      for (const auto& [key, program] : previous->programs_) {
+        pools_.know(*program);
+      }
     }
   }
 
@@ -322,7 +327,8 @@ class MatcherBuild {
     if (!classes_of_) {
       classes_of_.emplace(out_->classes_->directory(), out_->memberships_->size());
     }
-    auto compiled = compile(source.terms, source.side, *classes_of_, limits, pools_);
+    auto compiled =
+        compile(source.terms, source.side, {*classes_of_, *out_->memberships_}, limits, pools_);
     if (compiled) {
       source.program = std::make_shared<const CompiledProgram>(std::move(*compiled));
     }
@@ -387,10 +393,10 @@ class MatcherBuild {
   }
 
   void choose_level() {
-    const Matcher::Level level = options_.level.value_or(Matcher::best_level());
-    out_->classify_ = level == Matcher::Level::avx512 ? classify_avx512
-                      : level == Matcher::Level::avx2 ? classify_avx2
-                                                      : classify_scalar;
+    const SimdLevel level = options_.level.value_or(best_simd_level());
+    out_->classify_ = level == SimdLevel::avx512 ? classify_avx512
+                      : level == SimdLevel::avx2 ? classify_avx2
+                                                 : classify_scalar;
   }
 
   const Matcher::Options& options_;
@@ -407,17 +413,6 @@ class MatcherBuild {
   std::vector<Matcher::Programs::iterator> used_;      // by instance
   std::unordered_multimap<uint64_t, Source> sources_;  // by hash of the terms
 };
-
-Matcher::Level Matcher::best_level() {
-  if (__builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
-      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-      __builtin_cpu_supports("bmi2") != 0) {
-    return Level::avx512;
-  }
-  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("bmi2") != 0
-             ? Level::avx2
-             : Level::scalar;
-}
 
 Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleSet> rules,
                                                      std::span<const Pin> pins,

@@ -31,6 +31,7 @@
 #include "classifier/program.h"
 #include "classifier/result.h"
 #include "classifier/rule.h"
+#include "classifier/simd.h"
 
 namespace sluice {
 
@@ -44,15 +45,12 @@ class Matcher {
     Address address = {};
   };
 
-  enum class Level : uint8_t { scalar, avx2, avx512 };
-  static Level best_level();  // that this processor has
-
   struct Options {
     size_t memory_bytes = size_t{1} << 30;
     CompileLimits limits = {};
-    std::optional<Form> form = {};    // all programs take it; by their size otherwise
-    std::optional<Level> level = {};  // the processor's best otherwise
-    bool in_place = true;             // few members change by settle(); all at once otherwise
+    std::optional<Form> form = {};        // all programs take it; by their size otherwise
+    std::optional<SimdLevel> level = {};  // the processor's best otherwise
+    bool in_place = true;  // few members change by settle(); all at once otherwise
   };
 
   // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.

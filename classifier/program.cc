@@ -48,12 +48,32 @@ uint64_t hash_of(const SourcePorts& p) {
 uint64_t hash_of(const Table& t) {
   return hash_all(hash_all(t.columns, t.cells), t.exceptions);
 }
-uint64_t hash_of(const Vectors& v) {
-  uint64_t hash = hash_all(hash_all(hash_all(0, v.sources), v.destinations), v.columns);
-  for (const Consequence& c : v.consequences) {
+uint64_t hash_all(uint64_t hash, const std::vector<Consequence>& consequences) {
+  for (const Consequence& c : consequences) {
     hash = mix(hash, uint64_t{c.next} << 32 | c.outcome);
   }
   return hash;
+}
+uint64_t hash_of(const Vectors& v) {
+  return hash_all(hash_all(hash_all(hash_all(0, v.sources), v.destinations), v.columns),
+                  v.consequences);
+}
+uint64_t hash_of(const std::vector<FiveTupleRule>& rules) {
+  uint64_t hash = mix(0, rules.size());
+  for (const FiveTupleRule& r : rules) {
+    hash = mix(hash, uint64_t{r.src} << 32 | r.dst);
+    hash =
+        mix(hash, uint64_t{r.dst_port.low} << 48 | uint64_t{r.dst_port.high} << 32 |
+                      uint64_t{r.protocol} << 16 | uint64_t{r.src_length} << 8 | r.dst_length);
+  }
+  return hash;
+}
+uint64_t hash_of(const Literals& l) {
+  return hash_of(l.rules);
+}
+uint64_t hash_of(const ForestTerms& f) {
+  return hash_all(hash_all(hash_all(f.rest_has_ip4 ? 1 : 0, f.of_rule), f.rest),
+                  f.consequences);
 }
 
 // All rows of the four axes, before any form is chosen.
@@ -296,39 +316,156 @@ std::vector<uint64_t> copy(const Bitmaps& rows) {
   return {rows.all().begin(), rows.all().end()};
 }
 
+// One run of compile().
+class Compilation {
+ public:
+  Compilation(Pinned::Side pinned, const AddressQuestions& questions,
+              const CompileLimits& limits, Pools& pools)
+      : pinned_(pinned), questions_(questions), limits_(limits), pools_(pools) {}
+
+  std::optional<CompiledProgram> run(const TermList& terms) {
+    out_.pinned = pinned_;
+    out_.terms = terms.terms.size();
+    const Axes axes = axes_of(terms);
+    if (!axes.too_large() && suits_a_table(axes)) {
+      tabulate(terms, axes);
+      return std::move(out_);
+    }
+    if (plant(terms)) {
+      return std::move(out_);
+    }
+    if (axes.too_large()) {
+      return std::nullopt;
+    }
+    out_.form = Form::vectors;
+    keep_vectors(axes, terms.consequences);
+    return std::move(out_);
+  }
+
+ private:
+  Axes axes_of(const TermList& terms) const {
+    return make_axes(terms, pinned_, questions_.classes, limits_.axis_bytes);
+  }
+
+  bool suits_a_table(const Axes& axes) const {
+    // A cell that depends on the source port costs a row of exceptions; few do, as a rule.
+    constexpr size_t kExceptionsForACell = 32;
+    const size_t at_worst = axes.cells() * axes.source_ports.rows.count() / kExceptionsForACell;
+    return std::max(axes.cells(), at_worst) <= limits_.table_cells;
+  }
+
+  void tabulate(const TermList& terms, const Axes& axes) {
+    out_.form = Form::table;
+    Table table = Tabulation(terms, axes).run();
+    const Renumbering rows = merge_equal(table);
+    out_.table = pools_.tables.share(std::move(table));
+    project(axes, rows);
+  }
+
+  void keep_vectors(const Axes& axes, const std::vector<Consequence>& consequences) {
+    out_.vectors = pools_.vectors.share(Vectors{
+        0, axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
+        copy(axes.transport.rows), copy(axes.source_ports.rows), consequences});
+    project(axes,
+            {identity(axes.sources.rows.count()), identity(axes.destinations.rows.count()),
+             identity(axes.transport.rows.count())});
+  }
+
+  void project(const Axes& axes, const Renumbering& rows) {
+    out_.cells = axes.cells();
+    if (pinned_ != Pinned::Side::source) {
+      out_.source = pools_.projections.share(make_projection(axes.sources, rows.source));
+      out_.source_asked = pools_.asked.share(axes.sources.asked);
+    }
+    if (pinned_ != Pinned::Side::destination) {
+      out_.destination =
+          pools_.projections.share(make_projection(axes.destinations, rows.destination));
+      out_.destination_asked = pools_.asked.share(axes.destinations.asked);
+    }
+    out_.ports = pools_.ports.share(make_port_map(axes.transport, rows.column));
+    out_.source_ports = pools_.source_ports.share(make_source_ports(axes.source_ports));
+  }
+
+  // False if there are too few literal terms, or what a forest takes passes the limits.
+  bool plant(const TermList& terms) {
+    if (terms.terms.size() < limits_.forest_terms) {
+      return false;
+    }
+    Split split = split_literals(terms, pinned_, questions_.memberships);
+    if (split.literal_terms < limits_.forest_terms) {
+      return false;
+    }
+    const Axes rest = axes_of(split.rest);
+    if (rest.too_large()) {
+      return false;
+    }
+    split.terms.literals = literals(std::move(split.rules));
+    if (split.terms.literals == nullptr) {
+      return false;
+    }
+    out_.form = Form::forest;
+    out_.forest = pools_.forests.share(std::move(split.terms));
+    keep_vectors(rest, {});
+    return true;
+  }
+
+  std::shared_ptr<const Literals> literals(std::vector<FiveTupleRule> rules) {
+    const auto same = [&](const Literals& other) { return other.rules == rules; };
+    if (auto known = pools_.literals.find(hash_of(rules), same)) {
+      return known;
+    }
+    for (const auto& known : pools_.known_literals) {
+      if (same(*known)) {
+        return pools_.literals.share(known);
+      }
+    }
+    Result<Forest> forest =
+        Forest::make(rules, {.bytes = limits_.forest_bytes, .form = Forest::Form::trees});
+    return forest ? pools_.literals.share(Literals{0, std::move(rules), std::move(*forest)})
+                  : nullptr;
+  }
+
+  Pinned::Side pinned_;
+  const AddressQuestions& questions_;
+  const CompileLimits& limits_;
+  Pools& pools_;
+  CompiledProgram out_;
+};
+
 }  // namespace
 
 std::string_view name(Form form) {
-  return form == Form::table ? "table" : "vectors";
+  return form == Form::table ? "table" : form == Form::vectors ? "vectors" : "forest";
 }
 
 size_t CompiledProgram::size_bytes() const {
   const auto of = [](const auto& part) { return part == nullptr ? 0 : part->size_bytes(); };
   return sizeof *this + of(source) + of(destination) + of(ports) + of(source_ports) +
-         of(source_asked) + of(destination_asked) + of(table) + of(vectors);
+         of(source_asked) + of(destination_asked) + of(table) + of(vectors) + of(forest) +
+         of(forest == nullptr ? nullptr : forest->literals);
+}
+
+template <typename Part>
+template <typename Same>
+std::shared_ptr<const Part> Pool<Part>::find(uint64_t hash, const Same& same) const {
+  const auto [first, last] = parts_.equal_range(hash);
+  const auto found = std::find_if(first, last, [&](const auto& e) { return same(*e.second); });
+  return found == last ? nullptr : found->second;
 }
 
 template <typename Part>
 std::shared_ptr<const Part> Pool<Part>::share(Part part) {
   part.hash = hash_of(part);
-  const auto [first, last] = parts_.equal_range(part.hash);
-  for (auto it = first; it != last; ++it) {
-    if (*it->second == part) {
-      return it->second;
-    }
-  }
-  bytes_ += part.size_bytes();
-  const uint64_t hash = part.hash;
-  return parts_.emplace(hash, std::make_shared<const Part>(std::move(part)))->second;
+  const auto known = find(part.hash, [&](const Part& other) { return other == part; });
+  return known != nullptr ? known : share(std::make_shared<const Part>(std::move(part)));
 }
 
 template <typename Part>
 std::shared_ptr<const Part> Pool<Part>::share(const std::shared_ptr<const Part>& part) {
-  const auto [first, last] = parts_.equal_range(part->hash);
-  const auto same = std::find_if(
-      first, last, [&](const auto& e) { return e.second == part || *e.second == *part; });
-  if (same != last) {
-    return same->second;
+  if (auto known = find(part->hash, [&](const Part& other) {
+        return &other == part.get() || other == *part;
+      })) {
+    return known;
   }
   bytes_ += part->size_bytes();
   return parts_.emplace(part->hash, part)->second;
@@ -348,53 +485,34 @@ void Pools::adopt(const CompiledProgram& program) {
   add(source_ports, program.source_ports);
   add(tables, program.table);
   add(vectors, program.vectors);
+  if (program.forest != nullptr) {
+    add(forests, program.forest);
+    add(literals, program.forest->literals);
+  }
+}
+
+void Pools::know(const CompiledProgram& earlier) {
+  const auto& literals_of = earlier.forest == nullptr ? nullptr : earlier.forest->literals;
+  if (literals_of != nullptr && std::find(known_literals.begin(), known_literals.end(),
+                                          literals_of) == known_literals.end()) {
+    known_literals.push_back(literals_of);
+  }
 }
 
 size_t Pools::bytes() const {
   return projections.bytes() + asked.bytes() + ports.bytes() + source_ports.bytes() +
-         tables.bytes() + vectors.bytes();
+         tables.bytes() + vectors.bytes() + literals.bytes() + forests.bytes();
+}
+
+void CompileLimits::force(Form form) {
+  table_cells = form == Form::table ? SIZE_MAX : 0;
+  forest_terms = form == Form::forest ? 0 : SIZE_MAX;
 }
 
 std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinned,
-                                       const ClassesOf& classes, const CompileLimits& limits,
-                                       Pools& pools) {
-  Axes axes = make_axes(terms, pinned, classes, limits.axis_bytes);
-  if (axes.too_large()) {
-    return std::nullopt;
-  }
-  CompiledProgram out;
-  out.pinned = pinned;
-  out.terms = terms.terms.size();
-  out.cells = axes.cells();
-  Renumbering rows;
-  // A cell that depends on the source port costs a row of exceptions; few do, as a rule.
-  constexpr size_t kExceptionsForACell = 32;
-  const size_t at_worst = out.cells * axes.source_ports.rows.count() / kExceptionsForACell;
-  if (std::max(out.cells, at_worst) <= limits.table_cells) {
-    out.form = Form::table;
-    Table table = Tabulation(terms, axes).run();
-    rows = merge_equal(table);
-    out.table = pools.tables.share(std::move(table));
-  } else {
-    out.form = Form::vectors;
-    rows = {identity(axes.sources.rows.count()), identity(axes.destinations.rows.count()),
-            identity(axes.transport.rows.count())};
-    out.vectors = pools.vectors.share(Vectors{
-        0, axes.transport.rows.words(), copy(axes.sources.rows), copy(axes.destinations.rows),
-        copy(axes.transport.rows), copy(axes.source_ports.rows), terms.consequences});
-  }
-  if (pinned != Pinned::Side::source) {
-    out.source = pools.projections.share(make_projection(axes.sources, rows.source));
-    out.source_asked = pools.asked.share(std::move(axes.sources.asked));
-  }
-  if (pinned != Pinned::Side::destination) {
-    out.destination =
-        pools.projections.share(make_projection(axes.destinations, rows.destination));
-    out.destination_asked = pools.asked.share(std::move(axes.destinations.asked));
-  }
-  out.ports = pools.ports.share(make_port_map(axes.transport, rows.column));
-  out.source_ports = pools.source_ports.share(make_source_ports(axes.source_ports));
-  return out;
+                                       const AddressQuestions& questions,
+                                       const CompileLimits& limits, Pools& pools) {
+  return Compilation(pinned, questions, limits, pools).run(terms);
 }
 
 std::optional<CompiledProgram> extend(const CompiledProgram& program,

@@ -8,9 +8,10 @@
 //                 outcomes are merged, then columns.  A cell that depends on the source port
 //                 names a row of exceptions instead.
 //   form vectors  a bitmap of terms for each row of each axis; they are ANDed and the first
-//   term
-//                 that is left says what follows.  For programs whose table would pass the cap.
-//   (Long lists of literal CIDRs take a third form, a forest; it stands beside these two.)
+//                 term that is left says what follows.  For programs whose table would pass the
+//                 cap.
+//   form forest   a forest of five-tuple rules for the terms about literal IPv4 nets, and bit
+//                 vectors for the others (literals.h).  For thousands of literal nets.
 //
 // All parts are immutable and shared: equal parts of different programs are one object. Control
 // makes them, the packet path reads them; see lookup.h for how.
@@ -26,12 +27,13 @@
 #include <vector>
 
 #include "classifier/axes.h"
+#include "classifier/literals.h"
 #include "classifier/terms.h"
 #include "classifier/transport.h"
 
 namespace sluice {
 
-enum class Form : uint8_t { table, vectors };
+enum class Form : uint8_t { table, vectors, forest };
 std::string_view name(Form form);  // "table"
 
 // Class -> row, in one byte each where there are at most 256 rows, else in two or four.
@@ -100,7 +102,7 @@ struct Vectors {
   uint64_t hash = 0;  // of the rest; set by its Pool
   size_t words = 0;   // of each bitmap
   std::vector<uint64_t> sources, destinations, columns, port_rows;  // bitmaps, row by row
-  std::vector<Consequence> consequences;                            // by term
+  std::vector<Consequence> consequences;  // by term; none beside a forest, which has them
 
   friend bool operator==(const Vectors&, const Vectors&) = default;
   size_t size_bytes() const {
@@ -118,10 +120,11 @@ struct CompiledProgram {
   std::shared_ptr<const PortMap> ports;
   std::shared_ptr<const SourcePorts> source_ports;
   std::shared_ptr<const Table> table;                            // form table
-  std::shared_ptr<const Vectors> vectors;                        // form vectors
+  std::shared_ptr<const Vectors> vectors;                        // forms vectors and forest
+  std::shared_ptr<const ForestTerms> forest;                     // form forest
   std::shared_ptr<const Asked> source_asked, destination_asked;  // what those tell apart
   size_t terms = 0;
-  size_t cells = 0;  // combinations of rows before merging
+  size_t cells = 0;  // combinations of rows before merging; in form forest, of the vectors
 
   size_t size_bytes() const;  // of all parts, shared or not
 };
@@ -133,7 +136,10 @@ class Pool {
   std::shared_ptr<const Part> share(Part part);
   std::shared_ptr<const Part> share(
       const std::shared_ptr<const Part>& part);  // one made before
-  size_t bytes() const { return bytes_; }        // of the distinct parts
+  // The part with this hash for which same(part) holds; null if there is none.
+  template <typename Same>
+  std::shared_ptr<const Part> find(uint64_t hash, const Same& same) const;
+  size_t bytes() const { return bytes_; }  // of the distinct parts
 
  private:
   size_t bytes_ = 0;
@@ -147,8 +153,13 @@ struct Pools {
   Pool<SourcePorts> source_ports;
   Pool<Table> tables;
   Pool<Vectors> vectors;
+  Pool<Literals> literals;
+  Pool<ForestTerms> forests;
+  // Of earlier programs: a forest is dear, and most changes leave the literals as they are.
+  std::vector<std::shared_ptr<const Literals>> known_literals;
 
   void adopt(const CompiledProgram& program);
+  void know(const CompiledProgram& earlier);
   size_t bytes() const;
 };
 
@@ -158,13 +169,26 @@ struct CompileLimits {
   size_t table_cells = size_t{1} << 18;
   // Bytes of bitmaps of one axis up to which a program is compiled at all.
   size_t axis_bytes = size_t{64} << 20;
+  // Literal terms from which on a program that takes no table takes a forest.
+  size_t forest_terms = 2048;
+  // Bytes of a forest up to which it is made.
+  size_t forest_bytes = size_t{256} << 20;
+
+  // Henceforth every program takes the form, or is refused.
+  void force(Form form);
+};
+
+// What the terms' memberships mean.
+struct AddressQuestions {
+  const ClassesOf& classes;
+  const Memberships& memberships;
 };
 
 // Compiles a flattened program; nothing if it passes the limits.
 // REQUIRES: terms flattened with `pinned`.
 std::optional<CompiledProgram> compile(const TermList& terms, Pinned::Side pinned,
-                                       const ClassesOf& classes, const CompileLimits& limits,
-                                       Pools& pools);
+                                       const AddressQuestions& questions,
+                                       const CompileLimits& limits, Pools& pools);
 
 // The program with rows for the classes from `known` on; all else is shared.  Nothing if there
 // is none for one of them: then it must be compiled again.
@@ -194,29 +218,40 @@ std::optional<CompiledProgram> extend(const CompiledProgram& program,
   return rows[last_at_most(firsts.data(), static_cast<uint32_t>(firsts.size()), port)];
 }
 
-// The outcome that the terms in a bitmap lead to; word(i) gives its i-th word.
+inline constexpr uint32_t kNoTerm = UINT32_MAX;
+
+// The first term from `from` on in a bitmap whose i-th word is word(i); kNoTerm if none is.
+template <typename Word>
+[[gnu::always_inline]] inline uint32_t first_term(size_t words, const Word& word,
+                                                  uint32_t from) {
+  uint64_t after = ~uint64_t{0} << (from % 64);  // the terms of the word that count
+  for (size_t i = from / 64; i < words; ++i) {
+    const uint64_t left = word(i) & after;
+    if (left != 0) {
+      return static_cast<uint32_t>(i * 64) + static_cast<uint32_t>(__builtin_ctzll(left));
+    }
+    after = ~uint64_t{0};
+  }
+  return kNoTerm;
+}
+
+// The outcome that the terms in a bitmap lead to.
 template <typename Word>
 [[gnu::always_inline]] inline uint32_t first_match(const Consequence* consequences,
                                                    size_t words, const Word& word) {
   uint32_t flags = 0;
-  uint64_t after = ~uint64_t{0};  // the terms of the current word that may still match
-  for (size_t i = 0; i < words;) {
-    const uint64_t left = word(i) & after;
-    if (left == 0) {
-      ++i;
-      after = ~uint64_t{0};
-      continue;
+  for (uint32_t from = 0;;) {
+    const uint32_t term = first_term(words, word, from);
+    if (term == kNoTerm) {
+      return outcome::kUndecided | flags;
     }
-    const size_t term = i * 64 + static_cast<size_t>(__builtin_ctzll(left));
     const Consequence& then = consequences[term];
     if (then.next == Consequence::kDecides) {
       return then.outcome | flags;
     }
     flags = outcome::kPassedOrLogged;
-    i = then.next / 64;
-    after = ~uint64_t{0} << (then.next % 64);
+    from = then.next;
   }
-  return outcome::kUndecided | flags;
 }
 
 }  // namespace sluice

@@ -244,9 +244,8 @@ Row run_size(const PolicySize& size, const Settings& s) {
   row.class_mb = static_cast<double>(matcher->memory().classes) / (1 << 20);
   row.program_mb = static_cast<double>(matcher->memory().programs) / (1 << 20);
   Trace trace(w);
-  for (const auto level :
-       {Matcher::Level::scalar, Matcher::Level::avx2, Matcher::Level::avx512}) {
-    if (level > Matcher::best_level()) {
+  for (const SimdLevel level : kSimdLevels) {
+    if (level > best_simd_level()) {
       continue;
     }
     Matcher::Options options;

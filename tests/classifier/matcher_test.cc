@@ -9,11 +9,8 @@ namespace sluice {
 
 namespace {
 
-using Level = Matcher::Level;
-
-std::span<const Level> levels() {
-  static constexpr Level kAll[] = {Level::scalar, Level::avx2, Level::avx512};
-  return std::span(kAll).first(static_cast<size_t>(Matcher::best_level()) + 1);
+std::span<const SimdLevel> levels() {
+  return std::span(kSimdLevels).first(static_cast<size_t>(best_simd_level()) + 1);
 }
 
 TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
@@ -24,9 +21,10 @@ TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
     const std::vector<Pin> pins = random_pins(random, rules);
     const Questions q = ask(random, rules, pins, 1500);
     for (const std::optional<Form> form :
-         {std::optional<Form>{}, std::optional(Form::table), std::optional(Form::vectors)}) {
+         {std::optional<Form>{}, std::optional(Form::table), std::optional(Form::vectors),
+          std::optional(Form::forest)}) {
       std::shared_ptr<const Matcher> matcher;
-      for (const Level level : levels()) {
+      for (const SimdLevel level : levels()) {
         SCOPED_TRACE(testing::Message() << "form " << (form ? name(*form) : "any") << " level "
                                         << static_cast<int>(level));
         Matcher::Options options;
@@ -389,6 +387,123 @@ TEST(Matcher, AProgramWhoseTableWouldPassTheLimitTakesBitVectors) {
     const auto refused = Matcher::make(std::make_shared<const RuleSet>(rules), pins, tight);
     ASSERT_FALSE(refused.has_value());
     EXPECT_NE(refused.error().what.find("of bit vectors"), std::string::npos);
+  }
+}
+
+// Tiers of literal rules whose nets nest: each list denies, allows, passes and logs in places.
+class LongLists {
+ public:
+  explicit LongLists(uint64_t seed) : random_(seed) {}
+
+  RuleSet rule_set(size_t rules_of_a_tier, size_t tiers) {
+    RuleSet out;
+    out.address_sets.emplace_back(random_.address_set());
+    out.port_sets.emplace_back(random_.port_set());
+    Program program;
+    for (size_t t = 0; t < tiers; ++t) {
+      RuleList list;
+      while (list.rules.size() < rules_of_a_tier) {
+        list.rules.push_back(one_rule());
+      }
+      list.rules.push_back(rule(Action::pass, next_++));
+      program.tiers.push_back({{static_cast<ListId>(t)}, TierEnd::deny, false, next_++});
+      out.lists.emplace_back(std::move(list));
+    }
+    out.programs = {std::move(program)};
+    return out;
+  }
+
+  // Mostly inside a rule's nets, at its ports.
+  Questions ask(const RuleSet& rules, std::span<const Pin> pins, size_t n) {
+    const Linear linear(std::make_shared<const RuleSet>(rules));
+    Questions q;
+    while (q.keys.size() < n) {
+      const auto id = random_.below(static_cast<uint32_t>(pins.size()));
+      const Pin& pin = pins[id];
+      const auto& list = *rules.lists[random_.below(static_cast<uint32_t>(rules.lists.size()))];
+      const Rule& near = list.rules[random_.below(static_cast<uint32_t>(list.rules.size()))];
+      FlowKey key = random_.key();
+      if (random_.chance(90)) {
+        key.protocol = near.protocol.value_or(proto::kTcp);
+        key.src = in(near.source.nets);
+        key.dst = in(near.destination.nets);
+        key.dst_port =
+            near.destination.ports.empty() ? key.dst_port : near.destination.ports[0].low;
+      }
+      if (pin.side != Pinned::Side::none) {
+        if (!key.src.is_v4()) {
+          continue;
+        }
+        (pin.side == Pinned::Side::source ? key.src : key.dst) = pin.address;
+      }
+      q.keys.push_back(key);
+      q.instances.push_back(id);
+      q.expected.emplace_back();
+      linear.classify({&key, 1}, {&pin.program, 1}, {&q.expected.back(), 1});
+    }
+    return q;
+  }
+
+ private:
+  Address in(const std::vector<Prefix>& nets) {
+    const uint32_t any = random_.below(UINT32_MAX);
+    if (nets.empty() || !nets[0].is_v4()) {
+      return Address::of(Ip4{any});
+    }
+    const uint64_t host = (uint64_t{1} << (128 - nets[0].length)) - 1;
+    return {0, nets[0].base.lo | (any & host)};
+  }
+  std::vector<Prefix> net() {
+    const uint32_t address = 0x0a000000 | random_.below(1u << 22);
+    return {Prefix::of(Address::of(Ip4{address}), 96 + 18 + random_.below(15))};
+  }
+  Rule one_rule() {
+    constexpr Action kOften[] = {Action::allow, Action::deny, Action::deny};
+    Rule r = rule(kOften[random_.below(3)], next_++);
+    if (random_.chance(2)) {
+      r.action = random_.chance(50) ? Action::pass : Action::log;
+    }
+    if (random_.chance(95)) {
+      r.source.nets = net();
+    }
+    if (r.source.nets.empty() || random_.chance(30)) {
+      r.destination.nets = net();
+    }
+    if (random_.chance(70)) {
+      r.protocol = random_.chance(70) ? proto::kTcp : random_.protocol();
+    }
+    if (r.protocol == proto::kTcp) {
+      const auto port = static_cast<uint16_t>(random_.below(400));
+      r.destination.ports = {{port, static_cast<uint16_t>(port + random_.below(30))}};
+    }
+    if (random_.chance(1)) {  // what is no literal
+      r.source.not_sets = {0};
+      r.destination.not_port_sets = {0};
+    }
+    return r;
+  }
+
+  RandomPolicy random_;
+  CounterSlot next_ = 0;
+};
+
+TEST(Matcher, TakesAForestForALongListOfLiteralNets) {
+  for (const uint64_t seed : seeds(1)) {
+    SCOPED_TRACE(seed);
+    LongLists lists(seed);
+    const RuleSet rules = lists.rule_set(40'000, 1);
+    const std::vector<Pin> pins = {{0},
+                                   {0, Pinned::Side::destination, *parse_address("10.0.0.9")}};
+    const Questions q = lists.ask(rules, pins, 3000);
+    for (const SimdLevel level : levels()) {
+      Matcher::Options options;
+      options.level = level;
+      const auto matcher = make(rules, pins, options);
+      ASSERT_NE(matcher, nullptr);
+      EXPECT_EQ(name(matcher->program(0).form), "forest");
+      EXPECT_EQ(name(matcher->program(1).form), "forest");
+      expect_answers(*matcher, q);
+    }
   }
 }
 

@@ -100,7 +100,7 @@ TEST(Settle, ReadersSeeTheOldAnswerOrTheNewOneAndAfterAGracePeriodOnlyTheNewOne)
     ChangingSets sets(random, rules);
     const std::vector<Pin> pins = random_pins(random, rules);
     Matcher::Options options;
-    options.level = seed % 2 == 0 ? Matcher::Level::scalar : Matcher::best_level();
+    options.level = seed % 2 == 0 ? SimdLevel::scalar : best_simd_level();
     auto shown = std::make_unique<Shown>();
     shown->matcher = make(rules, pins, options);
     const Questions q = ask(random, rules, pins, 128);

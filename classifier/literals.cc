@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "classifier/literals.h"
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+
+namespace sluice {
+namespace {
+
+// A term that would be more rules than this stays a bit vector, and so does one that asks about
+// a set of more ranges.
+constexpr size_t kMaxRulesOfTerm = 32;
+constexpr size_t kMaxRangesOfSet = 256;
+
+struct Net {
+  uint32_t base = 0;
+  uint8_t length = 0;
+};
+
+// The prefixes that make up a range, in ascending order.
+void add_prefixes(const Interval& range, std::vector<Net>& out) {
+  for (uint64_t first = range.first; first <= range.last;) {
+    // As large as its alignment allows, and no larger than what is left.
+    const uint64_t left = uint64_t{range.last} - first + 1;
+    const int aligned = first == 0 ? 32 : std::countr_zero(first);
+    const int bits = std::min(aligned, static_cast<int>(std::bit_width(left)) - 1);
+    out.push_back({static_cast<uint32_t>(first), static_cast<uint8_t>(32 - bits)});
+    first += uint64_t{1} << bits;
+  }
+}
+
+Intervals ip4_of(const AddressSet& set) {
+  std::vector<Interval> out;
+  for (const AddressSet::Range& range : set.ranges()) {
+    const Address first = std::max(range.first, Address::of(Ip4{0}));
+    const Address last = std::min(range.last, Address::of(Ip4{UINT32_MAX}));
+    if (first <= last) {
+      out.push_back({first.v4().value, last.v4().value});
+    }
+  }
+  return Intervals(std::move(out));
+}
+
+bool has_ip6(const AddressSet& set) {
+  return std::any_of(set.ranges().begin(), set.ranges().end(),
+                     [](const AddressSet::Range& range) {
+                       return !range.first.is_v4() || !range.last.is_v4();
+                     });
+}
+
+class Splitting {
+ public:
+  Splitting(const TermList& terms, Pinned::Side pinned, const Memberships& memberships)
+      : terms_(terms), pinned_(pinned), memberships_(memberships) {}
+
+  Split run() {
+    out_.terms.consequences = terms_.consequences;
+    for (uint32_t t = 0; t < terms_.terms.size(); ++t) {
+      add(*terms_.terms[t], t);
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void add(const Term& term, uint32_t number) {
+    const Intervals ip4 = term.transport.intersect(transport::of_families(Rule::kV4));
+    const auto rules = rules_of(term, ip4);
+    if (!rules) {
+      out_.terms.rest_has_ip4 = out_.terms.rest_has_ip4 || !ip4.empty();
+      leave(term, number);
+      return;
+    }
+    ++out_.literal_terms;
+    out_.rules.insert(out_.rules.end(), rules->begin(), rules->end());
+    out_.terms.of_rule.resize(out_.rules.size(), number);
+    Intervals ip6 = term.transport.intersect(transport::of_families(Rule::kV6));
+    if (!ip6.empty() && may_be_ip6(term.source, Pinned::Side::source) &&
+        may_be_ip6(term.destination, Pinned::Side::destination)) {
+      out_.ip6.push_back({std::move(ip6), term.source_ports, term.source, term.destination});
+      leave(out_.ip6.back(), number);
+    }
+  }
+
+  void leave(const Term& term, uint32_t number) {
+    out_.rest.terms.push_back(&term);
+    out_.terms.rest.push_back(number);
+  }
+
+  bool may_be_ip6(const Term::Side& side, Pinned::Side which) const {
+    return which == pinned_ ||
+           std::all_of(side.in.begin(), side.in.end(),
+                       [&](MembershipId id) { return has_ip6(memberships_.members(id)); });
+  }
+
+  // What the term says of IPv4, as rules; nothing if they are too many.
+  std::optional<std::vector<FiveTupleRule>> rules_of(const Term& term, const Intervals& ip4) {
+    const auto sources = nets_of(term.source, Pinned::Side::source);
+    const auto destinations = nets_of(term.destination, Pinned::Side::destination);
+    const auto services = services_of(ip4);
+    const auto ports = term.source_ports.all();
+    if (!sources || !destinations ||
+        sources->size() * destinations->size() * services.size() * ports.size() >
+            kMaxRulesOfTerm) {
+      return std::nullopt;
+    }
+    std::vector<FiveTupleRule> out;
+    for (const Net& source : *sources) {
+      for (const Net& destination : *destinations) {
+        for (FiveTupleRule rule : services) {
+          rule.src = source.base;
+          rule.src_length = source.length;
+          rule.dst = destination.base;
+          rule.dst_length = destination.length;
+          for (const Interval& port : ports) {
+            rule.src_port = {static_cast<uint16_t>(port.first),
+                             static_cast<uint16_t>(port.last)};
+            out.push_back(rule);
+          }
+        }
+      }
+    }
+    return out;
+  }
+
+  // Rules for the transport keys alone.
+  static std::vector<FiveTupleRule> services_of(const Intervals& ip4) {
+    if (ip4 == transport::of_families(Rule::kV4)) {
+      return {FiveTupleRule{}};
+    }
+    std::vector<FiveTupleRule> out;
+    for (const Interval& keys : ip4.all()) {
+      for (uint32_t kind = keys.first >> 16; kind <= keys.last >> 16; ++kind) {
+        const uint32_t first = std::max(keys.first, kind << 16);
+        const uint32_t last = std::min(keys.last, kind << 16 | 0xffff);
+        FiveTupleRule rule;
+        rule.any_protocol = false;
+        rule.protocol = static_cast<uint8_t>(kind);
+        rule.dst_port = {static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+        out.push_back(rule);
+      }
+    }
+    return out;
+  }
+
+  // The IPv4 addresses of a side as prefixes; nothing if they are too many.
+  std::optional<std::vector<Net>> nets_of(const Term::Side& side, Pinned::Side which) const {
+    if (which == pinned_ || (side.in.empty() && side.out.empty())) {
+      return std::vector<Net>{{}};
+    }
+    const auto large = [&](MembershipId id) {
+      return memberships_.members(id).ranges().size() > kMaxRangesOfSet;
+    };
+    if (std::any_of(side.in.begin(), side.in.end(), large) ||
+        std::any_of(side.out.begin(), side.out.end(), large)) {
+      return std::nullopt;
+    }
+    Intervals left(0, UINT32_MAX);
+    for (const MembershipId id : side.in) {
+      left = left.intersect(ip4_of(memberships_.members(id)));
+    }
+    for (const MembershipId id : side.out) {
+      left = left.minus(ip4_of(memberships_.members(id)));
+    }
+    std::vector<Net> out;
+    for (const Interval& range : left.all()) {
+      add_prefixes(range, out);
+      if (out.size() > kMaxRulesOfTerm) {
+        return std::nullopt;
+      }
+    }
+    return out;
+  }
+
+  const TermList& terms_;
+  Pinned::Side pinned_;
+  const Memberships& memberships_;
+  Split out_;
+};
+
+}  // namespace
+
+Split split_literals(const TermList& terms, Pinned::Side pinned,
+                     const Memberships& memberships) {
+  return Splitting(terms, pinned, memberships).run();
+}
+
+}  // namespace sluice
