@@ -34,14 +34,11 @@ std::span<const std::byte> bytes_of(const std::vector<T>& vector) {
   return std::as_bytes(std::span(vector));
 }
 
-// By level.
-using FindInTrees = void (*)(const forest::View&, const FiveTuple*, size_t, const uint32_t*,
-                             uint32_t*);
-constexpr FindInTrees kFindInTrees[] = {forest::find_scalar, forest::find_avx2,
-                                        forest::find_avx512};
-using FindInTables = void (*)(const forest::Tables&, const FiveTuple*, size_t, uint32_t*);
-constexpr FindInTables kFindInTables[] = {forest::find_tables_scalar, forest::find_tables_avx2,
-                                          forest::find_tables_avx512};
+const forest::Lookups& lookups(SimdLevel level) {
+  return level == SimdLevel::avx512 ? forest::kAvx512
+         : level == SimdLevel::avx2 ? forest::kAvx2
+                                    : forest::kScalar;
+}
 
 }  // namespace
 
@@ -79,10 +76,9 @@ void Forest::find(std::span<const FiveTuple> keys, std::span<uint32_t> first,
                   SimdLevel level) const noexcept {
   assert(keys.size() == first.size() && keys.size() <= kMaxBurst);
   if (tables_ != nullptr) {
-    kFindInTables[static_cast<size_t>(level)](*tables_, keys.data(), keys.size(), first.data());
+    lookups(level).tables(*tables_, keys.data(), keys.size(), first.data());
   } else {
-    kFindInTrees[static_cast<size_t>(level)](trees_->view, keys.data(), keys.size(), nullptr,
-                                             first.data());
+    lookups(level).trees(trees_->view, keys.data(), keys.size(), nullptr, first.data());
   }
 }
 
@@ -90,8 +86,7 @@ void Forest::find_from(std::span<const FiveTuple> keys, std::span<const uint32_t
                        std::span<uint32_t> first, SimdLevel level) const noexcept {
   assert(trees_ != nullptr && keys.size() == first.size() && keys.size() <= kMaxBurst &&
          keys.size() == floors.size());
-  kFindInTrees[static_cast<size_t>(level)](trees_->view, keys.data(), keys.size(),
-                                           floors.data(), first.data());
+  lookups(level).trees(trees_->view, keys.data(), keys.size(), floors.data(), first.data());
 }
 
 uint32_t Forest::find_among(const FiveTuple& key,

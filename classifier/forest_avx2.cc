@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <immintrin.h>
-
 #include "classifier/forest_tables_walk.h"
 #include "classifier/forest_walk.h"
+#include "classifier/forest_x86.h"
 
 namespace sluice::forest {
 namespace {
 
-struct Avx2 {
+struct Avx2 : X86 {
   static uint32_t not_above(const Boundaries::Line& line, uint32_t address) {
     const __m256i all = _mm256_set1_epi32(static_cast<int>(address));
     uint32_t bits = 0;
@@ -18,8 +17,6 @@ struct Avx2 {
     }
     return static_cast<uint32_t>(_mm_popcnt_u32(bits));
   }
-
-  static uint64_t extract(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
 
   static unsigned match(const Block& block, const KeyWords& key) {
     const __m256i zero = _mm256_setzero_si256();
@@ -58,27 +55,12 @@ struct Avx2 {
           ~static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(settled)));
       keys |= uint64_t{eight & 0xff} << i;
     }
-    return keys & ~uint64_t{0} >> (kBurst - count);
-  }
-
- private:
-  static __m128i four_bytes(const uint8_t (&bytes)[kBlockRules]) {
-    int word;
-    __builtin_memcpy(&word, bytes, sizeof(word));
-    return _mm_cvtsi32_si128(word);
+    return lowest(keys, count);
   }
 };
 
 }  // namespace
 
-void find_avx2(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-               uint32_t* first) {
-  walk<Avx2>(view, keys, count, floors, first);
-}
-
-void find_tables_avx2(const Tables& tables, const FiveTuple* keys, size_t count,
-                      uint32_t* first) {
-  find_by_classes<Avx2>(tables, keys, count, first);
-}
+const Lookups kAvx2 = {walk<Avx2>, find_by_classes<Avx2>};
 
 }  // namespace sluice::forest

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <immintrin.h>
-
 #include "classifier/forest_tables_walk.h"
 #include "classifier/forest_walk.h"
+#include "classifier/forest_x86.h"
 
 namespace sluice::forest {
 namespace {
 
-struct Avx512 {
+struct Avx512 : X86 {
   static uint32_t not_above(const Boundaries::Line& line, uint32_t address) {
     const __mmask16 reached = _mm512_cmple_epu32_mask(
         _mm512_load_si512(line.at), _mm512_set1_epi32(static_cast<int>(address)));
     return static_cast<uint32_t>(_mm_popcnt_u32(reached));
   }
-
-  static uint64_t extract(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
 
   static unsigned match(const Block& block, const KeyWords& key) {
     const __m256i addresses = _mm256_set1_epi64x(static_cast<int64_t>(key.word[0]));
@@ -44,27 +41,12 @@ struct Avx512 {
                                                      _mm512_load_si512(burst.best + i));
       keys |= uint64_t{open} << i;
     }
-    return keys & ~uint64_t{0} >> (kBurst - count);
-  }
-
- private:
-  static __m128i four_bytes(const uint8_t (&bytes)[kBlockRules]) {
-    int word;
-    __builtin_memcpy(&word, bytes, sizeof(word));
-    return _mm_cvtsi32_si128(word);
+    return lowest(keys, count);
   }
 };
 
 }  // namespace
 
-void find_avx512(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-                 uint32_t* first) {
-  walk<Avx512>(view, keys, count, floors, first);
-}
-
-void find_tables_avx512(const Tables& tables, const FiveTuple* keys, size_t count,
-                        uint32_t* first) {
-  find_by_classes<Avx512>(tables, keys, count, first);
-}
+const Lookups kAvx512 = {walk<Avx512>, find_by_classes<Avx512>};
 
 }  // namespace sluice::forest

@@ -86,15 +86,16 @@ struct Trees {
   View view;
 };
 
-// The lookups, one per SimdLevel, each in its own file with its own compiler flags.  For key i,
-// rules before floors[i] do not count; all do if `floors` is null.
+// The lookups of one SimdLevel, compiled in a file of its own with its own compiler flags.
 // REQUIRES: count <= Forest::kMaxBurst.
-void find_scalar(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-                 uint32_t* first);
-void find_avx2(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-               uint32_t* first);
-void find_avx512(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-                 uint32_t* first);
+struct Tables;
+struct Lookups {
+  // For key i, rules before floors[i] do not count; all do if `floors` is null.
+  void (*trees)(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
+                uint32_t* first);
+  void (*tables)(const Tables& tables, const FiveTuple* keys, size_t count, uint32_t* first);
+};
+extern const Lookups kScalar, kAvx2, kAvx512;
 
 // The first match of one key among rules whose bit in `removed` is not set.
 uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed);

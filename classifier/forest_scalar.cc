@@ -50,14 +50,6 @@ struct Scalar {
 
 }  // namespace
 
-void find_scalar(const View& view, const FiveTuple* keys, size_t count, const uint32_t* floors,
-                 uint32_t* first) {
-  walk<Scalar>(view, keys, count, floors, first);
-}
-
-void find_tables_scalar(const Tables& tables, const FiveTuple* keys, size_t count,
-                        uint32_t* first) {
-  find_by_classes<Scalar>(tables, keys, count, first);
-}
+const Lookups kScalar = {walk<Scalar>, find_by_classes<Scalar>};
 
 }  // namespace sluice::forest

@@ -68,14 +68,6 @@ struct Tables {
 // REQUIRES: rules are valid (lengths, ranges).
 std::unique_ptr<Tables> build_tables(std::span<const FiveTupleRule> rules, size_t max_bytes);
 
-// The lookups, one per SimdLevel.  REQUIRES: count <= Forest::kMaxBurst.
-void find_tables_scalar(const Tables& tables, const FiveTuple* keys, size_t count,
-                        uint32_t* first);
-void find_tables_avx2(const Tables& tables, const FiveTuple* keys, size_t count,
-                      uint32_t* first);
-void find_tables_avx512(const Tables& tables, const FiveTuple* keys, size_t count,
-                        uint32_t* first);
-
 }  // namespace sluice::forest
 
 #endif  // SLUICE_CLASSIFIER_FOREST_TABLES_H_

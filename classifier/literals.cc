@@ -9,9 +9,9 @@ namespace sluice {
 namespace {
 
 // A term that would be more rules than this stays a bit vector, and so does one that asks about
-// a set of more ranges.
+// a list of more ranges, or about a set: its members may change under the program.
 constexpr size_t kMaxRulesOfTerm = 32;
-constexpr size_t kMaxRangesOfSet = 256;
+constexpr size_t kMaxRangesOfNets = 256;
 
 struct Net {
   uint32_t base = 0;
@@ -97,11 +97,9 @@ class Splitting {
   std::optional<std::vector<FiveTupleRule>> rules_of(const Term& term, const Intervals& ip4) {
     const auto sources = nets_of(term.source, Pinned::Side::source);
     const auto destinations = nets_of(term.destination, Pinned::Side::destination);
-    const auto services = services_of(ip4);
-    const auto ports = term.source_ports.all();
+    const auto services = services_of(ip4, term.source_ports);
     if (!sources || !destinations ||
-        sources->size() * destinations->size() * services.size() * ports.size() >
-            kMaxRulesOfTerm) {
+        sources->size() * destinations->size() * services.size() > kMaxRulesOfTerm) {
       return std::nullopt;
     }
     std::vector<FiveTupleRule> out;
@@ -112,32 +110,33 @@ class Splitting {
           rule.src_length = source.length;
           rule.dst = destination.base;
           rule.dst_length = destination.length;
-          for (const Interval& port : ports) {
-            rule.src_port = {static_cast<uint16_t>(port.first),
-                             static_cast<uint16_t>(port.last)};
-            out.push_back(rule);
-          }
+          out.push_back(rule);
         }
       }
     }
     return out;
   }
 
-  // Rules for the transport keys alone.
-  static std::vector<FiveTupleRule> services_of(const Intervals& ip4) {
-    if (ip4 == transport::of_families(Rule::kV4)) {
-      return {FiveTupleRule{}};
-    }
+  // Rules for the transport keys and source ports alone.
+  static std::vector<FiveTupleRule> services_of(const Intervals& ip4, const Intervals& ports) {
     std::vector<FiveTupleRule> out;
+    const auto add = [&](FiveTupleRule rule) {
+      for (const Interval& port : ports.all()) {
+        rule.src_port = {static_cast<uint16_t>(port.first), static_cast<uint16_t>(port.last)};
+        out.push_back(rule);
+      }
+    };
+    if (ip4 == transport::of_families(Rule::kV4)) {
+      add({});
+      return out;
+    }
     for (const Interval& keys : ip4.all()) {
       for (uint32_t kind = keys.first >> 16; kind <= keys.last >> 16; ++kind) {
         const uint32_t first = std::max(keys.first, kind << 16);
         const uint32_t last = std::min(keys.last, kind << 16 | 0xffff);
-        FiveTupleRule rule;
-        rule.any_protocol = false;
-        rule.protocol = static_cast<uint8_t>(kind);
-        rule.dst_port = {static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
-        out.push_back(rule);
+        add({.dst_port = {static_cast<uint16_t>(first), static_cast<uint16_t>(last)},
+             .protocol = static_cast<uint8_t>(kind),
+             .any_protocol = false});
       }
     }
     return out;
@@ -148,11 +147,12 @@ class Splitting {
     if (which == pinned_ || (side.in.empty() && side.out.empty())) {
       return std::vector<Net>{{}};
     }
-    const auto large = [&](MembershipId id) {
-      return memberships_.members(id).ranges().size() > kMaxRangesOfSet;
+    const auto stays = [&](MembershipId id) {
+      return !memberships_.is_literal(id) ||
+             memberships_.members(id).ranges().size() > kMaxRangesOfNets;
     };
-    if (std::any_of(side.in.begin(), side.in.end(), large) ||
-        std::any_of(side.out.begin(), side.out.end(), large)) {
+    if (std::any_of(side.in.begin(), side.in.end(), stays) ||
+        std::any_of(side.out.begin(), side.out.end(), stays)) {
       return std::nullopt;
     }
     Intervals left(0, UINT32_MAX);

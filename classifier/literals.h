@@ -5,10 +5,9 @@
 // forest grows with the list.  So a program of the form `forest` is taken apart:
 //
 //   literal    what a term says of IPv4, if that is a few five-tuple rules (one for each
-//   prefix,
-//              transport kind and source port range that it is made of)
-//   rest       all that is left, as terms again: those with large sets or many negations, and
-//              what literal terms say of IPv6.  It is compiled to bit vectors.
+//              prefix, transport kind and source port range that it is made of)
+//   rest       all that is left, as terms again: those with sets or many negations, and what
+//              literal terms say of IPv6.  It is compiled to bit vectors.
 //
 // Both know which term of the program a match stands for; the lower one has matched first.
 // A rule's protocol is the kind of the transport key, its destination port the key's value

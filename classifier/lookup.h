@@ -40,7 +40,8 @@ struct alignas(64) Instance {
   uint32_t column_count = 0;
   uint32_t row_mask = 0;
   uint8_t row_shift = 0;
-  uint8_t remote_offset = 0;  // of the remote address in a FlowKey
+  uint8_t remote_offset = 0;       // of the remote address in a FlowKey
+  uint32_t ip4_mask = UINT32_MAX;  // of that address; 0 where nothing hangs on its class
 };
 static_assert(sizeof(Instance) == 64);
 
@@ -106,17 +107,53 @@ SLUICE_INLINE Bits bits_of(const CompiledProgram& program, const Rows& rows,
           v.port_rows.data() + program.source_ports->row(source_port) * v.words};
 }
 
-// Decides one packet whose remote address has class `remote`.
-// REQUIRES: the program's form is table or vectors.
-SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClasses& classes,
-                              const FlowKey& key, ClassId remote) noexcept {
-  const Rows rows = rows_of(program, classes, key, remote);
+SLUICE_INLINE const uint32_t* cell_of(const Table& table, const Rows& rows) noexcept {
+  return table.cells.data() +
+         (size_t{rows.source} * table.destinations + rows.destination) * table.columns +
+         rows.column;
+}
+
+// Fetches what decide() reads first.
+SLUICE_INLINE void prepare(const CompiledProgram& program, const FlowKey& key,
+                           const Rows& rows) noexcept {
+  if (program.form == Form::table) {
+    __builtin_prefetch(cell_of(*program.table, rows));
+    return;
+  }
+  const Bits bits = bits_of(program, rows, key.src_port);
+  for (const uint64_t* bitmap : {bits.source, bits.destination, bits.column, bits.port}) {
+    __builtin_prefetch(bitmap);
+  }
+}
+
+// As sluice::first_term, a block of words at a time.
+template <typename Level>
+SLUICE_INLINE uint32_t first_term(const Bits& bits, size_t words, uint32_t from) noexcept {
+  size_t i = from / 64;
+  if (i >= words) {
+    return kNoTerm;
+  }
+  uint64_t left = bits(i) & ~uint64_t{0} << (from % 64);
+  while (left == 0) {
+    if (++i >= words) {
+      return kNoTerm;
+    }
+    const uint32_t live = Level::live(bits, i);
+    i += live == 0 ? Vectors::kBlock - 1 : static_cast<size_t>(__builtin_ctz(live));
+    if (live != 0) {
+      left = i < words ? bits(i) : 0;
+    }
+  }
+  return static_cast<uint32_t>(i * 64) + static_cast<uint32_t>(__builtin_ctzll(left));
+}
+
+// Decides one packet.  REQUIRES: the program's form is table or vectors.
+template <typename Level>
+SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const FlowKey& key,
+                              const Rows& rows) noexcept {
   if (program.form == Form::table) {
     const Table& table = *program.table;
-    const uint32_t cell =
-        table.cells[(size_t{rows.source} * table.destinations + rows.destination) *
-                        table.columns +
-                    rows.column];
+    const uint32_t cell = *cell_of(table, rows);
     return (cell & outcome::kException) == 0
                ? cell
                : table.exceptions[size_t{cell & ~outcome::kException} * table.port_rows +
@@ -124,7 +161,26 @@ SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const AddressClass
   }
   const Vectors& v = *program.vectors;
   const Bits bits = bits_of(program, rows, key.src_port);
-  return first_match(v.consequences.data(), v.words, bits);
+  return first_match(v.consequences.data(),
+                     [&](uint32_t from) { return first_term<Level>(bits, v.words, from); });
+}
+
+// Where a value belongs in a slice, by Level::in_block: the samples tell the block.
+template <typename Level>
+SLUICE_INLINE uint32_t place_by_blocks(const uint16_t* firsts, PortMap::Slice slice,
+                                       uint32_t value) noexcept {
+  if (slice.size <= PortMap::kBlock) {
+    return slice.start + Level::in_block(firsts + slice.start, slice.size, value);
+  }
+  const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
+  const uint16_t* samples_at = firsts + slice.start + slice.size;
+  const uint32_t block = samples > PortMap::kBlock
+                             ? last_at_most(samples_at, samples, value)
+                             : Level::in_block(samples_at, samples, value);
+  const uint32_t before = slice.start + block * PortMap::kBlock;
+  const uint32_t rest = slice.size - block * PortMap::kBlock;
+  return before + Level::in_block(firsts + before,
+                                  rest < PortMap::kBlock ? rest : PortMap::kBlock, value);
 }
 
 // What the stages carry from one to the next, by packet.
@@ -138,7 +194,8 @@ struct Lanes {
   const uint32_t* cell_at[kLookupBurst];
   Ip6Classes::Probe probe[kLookupBurst];  // IPv6
   // Packets that need more than the others, and how many.
-  uint32_t ip6[kLookupBurst], sparse[kLookupBurst], rare[kLookupBurst];
+  uint32_t ip6[kLookupBurst], sparse[kLookupBurst], rare[kLookupBurst], in_forest[kLookupBurst];
+  Rows rows[kLookupBurst];  // by number of the rare packet
   size_t ip6_count = 0, sparse_count = 0, rare_count = 0;
 };
 
@@ -174,7 +231,7 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const Address& remote = remote_of(key, instance);
     const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = &instance;
-    l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4));
+    l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4)) & instance.ip4_mask;
     const void* word = ip4.first(Ip4{l.ip4[i]});
     const void* filter = ip6.filter_at(remote);
     __builtin_prefetch(select(v4, word, filter));
@@ -241,6 +298,36 @@ SLUICE_INLINE const uint32_t* cell_at(const Instance& instance, ClassId class_id
   return instance.cells + size_t{row & instance.row_mask} * instance.column_count + column;
 }
 
+// The packets that one look-up in one table did not decide.
+template <typename Level>
+SLUICE_INLINE void decide_rare(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  size_t in_forests = 0, others = 0;
+  for (size_t k = 0; k < l.rare_count; ++k) {
+    const uint32_t i = l.rare[k];
+    const Address& to = burst.keys[i].dst;
+    __builtin_prefetch(ip4.first(Ip4{static_cast<uint32_t>(to.lo)}));
+    l.in_forest[in_forests] = l.rare[others] = i;  // no further than k
+    const bool forest = l.instance[i]->program->form == Form::forest;
+    in_forests += static_cast<size_t>(forest);
+    others += static_cast<size_t>(!forest);
+  }
+  for (size_t k = 0; k < others; ++k) {
+    const uint32_t i = l.rare[k];
+    const CompiledProgram& program = *l.instance[i]->program;
+    l.rows[k] = rows_of(program, *tables.classes, burst.keys[i], l.class_id[i]);
+    prepare(program, burst.keys[i], l.rows[k]);
+  }
+  for (size_t k = 0; k < others; ++k) {
+    const uint32_t i = l.rare[k];
+    burst.verdicts[i] =
+        outcome::unpack(decide<Level>(*l.instance[i]->program, burst.keys[i], l.rows[k]));
+  }
+  if (in_forests != 0) {
+    decide_by_forests(tables, burst, {l.in_forest, in_forests, l.class_id}, Level::kLevel);
+  }
+}
+
 template <typename Level>
 SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst) {
   Lanes l;
@@ -260,20 +347,7 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
     burst.verdicts[i] = outcome::unpack(cell);
     append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
   }
-  size_t in_forests = 0;
-  for (size_t k = 0; k < l.rare_count; ++k) {
-    const uint32_t i = l.rare[k];
-    const CompiledProgram& program = *l.instance[i]->program;
-    if (program.form == Form::forest) {
-      l.rare[in_forests++] = i;  // before k
-      continue;
-    }
-    burst.verdicts[i] =
-        outcome::unpack(decide(program, *tables.classes, burst.keys[i], l.class_id[i]));
-  }
-  if (in_forests != 0) {
-    decide_by_forests(tables, burst, {l.rare, in_forests, l.class_id}, Level::kLevel);
-  }
+  decide_rare<Level>(l, tables, burst);
 }
 
 #undef SLUICE_INLINE

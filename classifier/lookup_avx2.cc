@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The burst look-up for processors with AVX2: port boundaries are compared 16 at a time.
-#include <algorithm>
-
 #include <immintrin.h>
 
 #include "classifier/lookup.h"
@@ -27,23 +25,24 @@ struct Avx2 {
   }
 
   static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
-    if (slice.size > PortMap::kBlock) {
-      return place_in_long(firsts, slice, value);
-    }
-    return slice.start + in_block(firsts + slice.start, slice.size, value);
+    return lookup::place_by_blocks<Avx2>(firsts, slice, value);
+  }
+
+  // Bit j: the word `i + j` of eight has a term.
+  static uint32_t live(const lookup::Bits& bits, size_t i) noexcept {
+    return half(bits, i) | half(bits, i + 4) << 4;
   }
 
  private:
-  // By the samples: the block, then the place in it.
-  static uint32_t place_in_long(const uint16_t* firsts, PortMap::Slice slice,
-                                uint32_t value) noexcept {
-    const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
-    const uint16_t* samples_at = firsts + slice.start + slice.size;
-    const uint32_t block = samples > PortMap::kBlock ? last_at_most(samples_at, samples, value)
-                                                     : in_block(samples_at, samples, value);
-    const uint32_t before = block * PortMap::kBlock;
-    const uint32_t rest = std::min(slice.size - before, PortMap::kBlock);
-    return slice.start + before + in_block(firsts + slice.start + before, rest, value);
+  static uint32_t half(const lookup::Bits& bits, size_t i) noexcept {
+    const auto four = [i](const uint64_t* from) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
+    };
+    const __m256i all =
+        _mm256_and_si256(_mm256_and_si256(four(bits.source), four(bits.destination)),
+                         _mm256_and_si256(four(bits.column), four(bits.port)));
+    const __m256i none = _mm256_cmpeq_epi64(all, _mm256_setzero_si256());
+    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(none))) ^ 0xf;
   }
 };
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The burst look-up for processors with AVX-512: port boundaries are compared 32 at a time.
-#include <algorithm>
-
 #include <immintrin.h>
 
 #include "classifier/lookup.h"
@@ -21,23 +19,14 @@ struct Avx512 {
   }
 
   static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
-    if (slice.size > PortMap::kBlock) {
-      return place_in_long(firsts, slice, value);
-    }
-    return slice.start + in_block(firsts + slice.start, slice.size, value);
+    return lookup::place_by_blocks<Avx512>(firsts, slice, value);
   }
 
- private:
-  // By the samples: the block, then the place in it.
-  static uint32_t place_in_long(const uint16_t* firsts, PortMap::Slice slice,
-                                uint32_t value) noexcept {
-    const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
-    const uint16_t* samples_at = firsts + slice.start + slice.size;
-    const uint32_t block = samples > PortMap::kBlock ? last_at_most(samples_at, samples, value)
-                                                     : in_block(samples_at, samples, value);
-    const uint32_t before = block * PortMap::kBlock;
-    const uint32_t rest = std::min(slice.size - before, PortMap::kBlock);
-    return slice.start + before + in_block(firsts + slice.start + before, rest, value);
+  // Bit j: the word `i + j` of eight has a term.
+  static uint32_t live(const lookup::Bits& bits, size_t i) noexcept {
+    const auto eight = [i](const uint64_t* from) { return _mm512_loadu_si512(from + i); };
+    return _mm512_test_epi64_mask(_mm512_and_si512(eight(bits.source), eight(bits.destination)),
+                                  _mm512_and_si512(eight(bits.column), eight(bits.port)));
   }
 };
 

@@ -34,14 +34,17 @@ uint32_t first_of_rest(const Lane& lane) {
   return bit == kNoTerm ? kNoTerm : rest[bit];
 }
 
-// What follows when `rule` is the first of the forest's that matches; true if it decides.
-bool decide(Lane& lane, uint32_t rule) {
+// The first term from lane.from on that matches, `rule` being the first of the forest's.
+uint32_t first_of_all(const Lane& lane, uint32_t rule) {
   const ForestTerms& forest = *lane.program->forest;
-  uint32_t term = rule == Forest::kNone ? kNoTerm : forest.of_rule[rule];
-  if (lane.asks_bits) {
-    term = std::min(term, first_of_rest(lane));
-  }
-  const Consequence then = term == kNoTerm ? Consequence{} : forest.consequences[term];
+  const uint32_t term = rule == Forest::kNone ? kNoTerm : forest.of_rule[rule];
+  return lane.asks_bits ? std::min(term, first_of_rest(lane)) : term;
+}
+
+// What follows when `term` matches; true if it decides.
+bool decide(Lane& lane, uint32_t term) {
+  const Consequence then =
+      term == kNoTerm ? Consequence{} : lane.program->forest->consequences[term];
   if (then.next == Consequence::kDecides) {
     *lane.verdict = outcome::unpack(then.outcome | lane.flags);
     return true;
@@ -58,11 +61,25 @@ struct Walk {
   size_t count = 0;
 };
 
+// From the first rules that match to the terms, each step fetching what the next one reads.
+void to_terms(const Walk& w, uint32_t (&first)[kLookupBurst]) {
+  for (size_t i = 0; i < w.count; ++i) {
+    const ForestTerms& forest = *w.lanes[i].program->forest;
+    __builtin_prefetch(forest.of_rule.data() + (first[i] == Forest::kNone ? 0 : first[i]));
+  }
+  for (size_t i = 0; i < w.count; ++i) {
+    first[i] = first_of_all(w.lanes[i], first[i]);
+    __builtin_prefetch(w.lanes[i].program->forest->consequences.data() +
+                       (first[i] == kNoTerm ? 0 : first[i]));
+  }
+}
+
 // REQUIRES: all lanes' programs have this forest.
 void walk(const Forest& forest, Walk& w, SimdLevel level) {
   uint32_t first[kLookupBurst], floors[kLookupBurst];
   forest.find({w.keys, w.count}, {first, w.count}, level);
   for (;;) {
+    to_terms(w, first);
     size_t left = 0;
     for (size_t i = 0; i < w.count; ++i) {
       Lane& lane = w.lanes[i];
@@ -105,7 +122,7 @@ void decide_by_forests(const LookupTables& tables, const Burst& burst, const For
       continue;
     }
     Lane lane = enter(tables, burst, i, lanes.classes[i]);
-    while (!decide(lane, Forest::kNone)) {
+    while (!decide(lane, first_of_all(lane, Forest::kNone))) {
     }
   }
   Walk w;

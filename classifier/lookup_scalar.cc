@@ -12,6 +12,15 @@ struct Scalar {
   static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
     return slice.start + last_at_most(firsts + slice.start, slice.size, value);
   }
+
+  // Bit j: the word `i + j` of eight has a term.
+  static uint32_t live(const lookup::Bits& bits, size_t i) noexcept {
+    uint32_t words = 0;
+    for (size_t j = 0; j < Vectors::kBlock; ++j) {
+      words |= (bits(i + j) != 0 ? 1u : 0u) << j;
+    }
+    return words;
+  }
 };
 
 }  // namespace

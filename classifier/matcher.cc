@@ -42,6 +42,8 @@ Instance instance_of(const CompiledProgram& program) {
     out.slices = kOneColumnSlices.data();
     out.firsts = out.columns = kOneColumn.data();
   }
+  const bool asks_class = program.form != Form::forest || program.forest->rest_has_ip4;
+  out.ip4_mask = asks_class ? UINT32_MAX : 0;
   return out;
 }
 

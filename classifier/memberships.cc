@@ -10,6 +10,7 @@ Memberships::Memberships(const RuleSet& rules, const std::vector<bool>& read,
     : sets_(rules.address_sets.size(), kNotAsked), previous_(previous) {
   members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
   asked_.assign(members_.size(), false);
+  literal_ = previous == nullptr ? std::vector<bool>() : previous->literal_;
   for (size_t list = 0; list < rules.lists.size(); ++list) {
     if (!read[list]) {
       continue;
@@ -30,6 +31,7 @@ void Memberships::ask(MembershipId id, Shared<AddressSet> members) {
 MembershipId Memberships::next() {
   members_.emplace_back();
   asked_.push_back(false);
+  literal_.push_back(false);
   return static_cast<MembershipId>(members_.size() - 1);
 }
 
@@ -62,6 +64,7 @@ void Memberships::add_nets(const std::vector<Prefix>& nets) {
   const bool known = previous_ != nullptr && previous_->nets_.contains(nets);
   const MembershipId id = known ? previous_->nets_.at(nets) : next();
   nets_[nets] = id;
+  literal_[id] = true;
   ask(id, known ? previous_->members_[id] : Shared<AddressSet>(AddressSet(nets)));
 }
 

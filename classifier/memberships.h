@@ -44,6 +44,8 @@ class Memberships {
   const AddressSet& members(MembershipId id) const { return *members_[id]; }
   // Ids are below this; those that no rule of this RuleSet asks about have no members.
   size_t size() const { return members_.size(); }
+  // Is it a list of literal nets, whose members never change?
+  bool is_literal(MembershipId id) const { return literal_[id]; }
   // Does a rule of this RuleSet ask about it?
   bool asks(MembershipId id) const { return asked_[id]; }
   // Is everything asked here also asked there, by the same number, whatever its members?
@@ -73,7 +75,7 @@ class Memberships {
   std::map<SetId, Shared<PortSet>> port_sets_;  // whose pairs these are
   std::map<PairKey, MembershipId> by_pair_;
   std::vector<Shared<AddressSet>> members_;
-  std::vector<bool> asked_;
+  std::vector<bool> asked_, literal_;
   const Memberships* previous_ = nullptr;  // during construction
 };
 

@@ -149,14 +149,12 @@ class Tabulation {
       by_port = by_port || (both_[i] & column[i] & port_terms_[i]) != 0;
     }
     if (!by_port) {
-      return first_match(terms_.consequences.data(), words_,
-                         [&](size_t i) { return both_[i] & column[i]; });
+      return outcome_of([&](size_t i) { return both_[i] & column[i]; });
     }
     std::vector<uint32_t> row;
     for (uint32_t port = 0; port < table_.port_rows; ++port) {
       const uint64_t* ports = axes_.source_ports.rows[port];
-      row.push_back(first_match(terms_.consequences.data(), words_,
-                                [&](size_t i) { return both_[i] & column[i] & ports[i]; }));
+      row.push_back(outcome_of([&](size_t i) { return both_[i] & column[i] & ports[i]; }));
     }
     if (std::adjacent_find(row.begin(), row.end(), std::not_equal_to<>{}) == row.end()) {
       return row.front();
@@ -167,6 +165,12 @@ class Tabulation {
       table_.exceptions.insert(table_.exceptions.end(), row.begin(), row.end());
     }
     return outcome::kException | known->second;
+  }
+
+  template <typename Word>
+  uint32_t outcome_of(const Word& word) const {
+    return first_match(terms_.consequences.data(),
+                       [&](uint32_t from) { return first_term(words_, word, from); });
   }
 
   const TermList& terms_;
@@ -313,7 +317,11 @@ SourcePorts make_source_ports(const RangeAxis& axis) {
 }
 
 std::vector<uint64_t> copy(const Bitmaps& rows) {
-  return {rows.all().begin(), rows.all().end()};
+  std::vector<uint64_t> out;
+  out.reserve(rows.all().size() + Vectors::kBlock - 1);
+  out.assign(rows.all().begin(), rows.all().end());
+  out.insert(out.end(), Vectors::kBlock - 1, 0);
+  return out;
 }
 
 // One run of compile().
@@ -326,13 +334,20 @@ class Compilation {
   std::optional<CompiledProgram> run(const TermList& terms) {
     out_.pinned = pinned_;
     out_.terms = terms.terms.size();
-    const Axes axes = axes_of(terms);
+    const bool long_list = terms.terms.size() >= limits_.forest_terms;
+    // No table has bitmaps much larger, and whether vectors would fit may not matter.
+    constexpr size_t kBesideForest = size_t{16} << 20;
+    Axes axes = axes_of(
+        terms, long_list ? std::min(limits_.axis_bytes, kBesideForest) : limits_.axis_bytes);
     if (!axes.too_large() && suits_a_table(axes)) {
       tabulate(terms, axes);
       return std::move(out_);
     }
-    if (plant(terms)) {
-      return std::move(out_);
+    if (long_list) {
+      if (plant(terms)) {
+        return std::move(out_);
+      }
+      axes = axes_of(terms, limits_.axis_bytes);
     }
     if (axes.too_large()) {
       return std::nullopt;
@@ -343,8 +358,8 @@ class Compilation {
   }
 
  private:
-  Axes axes_of(const TermList& terms) const {
-    return make_axes(terms, pinned_, questions_.classes, limits_.axis_bytes);
+  Axes axes_of(const TermList& terms, size_t max_bytes) const {
+    return make_axes(terms, pinned_, questions_.classes, max_bytes);
   }
 
   bool suits_a_table(const Axes& axes) const {
@@ -388,14 +403,11 @@ class Compilation {
 
   // False if there are too few literal terms, or what a forest takes passes the limits.
   bool plant(const TermList& terms) {
-    if (terms.terms.size() < limits_.forest_terms) {
-      return false;
-    }
     Split split = split_literals(terms, pinned_, questions_.memberships);
     if (split.literal_terms < limits_.forest_terms) {
       return false;
     }
-    const Axes rest = axes_of(split.rest);
+    const Axes rest = axes_of(split.rest, limits_.axis_bytes);
     if (rest.too_large()) {
       return false;
     }

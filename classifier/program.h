@@ -99,9 +99,11 @@ struct Table {
 };
 
 struct Vectors {
-  uint64_t hash = 0;  // of the rest; set by its Pool
-  size_t words = 0;   // of each bitmap
-  std::vector<uint64_t> sources, destinations, columns, port_rows;  // bitmaps, row by row
+  static constexpr size_t kBlock = 8;  // words that are looked at together
+  uint64_t hash = 0;                   // of the rest; set by its Pool
+  size_t words = 0;                    // of each bitmap
+  // Bitmaps, row by row, and all but a word of a block more that may be read.
+  std::vector<uint64_t> sources, destinations, columns, port_rows;
   std::vector<Consequence> consequences;  // by term; none beside a forest, which has them
 
   friend bool operator==(const Vectors&, const Vectors&) = default;
@@ -235,13 +237,13 @@ template <typename Word>
   return kNoTerm;
 }
 
-// The outcome that the terms in a bitmap lead to.
-template <typename Word>
+// The outcome that matching terms lead to; next(from) gives the first of them from `from` on.
+template <typename Next>
 [[gnu::always_inline]] inline uint32_t first_match(const Consequence* consequences,
-                                                   size_t words, const Word& word) {
+                                                   const Next& next) {
   uint32_t flags = 0;
   for (uint32_t from = 0;;) {
-    const uint32_t term = first_term(words, word, from);
+    const uint32_t term = next(from);
     if (term == kNoTerm) {
       return outcome::kUndecided | flags;
     }

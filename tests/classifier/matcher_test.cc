@@ -487,6 +487,22 @@ class LongLists {
   CounterSlot next_ = 0;
 };
 
+// At every level, of programs that are compiled once.
+void expect_form_and_answers(Form form, const RuleSet& rules, std::span<const Pin> pins,
+                             Matcher::Options options, const Questions& q) {
+  std::shared_ptr<const Matcher> matcher;
+  for (const SimdLevel level : levels()) {
+    SCOPED_TRACE(static_cast<int>(level));
+    options.level = level;
+    matcher = make(rules, pins, options, matcher.get());
+    ASSERT_NE(matcher, nullptr);
+    for (InstanceId id = 0; id < pins.size(); ++id) {
+      ASSERT_EQ(name(matcher->program(id).form), name(form));
+    }
+    expect_answers(*matcher, q);
+  }
+}
+
 TEST(Matcher, TakesAForestForALongListOfLiteralNets) {
   for (const uint64_t seed : seeds(1)) {
     SCOPED_TRACE(seed);
@@ -494,17 +510,58 @@ TEST(Matcher, TakesAForestForALongListOfLiteralNets) {
     const RuleSet rules = lists.rule_set(40'000, 1);
     const std::vector<Pin> pins = {{0},
                                    {0, Pinned::Side::destination, *parse_address("10.0.0.9")}};
-    const Questions q = lists.ask(rules, pins, 3000);
-    for (const SimdLevel level : levels()) {
+    expect_form_and_answers(Form::forest, rules, pins, {}, lists.ask(rules, pins, 2000));
+  }
+}
+
+TEST(Matcher, APacketThatRulesPassWalksOnAmongManyTerms) {
+  for (const uint64_t seed : seeds(10)) {
+    SCOPED_TRACE(seed);
+    LongLists lists(seed);
+    const RuleSet rules = lists.rule_set(200, 6);
+    const std::vector<Pin> pins = {{0},
+                                   {0, Pinned::Side::source, *parse_address("10.1.0.9")},
+                                   {0, Pinned::Side::destination, *parse_address("10.0.0.9")}};
+    const Questions q = lists.ask(rules, pins, 5000);
+    for (const Form form : {Form::vectors, Form::forest}) {
       Matcher::Options options;
-      options.level = level;
-      const auto matcher = make(rules, pins, options);
-      ASSERT_NE(matcher, nullptr);
-      EXPECT_EQ(name(matcher->program(0).form), "forest");
-      EXPECT_EQ(name(matcher->program(1).form), "forest");
-      expect_answers(*matcher, q);
+      options.form = form;
+      expect_form_and_answers(form, rules, pins, options, q);
     }
   }
+}
+
+TEST(Matcher, KeepsAForestWhenOnlySetsChange) {
+  LongLists lists(1);
+  RuleSet rules = lists.rule_set(300, 2);
+  const std::vector<Pin> pins = {{0}};
+  Matcher::Options options;
+  options.form = Form::forest;
+  const auto before = make(rules, pins, options);
+  const std::vector<Prefix> other = {*parse_prefix("10.2.3.0/24"), *parse_prefix("fd00::/64")};
+  rules.address_sets[0] = AddressSet(other);
+  const auto after = make(rules, pins, options, before.get());
+  EXPECT_NE(&after->program(0), &before->program(0));
+  EXPECT_EQ(after->program(0).forest->literals, before->program(0).forest->literals);
+  EXPECT_GT(after->memory().programs, after->program(0).forest->literals->size_bytes());
+  expect_answers(*after, lists.ask(rules, pins, 2000));
+}
+
+TEST(Matcher, RefusesAListThatNeitherAForestNorVectorsHold) {
+  LongLists lists(1);
+  const auto rules = std::make_shared<const RuleSet>(lists.rule_set(3000, 1));
+  const std::vector<Pin> pins = {{0}};
+  Matcher::Options options;
+  options.limits.table_cells = 0;
+  options.limits.forest_bytes = 10'000;
+  const auto vectors = Matcher::make(rules, pins, options);
+  ASSERT_TRUE(vectors.has_value());
+  EXPECT_EQ(name((*vectors)->program(0).form), "vectors");
+  options.limits.axis_bytes = 10'000;
+  const auto refused = Matcher::make(rules, pins, options);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().what.find("of bit vectors"), std::string::npos)
+      << refused.error().what;
 }
 
 TEST(Matcher, RefusesACounterThatNoCellCanHold) {
