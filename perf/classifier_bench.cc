@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nanoseconds to classify the first packet of a flow, by the compiled matcher and its peers, on
-// policies in the shape of Calico's (policy_workload.h).
-//   classifier_bench [--size NAME]... [--ip6] [--runs N] [--seed N] [-o table|json]
+// policies in the shape of Calico's (policy_workload.h), or on hard ones (hard_policies.h).
+//   classifier_bench [--size NAME]... [--hard] [--ip6] [--runs N] [--seed N] [-o table|json]
 // Exit 1 if an answer differs from the plain matcher's.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 
 #include "classifier/linear.h"
 #include "fastpath/eal.h"
+#include "perf/hard_policies.h"
 #include "perf/policy_acl.h"
 #include "perf/policy_workload.h"
 
@@ -27,6 +30,8 @@ struct Settings {
   std::vector<std::string> sizes;
   std::string output = "table";
   bool ip6 = false;
+  bool hard = false;
+  std::optional<Form> form;
   bool acl = true;
   unsigned runs = 9;
   unsigned core = 0;
@@ -64,7 +69,8 @@ struct JoinTimes {
 
 struct Row {
   std::string size;
-  size_t rules = 0, classes = 0, programs = 0, tables = 0, distinct = 0;
+  size_t rules = 0, classes = 0, programs = 0, distinct = 0;
+  size_t by_form[3] = {};  // instances
   double compile_s = 0, edit_ms = 0, class_mb = 0, program_mb = 0;
   Spread by_level[3];  // 0 where the processor has not the level
   Spread serialised, linear;
@@ -223,23 +229,27 @@ JoinTimes join_one_set(const PolicyWorkload& w, std::shared_ptr<const Matcher> m
   return {make_ms[make_ms.size() / 2], settle_us[settle_us.size() / 2]};
 }
 
-Row run_size(const PolicySize& size, const Settings& s) {
-  const size_t packets = (s.packets + kChunk - 1) / kChunk * kChunk;
-  const PolicyWorkload w = make_policy_workload(size, s.seed, packets, s.ip6);
+// As many packets as Linear judges in a second or so.
+size_t few_for_linear(const Row& row) {
+  return std::min<size_t>(20'000, 40'000'000 / (row.rules / row.programs + 1));
+}
+
+Row run_workload(const char* name, const PolicyWorkload& w, const Settings& s) {
   Row row;
-  row.size = size.name;
+  row.size = name;
   row.distinct = distinct_keys(w);
   for (const auto& list : w.rules->lists) {
     row.rules += list->rules.size();
   }
   const double start = now_ns();
-  const auto matcher = must(Matcher::make(w.rules, w.pins, {}));
+  Matcher::Options options;
+  options.form = s.form;
+  const auto matcher = must(Matcher::make(w.rules, w.pins, options));
   row.compile_s = (now_ns() - start) / 1e9;
-  row.edit_ms = edit_one_policy(w, *matcher);
   row.classes = matcher->classes().directory().size();
   row.programs = matcher->program_count();
   for (InstanceId id = 0; id < matcher->instance_count(); ++id) {
-    row.tables += matcher->program(id).form == Form::table ? 1 : 0;
+    ++row.by_form[static_cast<size_t>(matcher->program(id).form)];
   }
   row.class_mb = static_cast<double>(matcher->memory().classes) / (1 << 20);
   row.program_mb = static_cast<double>(matcher->memory().programs) / (1 << 20);
@@ -248,16 +258,15 @@ Row run_size(const PolicySize& size, const Settings& s) {
     if (level > best_simd_level()) {
       continue;
     }
-    Matcher::Options options;
     options.level = level;
     const auto at_level = must(Matcher::make(w.rules, w.pins, options, matcher.get()));
     row.by_level[static_cast<size_t>(level)] =
         measure(s.runs, [&] { return trace.run(*at_level); });
-    row.wrong += count_wrong(w, trace.verdicts, 20'000);
+    row.wrong += count_wrong(w, trace.verdicts, few_for_linear(row));
   }
   const size_t few = std::min<size_t>(w.keys.size() - 1, 200'000);
   row.serialised = measure(s.runs, [&] { return classify_serially(*matcher, w, few); });
-  const size_t slow = std::min<size_t>(w.keys.size(), 10'000);
+  const size_t slow = std::min(w.keys.size(), few_for_linear(row));
   const Linear linear(w.rules);
   const auto programs = programs_of(w, 0, slow);
   row.linear = measure(std::min(s.runs, 3u), [&] {
@@ -266,6 +275,17 @@ Row run_size(const PolicySize& size, const Settings& s) {
                     std::span(trace.verdicts).first(slow));
     return (now_ns() - before) / static_cast<double>(slow);
   });
+  return row;
+}
+
+size_t trace_size(const Settings& s) {
+  return (s.packets + kChunk - 1) / kChunk * kChunk;
+}
+
+Row run_size(const PolicySize& size, const Settings& s) {
+  const PolicyWorkload w = make_policy_workload(size, s.seed, trace_size(s), s.ip6);
+  Row row = run_workload(size.name, w, s);
+  row.edit_ms = edit_one_policy(w, *must(Matcher::make(w.rules, w.pins, {})));
   row.join = join_one_set(w, must(Matcher::make(w.rules, w.pins, {})));
   if (s.acl && !s.ip6) {
     row.acl = measure_acl(w, s.runs);
@@ -273,13 +293,33 @@ Row run_size(const PolicySize& size, const Settings& s) {
   return row;
 }
 
+std::vector<Row> run_all(const Settings& s) {
+  const auto wanted = [&](const char* name) {
+    return s.sizes.empty() || std::count(s.sizes.begin(), s.sizes.end(), name) > 0;
+  };
+  std::vector<Row> rows;
+  for (const HardPolicy& policy : kHardPolicies) {
+    if (s.hard && wanted(policy.name)) {
+      const PolicyWorkload w = make_hard_policy(policy, s.seed, trace_size(s));
+      rows.push_back(run_workload(policy.name, w, s));
+    }
+  }
+  for (const PolicySize& size : kPolicySizes) {
+    if (!s.hard && wanted(size.name)) {
+      rows.push_back(run_size(size, s));
+    }
+  }
+  return rows;
+}
+
 void print_table(const std::vector<Row>& rows) {
-  std::printf("%-12s %6s %8s %5s %7s %7s %8s %8s | %-28s | %9s %9s | %s\n", "size", "rules",
-              "programs", "table", "classes", "class MB", "prog MB", "build s",
+  std::printf("%-14s %6s %8s %-11s %7s %7s %8s %8s | %-28s | %9s %9s | %s\n", "size", "rules",
+              "programs", "tab/vec/for", "classes", "class MB", "prog MB", "build s",
               "scalar, avx2, avx512: ns", "serial ns", "linear ns", "edit ms, join ms + us");
   for (const Row& r : rows) {
-    std::printf("%-12s %6zu %8zu %5zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(), r.rules,
-                r.programs, r.tables, r.classes, r.class_mb, r.program_mb, r.compile_s);
+    std::printf("%-14s %6zu %8zu %3zu/%3zu/%3zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(),
+                r.rules, r.programs, r.by_form[0], r.by_form[1], r.by_form[2], r.classes,
+                r.class_mb, r.program_mb, r.compile_s);
     for (const Spread& level : r.by_level) {
       std::printf(" %4.1f/%4.1f", level.least, level.median);
     }
@@ -302,7 +342,9 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
     out["sizes"].push_back({{"size", r.size},
                             {"rules", r.rules},
                             {"programs", r.programs},
-                            {"tables", r.tables},
+                            {"tables", r.by_form[0]},
+                            {"vectors", r.by_form[1]},
+                            {"forests", r.by_form[2]},
                             {"classes", r.classes},
                             {"distinct_packets", r.distinct},
                             {"class_mb", r.class_mb},
@@ -340,13 +382,10 @@ int run(const Settings& s) {
     std::fprintf(stderr, "%s\n", up.error().what.c_str());
     return 1;
   }
-  std::vector<Row> rows;
+  const std::vector<Row> rows = run_all(s);
   size_t wrong = 0;
-  for (const PolicySize& size : kPolicySizes) {
-    if (s.sizes.empty() || std::count(s.sizes.begin(), s.sizes.end(), size.name) > 0) {
-      rows.push_back(run_size(size, s));
-      wrong += rows.back().wrong + rows.back().acl.wrong;
-    }
+  for (const Row& row : rows) {
+    wrong += row.wrong + row.acl.wrong;
   }
   s.output == "json" ? print_json(rows, s) : print_table(rows);
   return wrong == 0 ? 0 : 1;
@@ -360,14 +399,19 @@ int main(int argc, char** argv) {
   using namespace sluice::perf;
   Settings s;
   CLI::App app{"Nanoseconds to classify a packet on policies of Calico's shape"};
-  app.add_option("--size", s.sizes, "small, medium, large, \"extra large\"; all by default")
-      ->check(CLI::IsMember({"small", "medium", "large", "extra large"}));
+  app.add_option("--size", s.sizes, "those of this name; all by default");
   app.add_option("--runs", s.runs, "runs, of which the median counts")
       ->check(CLI::Range(3u, 1001u));
   app.add_option("--packets", s.packets, "of the trace")
       ->check(CLI::Range(20'000, 100'000'000));
   app.add_option("--seed", s.seed, "of the workload");
   app.add_option("--core", s.core, "the CPU to run on");
+  app.add_flag("--hard", s.hard, "policies that are hard to compile, instead of sizes");
+  app.add_option("--form", s.form, "of all programs")
+      ->transform(CLI::Transformer(
+          std::map<std::string, sluice::Form>{{"table", sluice::Form::table},
+                                              {"vectors", sluice::Form::vectors},
+                                              {"forest", sluice::Form::forest}}));
   app.add_flag("--ip6", s.ip6, "the same with IPv6 addresses");
   app.add_flag("!--no-acl", s.acl, "without rte_acl, whose build takes its time");
   app.add_option("-o,--output", s.output, "table or json")
