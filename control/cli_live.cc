@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <optional>
 #include <vector>
 
@@ -63,16 +62,6 @@ bool names(const json& row, const Kind& kind, const std::string& name) {
                ? std::find(value->begin(), value->end(), json(name)) != value->end()
                : *value == json(name);
   });
-}
-
-std::string time_text(const json& at) {
-  const std::time_t seconds = at.is_number() ? at.get<std::time_t>() : 0;
-  char text[32] = "-";
-  std::tm utc{};
-  if (seconds != 0 && gmtime_r(&seconds, &utc) != nullptr) {
-    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  }
-  return text;
 }
 
 // What is under `get programs`.

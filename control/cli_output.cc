@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <ctime>
 
 namespace sluice::control::cli {
 
@@ -50,6 +51,16 @@ std::string text_of(const json& value) {
     return joined.empty() ? "-" : joined;
   }
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string time_text(const json& at) {
+  const std::time_t seconds = at.is_number() ? at.get<std::time_t>() : 0;
+  char text[32] = "-";
+  std::tm utc{};
+  if (seconds != 0 && gmtime_r(&seconds, &utc) != nullptr) {
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  }
+  return text;
 }
 
 void print_table(const json& rows, const std::vector<std::string>& columns) {

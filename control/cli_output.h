@@ -35,6 +35,8 @@ void print_table(const nlohmann::json& rows, const std::vector<std::string>& col
 
 // A value as a table shows it.
 std::string text_of(const nlohmann::json& value);
+// Seconds since 1970 as UTC in RFC 3339; "-" for none.
+std::string time_text(const nlohmann::json& at);
 
 }  // namespace sluice::control::cli
 

@@ -40,6 +40,12 @@ struct ListName {
   config::Where where;
   std::vector<config::Where> rules = {};         // where each rule is written
   std::vector<config::Labels> annotations = {};  // of each rule
+
+  // Has somebody written this rule?  Not those of failsafe ports and of namespaces' profiles.
+  bool written(size_t rule) const {
+    const config::Where& at = rules[rule];
+    return at.line != 0 && (at.line != where.line || at.column != where.column);
+  }
 };
 
 // One local workload, as policy sees it.

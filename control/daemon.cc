@@ -131,6 +131,7 @@ Status Daemon::start() {
       return s;
     }
   }
+  look_at_rules();  // from now on they count
   start_watchdog();
   return Ok{};
 }
@@ -524,6 +525,7 @@ Status Daemon::reload() {
   if (Status s = keep_ports(model_.settings); !s) {
     spdlog::error("{}", s.error().what);
   }
+  look_at_rules();
   last_reload_.ok = true;
   const CompiledPolicy& policy = built_->policy;
   spdlog::info(
@@ -553,6 +555,9 @@ void Daemon::run() {
       on_netlink();
     }
     collect_drops();
+    if (rule_use_.due(monotonic_now())) {
+      look_at_rules();
+    }
     api_->handle(polled);
     resolve_wanted();
     if (settled()) {

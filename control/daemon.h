@@ -30,6 +30,7 @@
 #include "control/log_sink.h"
 #include "control/netlink.h"
 #include "control/port_set.h"
+#include "control/rule_use.h"
 #include "control/stall_watch.h"
 #include "fastpath/worker.h"
 
@@ -70,6 +71,8 @@ class Daemon {
   nlohmann::json stats() const;
   // What was dropped after request["after"], or from now on.
   nlohmann::json drops(const nlohmann::json& request);
+  // Rules that have not counted in the last request["age_s"] seconds, or ever.
+  nlohmann::json unused(const nlohmann::json& request);
 
  private:
   struct LastReload {
@@ -113,6 +116,7 @@ class Daemon {
   void resolve_wanted();
   std::vector<const Counters*> counters() const;
   void collect_drops();
+  void look_at_rules();
   nlohmann::json alarms() const;
 
   std::string config_file_;
@@ -139,6 +143,7 @@ class Daemon {
   std::unique_ptr<PortSet> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;
   DropLog drop_log_;
+  RuleUse rule_use_;
   std::optional<ApiServer> api_;
   std::optional<Watchdog> watchdog_;  // its subjects: the workers in order, then this thread
   std::atomic<uint64_t> beat_{0};     // this thread comes round

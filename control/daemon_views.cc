@@ -84,6 +84,8 @@ Handlers Daemon::handlers() {
       {"stats", show(&Daemon::stats)},
       {"drops",
        Handler([this](const json& request) -> Result<json> { return drops(request); })},
+      {"unused",
+       Handler([this](const json& request) -> Result<json> { return unused(request); })},
       {"reload", Handler(
                      [this](const json&) -> Result<json> {
                        const uint64_t before = built_->generation->number;
@@ -305,6 +307,22 @@ json Daemon::drops(const json& request) {
   const auto after = request.find("after");
   const bool known = after != request.end() && after->is_number_unsigned();
   return drop_log_.after(known ? after->get<uint64_t>() : drop_log_.last(), words);
+}
+
+void Daemon::look_at_rules() {
+  rule_use_.look(counters(), static_cast<CounterSlot>(registries_.rules.size()),
+                 monotonic_now());
+}
+
+json Daemon::unused(const json& request) {
+  look_at_rules();
+  const Now now{monotonic_now(), std::time(nullptr)};
+  const auto age = request.find("age_s");
+  const bool asked = age != request.end() && age->is_number_unsigned();
+  const Nanos longest = now.monotonic / 1000000000;
+  const Nanos before =
+      asked ? now.monotonic - std::min(age->get<Nanos>(), longest) * 1000000000 : 0;
+  return unused_json(rule_use_, built_->policy, model_.files, before, now);
 }
 
 json Daemon::stats() const {

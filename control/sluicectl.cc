@@ -12,6 +12,7 @@
 #include "control/cli_live.h"
 #include "control/cli_offline.h"
 #include "control/cli_policies.h"
+#include "control/cli_report.h"
 
 namespace {
 
@@ -25,6 +26,7 @@ struct Arguments {
   cli::DiffArguments diff;
   cli::ChainsArguments chains;
   cli::DropsArguments drops;
+  cli::ReportArguments report;
   std::string expression;
   std::string labels;
   std::string what;
@@ -196,6 +198,32 @@ void add_look(CLI::App& app, Arguments& a, Run& run) {
   drops->callback([&] { run = [&] { return cli::drops(a.drops, a.daemon); }; });
 }
 
+void add_report(CLI::App& app, Arguments& a, Run& run) {
+  CLI::App* report = app.add_subcommand("report", "which rules do nothing");
+  report->require_subcommand(1);
+  CLI::App* unused =
+      report->add_subcommand("unused", "rules in force that have not counted since a time");
+  unused->add_option("--since", a.report.since,
+                     "7d, 1h30m, 2026-11-21 or 2026-11-21T10:00:00Z (UTC); since the daemon "
+                     "counts the rule if left out");
+  unused->footer(
+      "A rule counts when it judges a packet, and while a connection that it admitted carries\n"
+      "packets; a staged policy's when it would have judged one.  The daemon looks at the "
+      "counters\n"
+      "every 10 s: LAST_USED is up to 10 s later than the use, never earlier, so what is "
+      "listed was\n"
+      "not used since then.  Counters survive a reload that keeps the rule's place in its "
+      "policy, "
+      "no\n"
+      "restart: COUNTED_SINCE tells.  Rules of policies that select nobody here are not in "
+      "force.\n"
+      "Exit codes: 0 every rule was used, 1 some were not, 2 bad usage, 3 no daemon.\n"
+      "Examples:\n"
+      "  sluicectl report unused\n"
+      "  sluicectl report unused --since 7d -o json\n");
+  unused->callback([&] { run = [&] { return cli::report_unused(a.report, a.daemon); }; });
+}
+
 void add_change(CLI::App& app, Arguments& a, Run& run) {
   CLI::App* reload =
       app.add_subcommand("reload", "read the configuration again, all or nothing");
@@ -247,6 +275,7 @@ int main(int argc, char** argv) {
   add_offline(app, arguments, run);
   add_policies(app, arguments, run);
   add_look(app, arguments, run);
+  add_report(app, arguments, run);
   add_change(app, arguments, run);
   try {
     app.parse(argc, argv);

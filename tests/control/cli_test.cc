@@ -118,6 +118,18 @@ class CliTest : public CliDirectory {
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
         {"programs", says(programs)},
+        {"unused", Handler([](const json& request) -> Result<json> {
+           json rows = json::array();
+           const uint64_t age = request.value("age_s", uint64_t{0});
+           if (age <= 7 * 86400) {
+             rows.push_back({{"policy", "db"},
+                             {"file", "db.yaml"},
+                             {"line", 7},
+                             {"last_used", 1'700'000'000},
+                             {"counted_since", 4'000'000'000}});
+           }
+           return json{{"resolution_s", 10}, {"rules", rows}};
+         })},
         {"stats", says(stats)},
         {"reload", Handler([](const json&) -> Result<json> {
            return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
@@ -175,6 +187,14 @@ TEST_F(CliTest, EndsWithTheExitCodeThatItsHelpStates) {
 
       {"status -s ./none", 3},
       {"-s ./none get endpoints", 3},
+      {"report unused -s ./none", 3},
+      {"report unused --since 7 -s ./none", 2},
+      {"report unused --since 7x -s ./none", 2},
+      {"report unused --since 2024-02-29T25:00:00Z -s ./none", 2},
+      {"report unused --since 9999-01-01 -s ./none", 2},
+      {"report", 2},
+      {"report --help", 0},
+      {"report unused --help", 0},
       {"reload -s ./none", 3},
       {"version -s ./none", 0},
   };
@@ -321,6 +341,13 @@ TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
        R"("programs":[{"bytes":345,"cells":12,"classes":3)"},
       {"get programs vectors -s sock", 0, "egress     vectors"},
       {"get programs shop/d -s sock", 1, ""},
+      {"report unused -s sock", 1, "db.yaml:7  2023-11-14T22:13:20Z"},
+      {"report unused --since 6d23h60m -s sock", 1,
+       "\n1 of these are counted only since a later time than --since\n"},
+      {"report unused --since 1w1s -s sock", 0, "every rule was used\n"},
+      {"report unused --since 2024-02-29 -s sock", 0, "every rule was used\n"},
+      {"report unused --since 2024-02-29T10:00:00Z -o json -s sock", 0,
+       R"({"resolution_s":10,"rules":[]})"},
       {"get colours -s sock", 2, ""},
       {"get policies -s sock", 2, ""},  // this daemon does not know the verb
       {"stats -s sock", 0, "RX_PACKETS"},

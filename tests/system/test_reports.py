@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What falls out of the compiled policies: programs, rules that nobody uses, reload times."""
+import json
+import time
+
+import pytest
+
+from cluster import exchange_tcp
+from namespace import wait_until
 from test_policy import CALICO, DENY_ALL
 
 
@@ -22,3 +29,41 @@ def test_programs_name_their_endpoints_and_stay_under_the_cap(node, pod1, nginx1
     assert table.splitlines()[0].split() == ["DIRECTION", "FORM", "RULES", "CLASSES", "COLUMNS",
                                              "CELLS", "BYTES", "ENDPOINTS"]
     assert "policy.memory 128.0 MiB" in table
+
+
+TWO_RULES = CALICO.replace("""      destination: {ports: [80]}
+""", """      destination: {ports: [80]}
+    - action: Allow
+      protocol: TCP
+      source: {selector: role == 'pod1'}
+      destination: {ports: [81]}
+""")
+
+
+def unused(node, *arguments):
+    """The rules of allow-pod1 that `report unused` lists, by number."""
+    done = node.ctl("report", "unused", *arguments, "-o", "json")
+    rules = json.loads(done.stdout)["rules"]
+    assert done.returncode == (1 if rules else 0), done.stderr
+    assert all(r["kind"] != "Profile" for r in rules), "nobody wrote a namespace's"
+    return {r["rule"]: r for r in rules if r["policy"] == "allow-pod1"}
+
+
+def test_a_rule_without_traffic_is_unused_and_one_with_is_not(node, pod1, nginx1):
+    node.write("calico.yaml", TWO_RULES)
+    node.start()
+    started = time.time()
+    exchange_tcp(pod1, nginx1, 80)
+    listed = unused(node)
+    assert set(listed) == {1}
+    assert listed[1]["last_used"] is None
+    assert abs(listed[1]["counted_since"] - started) < 10
+    assert listed[1]["file"].endswith("calico.yaml") and listed[1]["line"] == 13
+    assert set(unused(node, "--since", "1h")) == {1}
+    wait_until(lambda: set(unused(node, "--since", "1s")) == {0, 1}, "rule 0 is idle by now")
+    # What a reload does not change goes on counting; what it adds begins.
+    node.write("kubernetes.yaml", DENY_ALL)
+    node.reload()
+    assert unused(node)[1]["counted_since"] == pytest.approx(listed[1]["counted_since"], abs=1)
+    exchange_tcp(pod1, nginx1, 81)
+    assert not unused(node)

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli_report.h"
+
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <optional>
+
+#include "control/api.h"
+
+namespace sluice::control::cli {
+namespace {
+
+using nlohmann::json;
+
+// "1h30m" in seconds.
+std::optional<uint64_t> duration(std::string_view text) {
+  constexpr std::pair<char, uint64_t> kUnits[] = {
+      {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+  uint64_t total = 0;
+  bool any = false;
+  while (!text.empty()) {
+    uint32_t n = 0;
+    const char* end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
+    if (end == text.data() || end == text.data() + text.size()) {
+      return std::nullopt;
+    }
+    const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                    [&](const auto& u) { return u.first == *end; });
+    if (unit == std::end(kUnits)) {
+      return std::nullopt;
+    }
+    total += n * unit->second;
+    any = true;
+    text.remove_prefix(static_cast<size_t>(end + 1 - text.data()));
+  }
+  return any ? std::optional(total) : std::nullopt;
+}
+
+std::optional<std::time_t> point(const std::string& text) {
+  for (const char* format : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
+    std::tm utc{};
+    const char* end = strptime(text.c_str(), format, &utc);
+    if (end != nullptr && *end == '\0') {
+      return timegm(&utc);
+    }
+  }
+  return std::nullopt;
+}
+
+// Where a rule is written, and when it was used, as tables show it.
+void add_words(json& row) {
+  row["place"] = text_of(row["file"]) + ":" + text_of(row["line"]);
+  for (const char* key : {"last_used", "counted_since"}) {
+    row[key] = time_text(row[key]);
+  }
+}
+
+}  // namespace
+
+Result<uint64_t> seconds_since(const std::string& text, std::time_t now) {
+  if (const auto seconds = duration(text)) {
+    return *seconds;
+  }
+  const auto at = point(text);
+  if (!at) {
+    return Error{"--since \"" + text + "\": neither a duration nor a time",
+                 "7d, 1h30m, 2026-11-21 or 2026-11-21T10:00:00Z (UTC)"};
+  }
+  if (*at > now) {
+    return Error{"--since \"" + text + "\": is yet to come"};
+  }
+  return static_cast<uint64_t>(now - *at);
+}
+
+int report_unused(const ReportArguments& arguments, const Daemon& daemon) {
+  json request = {{"verb", "unused"}};
+  const std::time_t now = std::time(nullptr);
+  if (!arguments.since.empty()) {
+    const auto age = seconds_since(arguments.since, now);
+    if (!age) {
+      print_error(age.error().what, age.error().hint);
+      return kBadInput;
+    }
+    request["age_s"] = *age;
+  }
+  int exit = kYes;
+  std::optional<json> result = result_of(call(daemon.socket, request, kAnswerTime), exit);
+  if (!result) {
+    return exit;
+  }
+  json& rows = (*result)["rules"];
+  exit = rows.empty() ? kYes : kNo;
+  if (daemon.output == Output::json) {
+    print_json(*result);
+    return exit;
+  }
+  if (rows.empty()) {
+    std::puts("every rule was used");
+    return exit;
+  }
+  const std::time_t since = now - static_cast<std::time_t>(request.value("age_s", uint64_t{0}));
+  size_t young = 0;
+  for (json& row : rows) {
+    young += row.value("counted_since", std::time_t{0}) > since ? 1 : 0;
+    add_words(row);
+  }
+  print_table(rows, {"tier", "kind", "namespace", "policy", "direction", "rule", "action",
+                     "place", "last_used", "counted_since"});
+  if (request.contains("age_s") && young > 0) {
+    std::printf("\n%zu of these are counted only since a later time than --since\n", young);
+  }
+  return exit;
+}
+
+}  // namespace sluice::control::cli
