@@ -42,8 +42,16 @@ TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
   }
 }
 
+// One form for each seed, so that a few seeds meet all of them.
+Matcher::Options options_of(uint64_t seed) {
+  constexpr std::optional<Form> kForms[] = {{}, Form::forest, Form::vectors, Form::table};
+  Matcher::Options options;
+  options.form = kForms[seed % std::size(kForms)];
+  return options;
+}
+
 TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
-  for (const uint64_t seed : seeds(10)) {
+  for (const uint64_t seed : seeds(12)) {
     SCOPED_TRACE(seed);
     RandomPolicy random(seed);
     RuleSet rules = random.rule_set();
@@ -67,7 +75,7 @@ TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
           rules.programs.push_back(random.program(rules));
       }
       const std::vector<Pin> pins = random_pins(random, rules);
-      matcher = make(rules, pins, {}, matcher.get());
+      matcher = make(rules, pins, options_of(seed), matcher.get());
       ASSERT_NE(matcher, nullptr);
       matcher->settle();
       expect_answers(*matcher, ask(random, rules, pins, 300));
@@ -79,17 +87,17 @@ TEST(Matcher, AnswersAsLinearAfterEachOfManyChanges) {
 }
 
 TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
-  for (const uint64_t seed : seeds(15)) {
+  for (const uint64_t seed : seeds(16)) {
     SCOPED_TRACE(seed);
     RandomPolicy random(seed);
     RuleSet rules = random.rule_set();
     ChangingSets sets(random, rules);
     const std::vector<Pin> pins = random_pins(random, rules);
-    auto matcher = make(rules, pins);
+    auto matcher = make(rules, pins, options_of(seed));
     for (int change = 0; change < 40; ++change) {
       SCOPED_TRACE(change);
       sets.change();
-      const auto next = make(rules, pins, {}, matcher.get());
+      const auto next = make(rules, pins, options_of(seed), matcher.get());
       ASSERT_NE(next, nullptr);
       EXPECT_EQ(&next->classes(), &matcher->classes()) << "no table is made anew";
       next->settle();
@@ -545,6 +553,34 @@ TEST(Matcher, KeepsAForestWhenOnlySetsChange) {
   EXPECT_EQ(after->program(0).forest->literals, before->program(0).forest->literals);
   EXPECT_GT(after->memory().programs, after->program(0).forest->literals->size_bytes());
   expect_answers(*after, lists.ask(rules, pins, 2000));
+}
+
+TEST(Matcher, AForestKnowsNoMembersOfSets) {
+  RandomPolicy random(5);
+  RuleSet rules = two_programs();
+  Matcher::Options options;
+  options.form = Form::forest;
+  const auto before = make(rules, two_pins(), options);
+  // From a class that is there to another: no program need be compiled.
+  const std::vector<Prefix> joined = {*parse_prefix("10.0.0.1"), *parse_prefix("10.0.0.2")};
+  rules.address_sets[0] = AddressSet(std::span(joined).last(1));
+  rules.address_sets[1] = AddressSet(std::span(joined).first(0));
+  const auto after = make(rules, two_pins(), options, before.get());
+  after->settle();
+  Questions q;
+  for (const char* source : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) {
+    for (InstanceId id = 0; id < 2; ++id) {
+      FlowKey key = random.key();
+      key.src = *parse_address(source);
+      key.dst = two_pins()[id].address;
+      q.keys.push_back(key);
+      q.instances.push_back(id);
+      q.expected.emplace_back();
+      Linear(std::make_shared<const RuleSet>(rules))
+          .classify({&key, 1}, {&two_pins()[id].program, 1}, {&q.expected.back(), 1});
+    }
+  }
+  expect_answers(*after, q);
 }
 
 TEST(Matcher, RefusesAListThatNeitherAForestNorVectorsHold) {
