@@ -106,6 +106,9 @@ struct Vectors {
   std::vector<uint64_t> sources, destinations, columns, port_rows;
   std::vector<Consequence> consequences;  // by term; none beside a forest, which has them
 
+  size_t rows(const std::vector<uint64_t>& of) const {
+    return words == 0 ? 0 : (of.size() - (kBlock - 1)) / words;
+  }
   friend bool operator==(const Vectors&, const Vectors&) = default;
   size_t size_bytes() const {
     return sizeof *this +

@@ -74,9 +74,9 @@ class Listing {
     if (program.table != nullptr) {
       classes = size_t{program.table->sources} * program.table->destinations;
       columns = program.table->columns;
-    } else if (const Vectors* v = program.vectors.get(); v != nullptr && v->words != 0) {
-      classes = v->sources.size() / v->words * (v->destinations.size() / v->words);
-      columns = v->columns.size() / v->words;
+    } else if (const Vectors* v = program.vectors.get(); v != nullptr) {
+      classes = v->rows(v->sources) * v->rows(v->destinations);
+      columns = v->rows(v->columns);
     }
     return {{"endpoints", served.endpoints},
             {"direction", served.directions.size() == 1 ? *served.directions.begin() : "both"},
