@@ -101,6 +101,32 @@ json rows_of(const json& object, const std::string& key) {
   return rows;
 }
 
+// Both histograms side by side: the buckets that hold something, then what sums them up.
+json reload_rows(const json& reloads) {
+  const json first = reloads.value("first_worker", json::object());
+  const json every = reloads.value("every_worker", json::object());
+  json rows = json::array();
+  const json buckets = first.value("buckets", json::array());
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    const json& a = buckets[i]["count"];
+    const json& b = every["buckets"][i]["count"];
+    const json& end = buckets[i]["up_to_s"];
+    if (a != 0 || b != 0) {
+      rows.push_back({{"seconds", end.is_null() ? "more" : "<= " + text_of(end)},
+                      {"first_worker", a},
+                      {"every_worker", b}});
+    }
+  }
+  constexpr std::pair<const char*, const char*> kSums[] = {
+      {"count", "count"}, {"p50", "p50_s"}, {"p99", "p99_s"}};
+  for (const auto& [name, key] : kSums) {
+    rows.push_back({{"seconds", name},
+                    {"first_worker", first.value(key, json())},
+                    {"every_worker", every.value(key, json())}});
+  }
+  return rows;
+}
+
 // `stats`: the daemon's whole answer.
 void print_stats(const json& stats, const std::string& what) {
   const json result = stats.value(what, json::object());
@@ -121,8 +147,10 @@ void print_stats(const json& stats, const std::string& what) {
       return a.value("packets", 0.0) > b.value("packets", 0.0);
     });
     print_table(rows, {"reason", "packets", "inner"});
-  } else {
+  } else if (what == "rules") {
     print_table(result, rules);
+  } else {
+    print_table(reload_rows(result), {"seconds", "first_worker", "every_worker"});
   }
 }
 
@@ -241,10 +269,10 @@ int stats(const Daemon& daemon, const std::string& what) {
     print_json(what.empty() ? *result : result->value(what, json()));
     return exit;
   }
-  for (const char* part : {"ports", "drops", "rules"}) {
+  for (const char* part : {"ports", "drops", "rules", "reloads"}) {
     if (what.empty() || what == part) {
       print_stats(*result, part);
-      if (what.empty() && std::string_view(part) != "rules") {
+      if (what.empty() && std::string_view(part) != "reloads") {
         std::puts("");
       }
     }

@@ -32,7 +32,7 @@ int status(const Daemon& daemon);
 // `what` is endpoints, policies, programs, routes or connections; rows that `name` does not
 // name are left out, and none left is a negative answer.
 int get(const Daemon& daemon, const std::string& what, const std::string& name);
-// `what` is ports, drops, rules, or empty for all.
+// `what` is ports, drops, rules, reloads, or empty for all.
 int stats(const Daemon& daemon, const std::string& what);
 int reload(const Daemon& daemon);
 // Ours, and the daemon's if one answers; kYes either way.

@@ -318,7 +318,11 @@ bool Daemon::publish() {
   view->node_mac =
       ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
   ++beat_;
-  return published_->replace(std::move(view), kPublishPatience);
+  const bool taken = published_->replace(std::move(view), kPublishPatience);
+  for (const auto& worker : workers_) {
+    worker->wake();  // a sleeping one would take it up, and wait on new ports, only later
+  }
+  return taken;
 }
 
 std::vector<PortSet::Pod> Daemon::pods() const {
@@ -384,7 +388,10 @@ bool Daemon::settled() {
 
 // What waits until no worker can see what was before.
 void Daemon::finish_change() {
-  built_->generation->matcher->settle();
+  if (const Matcher& matcher = *built_->generation->matcher; !matcher.settled()) {
+    matcher.settle();
+    reload_times_.settled(monotonic_now());
+  }
   if (!built_->policy.uplink.name.empty()) {
     take_node(true);
   }
@@ -483,7 +490,8 @@ void Daemon::sync_kernel() {
   }
 }
 
-Status Daemon::reload() {
+Status Daemon::reload(Nanos asked) {
+  look_at_takers();
   if (!settled()) {
     return Error{"generation " + std::to_string(built_->generation->number) +
                      " is still pending: a worker has not taken it up",
@@ -518,6 +526,7 @@ Status Daemon::reload() {
   model_ = std::move(loaded.model);
   built_ = std::move(next);
   fix_neighbours();
+  reload_times_.published(asked, built_->generation->number);
   apply();
   if (Status s = learn_neighbours(); !s) {
     spdlog::warn("{}", s.error().what);
@@ -555,14 +564,15 @@ void Daemon::run() {
       on_netlink();
     }
     collect_drops();
+    look_at_takers();
     if (rule_use_.due(monotonic_now())) {
       look_at_rules();
     }
     api_->handle(polled);
     resolve_wanted();
     if (settled()) {
-      if (std::exchange(reload_wanted_, false)) {
-        reload_by_signal();
+      if (const Nanos asked = std::exchange(reload_wanted_, 0); asked != 0) {
+        reload_by_signal(asked);
       }
       retry_refused();
     }
@@ -577,11 +587,14 @@ void Daemon::on_signal() {
     hup = hup || info.ssi_signo == SIGHUP;
     stopping_ = stopping_ || info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
   }
-  reload_wanted_ = (reload_wanted_ || hup) && !stopping_;  // the loop does it
+  if (hup && reload_wanted_ == 0) {  // the loop does it
+    reload_wanted_ = monotonic_now();
+  }
+  reload_wanted_ = stopping_ ? 0 : reload_wanted_;
 }
 
-void Daemon::reload_by_signal() {
-  if (Status s = reload(); !s) {
+void Daemon::reload_by_signal(Nanos asked) {
+  if (Status s = reload(asked); !s) {
     spdlog::error("reload refused:\n{}{}", s.error().what, s.error().hint);
   }
 }

@@ -30,6 +30,7 @@
 #include "control/log_sink.h"
 #include "control/netlink.h"
 #include "control/port_set.h"
+#include "control/reload_times.h"
 #include "control/rule_use.h"
 #include "control/stall_watch.h"
 #include "fastpath/worker.h"
@@ -59,8 +60,8 @@ class Daemon {
   // Serves until SIGTERM or SIGINT.
   void run();
 
-  // One attempt; an Error says that nothing changed.
-  Status reload();
+  // One attempt, asked for at that time; an Error says that nothing changed.
+  Status reload(Nanos asked);
 
   nlohmann::json status() const;
   nlohmann::json endpoints() const;
@@ -109,7 +110,7 @@ class Daemon {
   void tell_ours();
   void sync_kernel();
   void on_signal();
-  void reload_by_signal();
+  void reload_by_signal(Nanos asked);
   void on_netlink();
   Status learn_neighbours();
   void on_neighbour(const Neighbour& neighbour);
@@ -117,6 +118,7 @@ class Daemon {
   std::vector<const Counters*> counters() const;
   void collect_drops();
   void look_at_rules();
+  void look_at_takers();
   nlohmann::json alarms() const;
 
   std::string config_file_;
@@ -149,7 +151,8 @@ class Daemon {
   std::atomic<uint64_t> beat_{0};     // this thread comes round
   Nanos retried_ = 0;                 // ports that were refused
   bool links_changed_ = false;        // while a change was pending
-  bool reload_wanted_ = false;        // likewise, by SIGHUP
+  Nanos reload_wanted_ = 0;           // by SIGHUP: since then; 0: no
+  ReloadTimes reload_times_;
   int signal_fd_ = -1;
   bool stopping_ = false;
 };

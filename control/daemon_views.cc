@@ -89,7 +89,7 @@ Handlers Daemon::handlers() {
       {"reload", Handler(
                      [this](const json&) -> Result<json> {
                        const uint64_t before = built_->generation->number;
-                       if (Status s = reload(); !s) {
+                       if (Status s = reload(monotonic_now()); !s) {
                          return s.error();
                        }
                        const uint64_t now = built_->generation->number;
@@ -314,6 +314,17 @@ void Daemon::look_at_rules() {
                  monotonic_now());
 }
 
+void Daemon::look_at_takers() {
+  if (!built_->generation->matcher->settled()) {
+    return;
+  }
+  std::vector<Worker::Taken> taken;
+  for (const auto& worker : workers_) {
+    taken.push_back(worker->taken());
+  }
+  reload_times_.look(taken);
+}
+
 json Daemon::unused(const json& request) {
   look_at_rules();
   const Now now{monotonic_now(), std::time(nullptr)};
@@ -335,13 +346,10 @@ json Daemon::stats() const {
     suppressed += c->icmp_suppressed.get();
   }
   return {
-      {"connections_opened", opened},
-      {"icmp_suppressed", suppressed},
-      {"ports", ports_json(all, names)},
-      {"drops", drops_json(all, names)},
-      {"inner_drops", inner_drops_json(all)},
-      {"rules", rules_json(all, registries_.rules)},
-      {"alarms", alarms()},
+      {"connections_opened", opened},         {"icmp_suppressed", suppressed},
+      {"ports", ports_json(all, names)},      {"drops", drops_json(all, names)},
+      {"inner_drops", inner_drops_json(all)}, {"rules", rules_json(all, registries_.rules)},
+      {"reloads", reload_times_.as_json()},   {"alarms", alarms()},
   };
 }
 

@@ -172,11 +172,17 @@ void add_look(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl get connections 10.244.1.2\n");
   get->callback([&] { run = [&] { return cli::get(a.daemon, a.what, a.name); }; });
 
-  CLI::App* stats =
-      app.add_subcommand("stats", "packets and bytes by port, drop reason and rule");
-  stats->add_option("what", a.what, "ports, drops or rules; all if left out")
-      ->check(CLI::IsMember({"ports", "drops", "rules"}));
-  stats->footer("Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json\n");
+  CLI::App* stats = app.add_subcommand(
+      "stats", "packets and bytes by port, drop reason and rule; reload times");
+  stats->add_option("what", a.what, "ports, drops, rules or reloads; all if left out")
+      ->check(CLI::IsMember({"ports", "drops", "rules", "reloads"}));
+  stats->footer(
+      "reloads: how many took how many seconds, from the signal or request being read until "
+      "the\n"
+      "first worker, and until every worker, judged packets by the new policies; p50 and p99 "
+      "are\n"
+      "linear within a bucket.  What was refused is not counted.\n"
+      "Examples:\n  sluicectl stats drops\n  sluicectl stats rules -o json\n");
   stats->callback([&] { run = [&] { return cli::stats(a.daemon, a.what); }; });
 
   CLI::App* drops =

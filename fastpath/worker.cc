@@ -181,6 +181,11 @@ void Worker::adopt(const View& view) noexcept {
       epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
     }
   }
+  // Ports alone may have changed.
+  if (view.generation->number != taken_.load(std::memory_order_relaxed)) {
+    taken_at_.store(monotonic_now(), std::memory_order_relaxed);
+    taken_.store(view.generation->number, std::memory_order_release);
+  }
 }
 
 unsigned Worker::turn(const View& view, Nanos now) noexcept {

@@ -53,6 +53,16 @@ class Worker {
   bool call(const std::function<void(const ConnTable&)>& task);
   void wake() noexcept;
 
+  // The last generation that it has taken up, and when: its next burst was judged by that.
+  struct Taken {
+    uint64_t generation = 0;  // 0: none yet
+    Nanos at = 0;
+  };
+  Taken taken() const noexcept {
+    const uint64_t generation = taken_.load(std::memory_order_acquire);
+    return {generation, taken_at_.load(std::memory_order_relaxed)};
+  }
+
   const Counters& counters() const { return counters_; }
   // For one reader.
   DropSamples& drop_samples() { return drop_samples_; }
@@ -92,6 +102,8 @@ class Worker {
   std::atomic<bool> stop_{false};
   std::atomic<const std::function<void(const ConnTable&)>*> task_{nullptr};
   std::atomic<uint32_t> connection_count_{0};
+  std::atomic<uint64_t> taken_{0};  // number of the generation
+  std::atomic<Nanos> taken_at_{0};
   Counter turns_;
   Counter busy_turns_;
   std::thread thread_;

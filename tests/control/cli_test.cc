@@ -114,6 +114,18 @@ class CliTest : public CliDirectory {
                            {"connections", 30},
                            {"packets", 30},
                            {"bytes", 1200}}}}};
+    const auto histogram = [](int low, int high, double p50, double p99) {
+      return json{{"count", low + high},
+                  {"p50_s", p50},
+                  {"p99_s", p99},
+                  {"buckets",
+                   {{{"up_to_s", 0.001}, {"count", 0}},
+                    {{"up_to_s", 0.002}, {"count", low}},
+                    {{"up_to_s", nullptr}, {"count", high}}}}};
+    };
+    json all_stats = stats;
+    all_stats["reloads"] = {{"first_worker", histogram(1, 0, 0.0015, 0.0019)},
+                            {"every_worker", histogram(0, 1, 100, 100)}};
     serve({
         {"status", says({{"version", "9.9"}, {"node", "n1"}, {"workers", {{{"core", 1}}}}})},
         {"endpoints", says(endpoints)},
@@ -130,7 +142,7 @@ class CliTest : public CliDirectory {
            }
            return json{{"resolution_s", 10}, {"rules", rows}};
          })},
-        {"stats", says(stats)},
+        {"stats", says(all_stats)},
         {"reload", Handler([](const json&) -> Result<json> {
            return Error{"policy.d/a.yaml:3:4: error: bad\n  hint: mend it", ""};
          })},
@@ -352,6 +364,13 @@ TEST_F(CliTest, ShowsWhatTheDaemonAnswers) {
       {"get policies -s sock", 2, ""},  // this daemon does not know the verb
       {"stats -s sock", 0, "RX_PACKETS"},
       {"stats drops -s sock -o json", 0, "\"ip4_ttl\":2"},
+      {"stats reloads -s sock", 0,
+       "SECONDS   FIRST_WORKER  EVERY_WORKER\n"
+       "<= 0.002             1             0\n"
+       "more                 0             1\n"
+       "count                1             1\n"
+       "p50             0.0015           100\n"
+       "p99             0.0019           100\n"},
       {"stats colours -s sock", 2, ""},
       {"reload -s sock", 4, ""},
   };

@@ -67,3 +67,32 @@ def test_a_rule_without_traffic_is_unused_and_one_with_is_not(node, pod1, nginx1
     assert unused(node)[1]["counted_since"] == pytest.approx(listed[1]["counted_since"], abs=1)
     exchange_tcp(pod1, nginx1, 81)
     assert not unused(node)
+
+
+@pytest.mark.parametrize("cores", [[0], [0, 1]], ids=["one_worker", "two_workers"])
+def test_each_reload_is_timed_until_workers_judge_by_it(node, pod1, nginx1, cores):
+    node.settings["workers"]["cores"] = cores
+    node.start()
+
+    def counts():
+        reloads = node.query("stats", "reloads")
+        return [reloads[w]["count"] for w in ("first_worker", "every_worker")]
+    assert counts() == [0, 0], "the start is none"
+    begun = time.monotonic()
+    for done in range(1, 6):
+        node.write("kubernetes.yaml", DENY_ALL if done % 2 else CALICO)
+        node.reload() if done % 2 else node.ctl("reload")
+        # Idle workers sleep: they are woken for it.
+        wait_until(lambda: counts() == [done, done], counts)
+    took = time.monotonic() - begun
+    reloads = node.query("stats", "reloads")
+    for figures in reloads.values():
+        assert 0 < figures["sum_s"] < took
+        assert sum(bucket["count"] for bucket in figures["buckets"]) == 5
+        assert 0 < figures["p50_s"] <= figures["p99_s"]
+    assert reloads["first_worker"]["sum_s"] <= reloads["every_worker"]["sum_s"]
+    node.write("bad.yaml", "kind: [")
+    assert node.ctl("reload").returncode == 4
+    assert counts() == [5, 5], "a refused one is none"
+    table = node.ctl("stats", "reloads").stdout
+    assert table.splitlines()[0].split() == ["SECONDS", "FIRST_WORKER", "EVERY_WORKER"]
