@@ -150,9 +150,11 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   // Settled members would come after connections were judged again by this generation.
   options.in_place = !model.settings.connections.recheck;
   const Matcher* before = previous == nullptr ? nullptr : previous->generation->matcher.get();
+  const auto begun = std::chrono::steady_clock::now();
   if (Status s = sluice::compile(*generation, options, before); !s) {
     findings.error(model.settings.policy.memory_at, s.error().what, s.error().hint);
   }
+  built.compiled_in = std::chrono::steady_clock::now() - begun;
   built.generation = std::move(generation);
   return built;
 }

@@ -9,9 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <filesystem>
-#include <fstream>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,122 +22,17 @@
 #include "config/load.h"
 #include "config/read_files.h"
 #include "control/build.h"
+#include "perf/cluster_files.h"
 
 namespace sluice::perf {
 namespace {
 
-struct Size {
-  unsigned endpoints = 0;
-  unsigned policies = 0;  // half as many
-  unsigned members = 0;   // of network sets: ten times as many
-  unsigned local = 0;     // of the endpoints, on this node
-};
-
 struct Row {
-  Size size;
+  ClusterSize size;
   double load = 0, build = 0;              // seconds
   double load_again = 0, build_again = 0;  // after one label has changed
   double memory = 0;                       // MiB at the peak
   bool ok = false;
-};
-
-constexpr const char* kSettings = R"(
-node: n1
-resources: [cluster]
-uplink: {interface: eth0, addresses: [192.168.0.1/16], gateway: 192.168.255.254}
-tunnel: {address: 10.255.255.1}
-)";
-
-std::string number(unsigned n) {
-  return std::to_string(n);
-}
-std::string ip4(unsigned value) {
-  return number(value >> 24) + "." + number(value >> 16 & 255) + "." +
-         number(value >> 8 & 255) + "." + number(value & 255);
-}
-
-// Namespaces of fifty pods; an application has ten of them.
-constexpr unsigned kPodsOfSpace = 50, kPodsOfApp = 10;
-
-using Files = std::map<std::string, std::string>;  // text by name
-
-std::string space_of_app(unsigned app) {
-  return "ns" + number(app * kPodsOfApp / kPodsOfSpace);
-}
-
-void add_pods(const Size& size, Files& out) {
-  for (unsigned i = 0; i < size.endpoints; i += kPodsOfSpace) {
-    const std::string space = "ns" + number(i / kPodsOfSpace);
-    out[space] += "---\n{apiVersion: v1, kind: Namespace, metadata: {name: " + space +
-                  ", labels: {team: t" + number(i / kPodsOfSpace % 20) + "}}}\n";
-  }
-  for (unsigned i = 0; i < size.endpoints; ++i) {
-    const std::string space = "ns" + number(i / kPodsOfSpace);
-    out[space] += "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: p" + number(i) +
-                  "\n  namespace: " + space + "\n  labels: {app: a" + number(i / kPodsOfApp) +
-                  ", tier: t" + number(i % 3) + ", pod: p" + number(i) +
-                  "}\nspec:\n  nodeName: " + (i < size.local ? "n1" : "n2") +
-                  "\n  containers: [{name: c, ports: [{name: web, containerPort: 8080}]}]\n" +
-                  "status: {phase: Running, podIP: " + ip4(0x0a000001 + i) + "}\n";
-  }
-}
-
-void add_policies(const Size& size, Files& out) {
-  const unsigned apps = std::max(1u, size.endpoints / kPodsOfApp);
-  for (unsigned i = 0; i < size.policies; ++i) {
-    const unsigned app = i % apps;
-    out[space_of_app(app)] +=
-        "---\napiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: np" +
-        number(i) + ", namespace: " + space_of_app(app) +
-        "}\nspec:\n  order: " + number(i % 100) + "\n  selector: app == 'a" + number(app) +
-        "'\n  ingress:\n  - {action: Allow, protocol: TCP, source: {selector: \"app == 'a" +
-        number((app + 1) % apps) + "'\"}, destination: {ports: [80, web]}}\n" +
-        "  - {action: Deny, source: {namespaceSelector: all(), selector: \"set == 's" +
-        number(i % 100) + "'\"}}\n  egress:\n  - {action: Allow}\n";
-  }
-}
-
-Files cluster(const Size& size) {
-  Files out;
-  add_pods(size, out);
-  constexpr unsigned kMembersOfSet = 1000;
-  for (unsigned i = 0; i < size.members; i += kMembersOfSet) {
-    const unsigned set = i / kMembersOfSet;
-    std::string& text = out["sets"];
-    text += "---\napiVersion: projectcalico.org/v3\nkind: NetworkSet\nmetadata: {name: s" +
-            number(set) + ", namespace: ns0, labels: {set: s" + number(set) +
-            "}}\nspec:\n  nets:\n";
-    for (unsigned n = i; n < i + kMembersOfSet && n < size.members; ++n) {
-      text += "  - " + ip4(0x40000000 + 2 * n) + "/32\n";
-    }
-  }
-  add_policies(size, out);
-  return out;
-}
-
-// A directory of files, gone with the object.
-class Directory {
- public:
-  explicit Directory(const Files& files) {
-    char name[] = "/tmp/sluice-load-XXXXXX";
-    root_ = mkdtemp(name) == nullptr ? "" : name;
-    std::filesystem::create_directory(root_ / "cluster");
-    std::ofstream(settings()) << kSettings;
-    for (const auto& [file, text] : files) {
-      write(file, text);
-    }
-  }
-  ~Directory() { std::filesystem::remove_all(root_); }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-
-  std::string settings() const { return root_ / "sluice.yaml"; }
-  void write(const std::string& file, const std::string& text) const {
-    std::ofstream(root_ / "cluster" / (file + ".yaml")) << text;
-  }
-
- private:
-  std::filesystem::path root_;
 };
 
 // Processor time, which does not depend on what else the machine does.
@@ -158,10 +50,10 @@ class Clock {
   std::clock_t last_ = std::clock();
 };
 
-Row measure(const Size& size) {
+Row measure(const ClusterSize& size) {
   Row row{size};
-  Files files = cluster(size);
-  const Directory directory(files);
+  Files files = cluster_files(size);
+  const ClusterDirectory directory(files);
   // What is read at once after it was written would not be taken as known.
   std::this_thread::sleep_for(std::chrono::milliseconds(2100));
   config::ReadFiles known;
@@ -194,7 +86,7 @@ Row measure(const Size& size) {
 }
 
 // In a child, so that no size inherits another's memory.
-Row measure_apart(const Size& size) {
+Row measure_apart(const ClusterSize& size) {
   Row row{size};
   int ends[2];
   if (pipe(ends) != 0) {
