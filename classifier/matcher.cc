@@ -74,17 +74,13 @@ class MatcherBuild {
   MatcherBuild(std::shared_ptr<const RuleSet> rules, const Matcher::Options& options,
                const Matcher* previous)
       : options_(options),
+        last_(previous),
         previous_(previous != nullptr && previous->settled() ? previous : nullptr),
         out_(new Matcher) {
     out_->rules_ = std::move(rules);
     limits_ = options.limits;
     if (options.form) {
       limits_.force(*options.form);
-    }
-    if (previous != nullptr) {
-      for (const auto& [key, program] : previous->programs_) {
-        pools_.know(*program);
-      }
     }
   }
 
@@ -96,17 +92,19 @@ class MatcherBuild {
       return status.error();
     }
     out_->pins_.assign(pins.begin(), pins.end());
-    read_.assign(out_->rules_->lists.size(), false);
-    for (const Matcher::Pin& pin : pins) {
-      for (const Tier& tier : out_->rules_->programs[pin.program].tiers) {
-        for (const ListId list : tier.lists) {
-          read_[list] = true;
-        }
-      }
-    }
+    find_read_lists();
     make_classes();
     if (!out_->classes_->ok()) {
       return Error{"policy: no memory for the address classes"};
+    }
+    choose_level();
+    if (take_programs()) {
+      return std::shared_ptr<const Matcher>(std::move(out_));
+    }
+    if (last_ != nullptr) {
+      for (const auto& [key, program] : *last_->programs_) {
+        pools_.know(*program);
+      }
     }
     lists_.emplace(*out_->rules_, *out_->memberships_);
     for (const Matcher::Pin& pin : pins) {
@@ -120,11 +118,49 @@ class MatcherBuild {
     for (const auto& entry : used_) {
       out_->instances_.push_back(instance_of(*entry->second));
     }
-    choose_level();
+    out_->programs_ = std::make_shared<const Matcher::Programs>(std::move(programs_));
     return std::shared_ptr<const Matcher>(std::move(out_));
   }
 
  private:
+  void find_read_lists() {
+    const RuleSet& rules = *out_->rules_;
+    out_->read_.assign(rules.lists.size(), false);
+    for (const Matcher::Pin& pin : out_->pins_) {
+      for (const Tier& tier : rules.programs[pin.program].tiers) {
+        for (const ListId list : tier.lists) {
+          out_->read_[list] = true;
+        }
+      }
+    }
+    same_lists_ = previous_ != nullptr && previous_->read_ == out_->read_;
+    for (ListId list = 0; same_lists_ && list < rules.lists.size(); ++list) {
+      same_lists_ = !out_->read_[list] || rules.lists[list].is(previous_->rules_->lists[list]);
+    }
+  }
+
+  // All of the predecessor's, if only addresses have other classes than before, and these are
+  // known.
+  bool take_programs() {
+    const auto changes = [&](const Matcher::Pin& pin) {
+      return pin.side != Pinned::Side::none && change_of(pin.address) != nullptr;
+    };
+    if (previous_ == nullptr || out_->classes_ != previous_->classes_ || !same_lists_ ||
+        !same_terms_ || out_->known_classes_ != previous_->known_classes_ ||
+        out_->pins_ != previous_->pins_ ||
+        out_->rules_->programs != previous_->rules_->programs ||
+        std::any_of(out_->pins_.begin(), out_->pins_.end(), changes)) {
+      return false;
+    }
+    out_->memory_ = {out_->classes_->bytes(), previous_->memory_.programs};
+    if (out_->memory_.total() > options_.memory_bytes) {
+      return false;
+    }
+    out_->programs_ = previous_->programs_;
+    out_->instances_ = previous_->instances_;
+    return true;
+  }
+
   // The predecessor's front end where no set changed but for a few members, else its successor.
   // A fresh one once most of its classes or memberships may be dead.
   void make_classes() {
@@ -132,12 +168,15 @@ class MatcherBuild {
       previous_ = nullptr;
     }
     if (previous_ == nullptr) {
-      out_->memberships_ = std::make_shared<const Memberships>(*out_->rules_, read_);
+      out_->memberships_ = std::make_shared<const Memberships>(*out_->rules_, out_->read_);
       out_->classes_ = std::make_shared<AddressClasses>(*out_->memberships_);
       out_->first_size_ = size_of(*out_);
     } else {
       const Memberships& before = *previous_->memberships_;
-      auto memberships = std::make_shared<const Memberships>(*out_->rules_, read_, &before);
+      auto memberships =
+          same_lists_ && before.same_port_sets(*out_->rules_)
+              ? std::make_shared<const Memberships>(*out_->rules_, before)
+              : std::make_shared<const Memberships>(*out_->rules_, out_->read_, &before);
       same_terms_ = memberships->same_pairs(before);
       out_->first_size_ = previous_->first_size_;
       if (!share_classes(memberships)) {
@@ -162,6 +201,10 @@ class MatcherBuild {
   // address changed?  Rules are in force with their publication and members when they are
   // settled: in between, edited rules would meet the members of before.
   bool same_policy() const {
+    if (same_lists_ && out_->pins_ == previous_->pins_ &&
+        out_->rules_->programs == previous_->rules_->programs) {
+      return true;
+    }
     using Judged = std::tuple<Matcher::Key, Address>;
     const auto judged = [](const Matcher& m, const Matcher::Pin& pin) {
       return Judged{key_of(*m.rules_, pin), pin.address};
@@ -210,13 +253,12 @@ class MatcherBuild {
     return in_place;
   }
 
-  ClassId class_of(const Address& address) const {
+  // What settle() will do with the address, or null.
+  const ClassChange* change_of(const Address& address) const {
     const auto change =
         std::lower_bound(out_->changes_.begin(), out_->changes_.end(), address,
                          [](const ClassChange& c, const Address& a) { return c.address < a; });
-    return change != out_->changes_.end() && change->address == address
-               ? change->after
-               : out_->classes_->find(address);
+    return change != out_->changes_.end() && change->address == address ? &*change : nullptr;
   }
 
   static Matcher::Key key_of(const RuleSet& rules, const Matcher::Pin& pin, ClassId local = 0) {
@@ -235,15 +277,18 @@ class MatcherBuild {
   Status add(const Matcher::Pin& pin) {
     assert(pin.program < out_->rules_->programs.size());
     const bool pinned = pin.side != Pinned::Side::none;
-    const ClassId local = pinned ? class_of(pin.address) : 0;
-    const auto [entry, fresh] = out_->programs_.try_emplace(key_of(*out_->rules_, pin, local));
+    const ClassChange* change = pinned ? change_of(pin.address) : nullptr;
+    const ClassId local = change != nullptr ? change->after
+                          : pinned          ? out_->classes_->find(pin.address)
+                                            : 0;
+    const auto [entry, fresh] = programs_.try_emplace(key_of(*out_->rules_, pin, local));
     used_.push_back(entry);
     if (!fresh) {
       return Ok{};
     }
     if (same_terms_) {
-      const auto known = previous_->programs_.find(entry->first);
-      if (known != previous_->programs_.end() && adopt(known->second, entry->second)) {
+      const auto known = previous_->programs_->find(entry->first);
+      if (known != previous_->programs_->end() && adopt(known->second, entry->second)) {
         return Ok{};
       }
     }
@@ -299,9 +344,12 @@ class MatcherBuild {
       return slot == kNoCounter || slot <= outcome::kMaxCounter;
     };
     bool all = true;
-    for (const Shared<RuleList>& list : out_->rules_->lists) {
-      for (const Rule& rule : list->rules) {
-        all = all && fits(rule.counter);
+    const std::vector<Shared<RuleList>>& lists = out_->rules_->lists;
+    for (ListId list = 0; list < lists.size(); ++list) {
+      const bool known = previous_ != nullptr && list < previous_->rules_->lists.size() &&
+                         lists[list].is(previous_->rules_->lists[list]);
+      for (size_t i = 0; !known && i < lists[list]->rules.size(); ++i) {
+        all = all && fits(lists[list]->rules[i].counter);
       }
     }
     for (const Program& program : out_->rules_->programs) {
@@ -355,7 +403,7 @@ class MatcherBuild {
         saved += shrink(*tables[next]);
       }
       pools_ = Pools{};
-      for (const auto& [key, program] : out_->programs_) {
+      for (const auto& [key, program] : programs_) {
         pools_.adopt(*program);
       }
     }
@@ -388,7 +436,7 @@ class MatcherBuild {
     over_cap_ = true;
     return Error{"policy: compiled tables of " + mebibytes(out_->memory_.total()) +
                      " (addresses " + mebibytes(out_->memory_.classes) + ", " +
-                     std::to_string(out_->programs_.size()) + " programs " +
+                     std::to_string(programs_.size()) + " programs " +
                      mebibytes(out_->memory_.programs) + ") exceed the cap of " +
                      mebibytes(options_.memory_bytes),
                  "raise policy.memory"};
@@ -402,16 +450,18 @@ class MatcherBuild {
   }
 
   const Matcher::Options& options_;
-  const Matcher* previous_;
+  const Matcher* last_;      // whose forests may be taken
+  const Matcher* previous_;  // what else; null if nothing
   std::unique_ptr<Matcher> out_;
   CompileLimits limits_;
   bool over_cap_ = false;
   static constexpr size_t kMaxChanges = 1024;  // addresses; more make the tables anew
-  std::vector<bool> read_;                     // by ListId: somebody is judged by it
+  bool same_lists_ = false;  // are read as the predecessor read, and the very same
   bool same_terms_ = false;  // as the predecessor's, where lists and tiers are the same
   std::optional<ListTerms> lists_;
   std::optional<ClassesOf> classes_of_;
   Pools pools_;
+  Matcher::Programs programs_;
   std::vector<Matcher::Programs::iterator> used_;      // by instance
   std::unordered_multimap<uint64_t, Source> sources_;  // by hash of the terms
 };

@@ -43,6 +43,7 @@ class Matcher {
     ProgramId program = 0;
     Pinned::Side side = Pinned::Side::none;
     Address address = {};
+    friend bool operator==(const Pin&, const Pin&) = default;
   };
 
   struct Options {
@@ -79,7 +80,7 @@ class Matcher {
   // How an instance's program was compiled.  Instances may share one.
   const CompiledProgram& program(InstanceId id) const { return *instances_[id].program; }
   size_t instance_count() const { return instances_.size(); }
-  size_t program_count() const { return programs_.size(); }
+  size_t program_count() const { return programs_->size(); }
   size_t compiled_count() const { return compiled_; }  // not taken from the predecessor
 
   struct Memory {
@@ -104,7 +105,8 @@ class Matcher {
   size_t known_classes_ = 0;  // for which every program has a row
   size_t first_size_ = 0;     // classes and memberships when these were made from nothing
   std::vector<ClassChange> changes_;
-  Programs programs_;
+  std::vector<bool> read_;  // by ListId: somebody is judged by it
+  std::shared_ptr<const Programs> programs_;
   std::vector<Pin> pins_;  // by instance
   std::vector<Instance> instances_;
   size_t compiled_ = 0;

@@ -7,10 +7,13 @@ namespace sluice {
 
 Memberships::Memberships(const RuleSet& rules, const std::vector<bool>& read,
                          const Memberships* previous)
-    : sets_(rules.address_sets.size(), kNotAsked), previous_(previous) {
+    : asked_(std::make_shared<Questions>()), previous_(previous) {
+  asked_->sets.assign(rules.address_sets.size(), kNotAsked);
   members_.assign(previous == nullptr ? 0 : previous->size(), Shared<AddressSet>());
-  asked_.assign(members_.size(), false);
-  literal_ = previous == nullptr ? std::vector<bool>() : previous->literal_;
+  asked_->ids.assign(members_.size(), false);
+  if (previous != nullptr) {
+    asked_->literal = previous->asked_->literal;
+  }
   for (size_t list = 0; list < rules.lists.size(); ++list) {
     if (!read[list]) {
       continue;
@@ -23,28 +26,46 @@ Memberships::Memberships(const RuleSet& rules, const std::vector<bool>& read,
   previous_ = nullptr;
 }
 
+Memberships::Memberships(const RuleSet& rules, const Memberships& before)
+    : asked_(before.asked_), members_(before.members_) {
+  const size_t sets = std::min(asked_->sets.size(), rules.address_sets.size());
+  for (SetId set = 0; set < sets; ++set) {
+    if (const MembershipId id = asked_->sets[set]; id != kNotAsked) {
+      members_[id] = rules.address_sets[set];
+    }
+  }
+}
+
+bool Memberships::same_port_sets(const RuleSet& rules) const {
+  return std::all_of(asked_->port_sets.begin(), asked_->port_sets.end(),
+                     [&](const auto& entry) {
+                       return entry.first < rules.port_sets.size() &&
+                              entry.second.is(rules.port_sets[entry.first]);
+                     });
+}
+
 void Memberships::ask(MembershipId id, Shared<AddressSet> members) {
   members_[id] = std::move(members);
-  asked_[id] = true;
+  asked_->ids[id] = true;
 }
 
 MembershipId Memberships::next() {
   members_.emplace_back();
-  asked_.push_back(false);
-  literal_.push_back(false);
+  asked_->ids.push_back(false);
+  asked_->literal.push_back(false);
   return static_cast<MembershipId>(members_.size() - 1);
 }
 
 void Memberships::add_side(const RuleSet& rules, const RuleSide& side) {
   for (const auto* sets : {&side.sets, &side.not_sets}) {
     for (const SetId set : *sets) {
-      if (sets_[set] != kNotAsked) {
+      if (asked_->sets[set] != kNotAsked) {
         continue;
       }
-      const bool known = previous_ != nullptr && set < previous_->sets_.size() &&
-                         previous_->sets_[set] != kNotAsked;
-      const MembershipId id = known ? previous_->sets_[set] : next();
-      sets_[set] = id;
+      const bool known = previous_ != nullptr && set < previous_->asked_->sets.size() &&
+                         previous_->asked_->sets[set] != kNotAsked;
+      const MembershipId id = known ? previous_->asked_->sets[set] : next();
+      asked_->sets[set] = id;
       ask(id, rules.address_sets[set]);
     }
   }
@@ -58,29 +79,30 @@ void Memberships::add_side(const RuleSet& rules, const RuleSide& side) {
 }
 
 void Memberships::add_nets(const std::vector<Prefix>& nets) {
-  if (nets.empty() || nets_.contains(nets)) {
+  if (nets.empty() || asked_->nets.contains(nets)) {
     return;
   }
-  const bool known = previous_ != nullptr && previous_->nets_.contains(nets);
-  const MembershipId id = known ? previous_->nets_.at(nets) : next();
-  nets_[nets] = id;
-  literal_[id] = true;
+  const bool known = previous_ != nullptr && previous_->asked_->nets.contains(nets);
+  const MembershipId id = known ? previous_->asked_->nets.at(nets) : next();
+  asked_->nets[nets] = id;
+  asked_->literal[id] = true;
   ask(id, known ? previous_->members_[id] : Shared<AddressSet>(AddressSet(nets)));
 }
 
 void Memberships::add_port_set(const RuleSet& rules, SetId set) {
-  if (pairs_.contains(set)) {
+  if (asked_->pairs.contains(set)) {
     return;
   }
-  std::vector<PortPair>& pairs = pairs_[set];
+  std::vector<PortPair>& pairs = asked_->pairs[set];
   const Shared<PortSet>& port_set = rules.port_sets[set];
-  port_sets_[set] = port_set;
-  const auto before = previous_ == nullptr ? port_sets_.end() : previous_->port_sets_.find(set);
-  if (previous_ != nullptr && before != previous_->port_sets_.end() &&
+  asked_->port_sets[set] = port_set;
+  const auto before =
+      previous_ == nullptr ? asked_->port_sets.end() : previous_->asked_->port_sets.find(set);
+  if (previous_ != nullptr && before != previous_->asked_->port_sets.end() &&
       before->second.is(port_set)) {
-    pairs = previous_->pairs_.at(set);
+    pairs = previous_->asked_->pairs.at(set);
     for (const PortPair& pair : pairs) {
-      by_pair_[{set, pair.protocol, pair.port}] = pair.members;
+      asked_->by_pair[{set, pair.protocol, pair.port}] = pair.members;
       ask(pair.members, previous_->members_[pair.members]);
     }
     return;
@@ -93,36 +115,42 @@ void Memberships::add_port_set(const RuleSet& rules, SetId set) {
   }
   for (const auto& [pair, members] : addresses) {
     const PairKey key{set, pair.first, pair.second};
-    const bool known = previous_ != nullptr && previous_->by_pair_.contains(key);
-    const MembershipId id = known ? previous_->by_pair_.at(key) : next();
-    by_pair_[key] = id;
+    const bool known = previous_ != nullptr && previous_->asked_->by_pair.contains(key);
+    const MembershipId id = known ? previous_->asked_->by_pair.at(key) : next();
+    asked_->by_pair[key] = id;
     ask(id, AddressSet(members));
     pairs.push_back({pair.first, pair.second, id});
   }
 }
 
 bool Memberships::asks_within(const Memberships& other) const {
+  if (asked_ == other.asked_) {
+    return true;
+  }
   const auto all_in = [](const auto& mine, const auto& theirs) {
     return std::all_of(mine.begin(), mine.end(), [&](const auto& entry) {
       const auto found = theirs.find(entry.first);
       return found != theirs.end() && found->second == entry.second;
     });
   };
-  for (SetId set = 0; set < sets_.size(); ++set) {
-    const bool same = set < other.sets_.size() && sets_[set] == other.sets_[set];
-    if (sets_[set] != kNotAsked && !same) {
+  for (SetId set = 0; set < asked_->sets.size(); ++set) {
+    const bool same =
+        set < other.asked_->sets.size() && asked_->sets[set] == other.asked_->sets[set];
+    if (asked_->sets[set] != kNotAsked && !same) {
       return false;
     }
   }
-  return all_in(nets_, other.nets_) && all_in(by_pair_, other.by_pair_) && same_pairs(other) &&
-         std::all_of(pairs_.begin(), pairs_.end(),
-                     [&](const auto& entry) { return other.pairs_.contains(entry.first); });
+  return all_in(asked_->nets, other.asked_->nets) &&
+         all_in(asked_->by_pair, other.asked_->by_pair) && same_pairs(other) &&
+         std::all_of(asked_->pairs.begin(), asked_->pairs.end(), [&](const auto& entry) {
+           return other.asked_->pairs.contains(entry.first);
+         });
 }
 
 bool Memberships::same_pairs(const Memberships& other) const {
-  return std::all_of(pairs_.begin(), pairs_.end(), [&](const auto& entry) {
-    const auto theirs = other.pairs_.find(entry.first);
-    return theirs == other.pairs_.end() || theirs->second == entry.second;
+  return std::all_of(asked_->pairs.begin(), asked_->pairs.end(), [&](const auto& entry) {
+    const auto theirs = other.asked_->pairs.find(entry.first);
+    return theirs == other.asked_->pairs.end() || theirs->second == entry.second;
   });
 }
 
@@ -131,7 +159,7 @@ bool Memberships::within(const Memberships& other) const {
     return false;
   }
   for (MembershipId id = 0; id < members_.size(); ++id) {
-    if (asked_[id] && !same_members(id, other)) {
+    if (asks(id) && !same_members(id, other)) {
       return false;
     }
   }

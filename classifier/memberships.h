@@ -36,20 +36,25 @@ class Memberships {
   // Of the rules in the lists that are read (by ListId).
   Memberships(const RuleSet& rules, const std::vector<bool>& read,
               const Memberships* previous = nullptr);
+  // As before, but for who is in the sets: the rules that are read are the very same.
+  // REQUIRES: before.same_port_sets(rules).
+  Memberships(const RuleSet& rules, const Memberships& before);
 
-  MembershipId of_set(SetId set) const { return sets_[set]; }
-  MembershipId of_nets(const std::vector<Prefix>& nets) const { return nets_.at(nets); }
-  std::span<const PortPair> of_port_set(SetId set) const { return pairs_.at(set); }
+  MembershipId of_set(SetId set) const { return asked_->sets[set]; }
+  MembershipId of_nets(const std::vector<Prefix>& nets) const { return asked_->nets.at(nets); }
+  std::span<const PortPair> of_port_set(SetId set) const { return asked_->pairs.at(set); }
 
   const AddressSet& members(MembershipId id) const { return *members_[id]; }
   // Ids are below this; those that no rule of this RuleSet asks about have no members.
   size_t size() const { return members_.size(); }
   // Is it a list of literal nets, whose members never change?
-  bool is_literal(MembershipId id) const { return literal_[id]; }
+  bool is_literal(MembershipId id) const { return asked_->literal[id]; }
   // Does a rule of this RuleSet ask about it?
-  bool asks(MembershipId id) const { return asked_[id]; }
+  bool asks(MembershipId id) const { return asked_->ids[id]; }
   // Is everything asked here also asked there, by the same number, whatever its members?
   bool asks_within(const Memberships& other) const;
+  // Are the port sets that are asked about the very same?
+  bool same_port_sets(const RuleSet& rules) const;
   // Have the port sets that both ask about the same pairs?  Then rules are the same terms.
   bool same_pairs(const Memberships& other) const;
   // REQUIRES: both know the id.
@@ -61,6 +66,18 @@ class Memberships {
 
  private:
   using PairKey = std::tuple<SetId, uint8_t, uint16_t>;
+  static constexpr MembershipId kNotAsked = UINT32_MAX;
+
+  // What the rules ask, whoever the members are.
+  struct Questions {
+    std::vector<MembershipId> sets;  // by SetId
+    std::map<std::vector<Prefix>, MembershipId> nets;
+    std::map<SetId, std::vector<PortPair>> pairs;
+    std::map<SetId, Shared<PortSet>> port_sets;  // whose pairs these are
+    std::map<PairKey, MembershipId> by_pair;
+    std::vector<bool> ids;  // those that are asked
+    std::vector<bool> literal;
+  };
 
   void add_side(const RuleSet& rules, const RuleSide& side);
   void add_port_set(const RuleSet& rules, SetId set);
@@ -68,14 +85,8 @@ class Memberships {
   MembershipId next();
   void ask(MembershipId id, Shared<AddressSet> members);
 
-  static constexpr MembershipId kNotAsked = UINT32_MAX;
-  std::vector<MembershipId> sets_;  // by SetId
-  std::map<std::vector<Prefix>, MembershipId> nets_;
-  std::map<SetId, std::vector<PortPair>> pairs_;
-  std::map<SetId, Shared<PortSet>> port_sets_;  // whose pairs these are
-  std::map<PairKey, MembershipId> by_pair_;
+  std::shared_ptr<Questions> asked_;  // shared by those who ask the same; never changes then
   std::vector<Shared<AddressSet>> members_;
-  std::vector<bool> asked_, literal_;
   const Memberships* previous_ = nullptr;  // during construction
 };
 

@@ -21,6 +21,7 @@
 #include "fastpath/eal.h"
 #include "perf/hard_policies.h"
 #include "perf/policy_acl.h"
+#include "perf/policy_updates.h"
 #include "perf/policy_workload.h"
 
 namespace sluice::perf {
@@ -63,18 +64,14 @@ Spread measure(unsigned runs, const Work& work) {
 
 constexpr size_t kBurst = 64, kChunk = 16 * kBurst;
 
-struct JoinTimes {
-  double make_ms = 0, settle_us = 0;
-};
-
 struct Row {
   std::string size;
   size_t rules = 0, classes = 0, programs = 0, distinct = 0;
   size_t by_form[3] = {};  // instances
-  double compile_s = 0, edit_ms = 0, class_mb = 0, program_mb = 0;
+  double compile_s = 0, class_mb = 0, program_mb = 0;
   Spread by_level[3];  // 0 where the processor has not the level
   Spread serialised, linear;
-  JoinTimes join;
+  std::vector<UpdateRow> updates;  // of the sizes
   AclRow acl;
   size_t wrong = 0;
 };
@@ -180,55 +177,6 @@ std::shared_ptr<const Matcher> must(Result<std::shared_ptr<const Matcher>> made)
   return *made;
 }
 
-// A policy that one program has is edited: the time until a matcher knows it.
-double edit_one_policy(const PolicyWorkload& w, const Matcher& before) {
-  std::vector<double> each;
-  for (size_t i = 0; i < std::min<size_t>(w.pins.size(), 20); ++i) {
-    RuleSet edited = *w.rules;
-    const ListId list = edited.programs[w.pins[i].program].tiers[2].lists.back();
-    RuleList rules = *edited.lists[list];
-    std::reverse(rules.rules.begin(), rules.rules.end());
-    edited.lists[list] = rules;
-    const auto shared = std::make_shared<const RuleSet>(std::move(edited));
-    const double start = now_ns();
-    must(Matcher::make(shared, w.pins, {}, &before));
-    each.push_back((now_ns() - start) / 1e6);
-  }
-  std::sort(each.begin(), each.end());
-  return each[each.size() / 2];
-}
-
-// A pod joins a set that other pods with its labels are in: the time until a matcher can be
-// published, and the time to settle it.
-JoinTimes join_one_set(const PolicyWorkload& w, std::shared_ptr<const Matcher> matcher) {
-  std::vector<double> make_ms, settle_us;
-  RuleSet rules = *w.rules;
-  for (size_t i = 0; i < 20; ++i) {
-    const FlowKey& from = w.keys[i * 1000];
-    const Address pod =
-        w.pins[w.instances[i * 1000]].side == Pinned::Side::source ? from.dst : from.src;
-    std::vector<Prefix> members = {{pod, 128}};
-    const size_t set = 1 + i % 20;
-    for (const AddressSet::Range& range : rules.address_sets[set]->ranges()) {
-      for (Address a = range.first; a <= range.last; ++a.lo) {
-        members.push_back({a, 128});
-      }
-    }
-    rules.address_sets[set] = AddressSet(members);
-    const auto shared = std::make_shared<const RuleSet>(rules);
-    const double start = now_ns();
-    const auto next = must(Matcher::make(shared, w.pins, {}, matcher.get()));
-    const double made = now_ns();
-    next->settle();
-    settle_us.push_back((now_ns() - made) / 1e3);
-    make_ms.push_back((made - start) / 1e6);
-    matcher = next;
-  }
-  std::sort(make_ms.begin(), make_ms.end());
-  std::sort(settle_us.begin(), settle_us.end());
-  return {make_ms[make_ms.size() / 2], settle_us[settle_us.size() / 2]};
-}
-
 // As many packets as Linear judges in a second or so.
 size_t few_for_linear(const Row& row) {
   return std::min<size_t>(20'000, 40'000'000 / (row.rules / row.programs + 1));
@@ -285,8 +233,10 @@ size_t trace_size(const Settings& s) {
 Row run_size(const PolicySize& size, const Settings& s) {
   const PolicyWorkload w = make_policy_workload(size, s.seed, trace_size(s), s.ip6);
   Row row = run_workload(size.name, w, s);
-  row.edit_ms = edit_one_policy(w, *must(Matcher::make(w.rules, w.pins, {})));
-  row.join = join_one_set(w, must(Matcher::make(w.rules, w.pins, {})));
+  row.updates = measure_updates(size, w, row.compile_s);
+  for (const UpdateRow& update : row.updates) {
+    row.wrong += update.wrong;
+  }
   if (s.acl && !s.ip6) {
     row.acl = measure_acl(w, s.runs);
   }
@@ -313,9 +263,9 @@ std::vector<Row> run_all(const Settings& s) {
 }
 
 void print_table(const std::vector<Row>& rows) {
-  std::printf("%-14s %6s %8s %-11s %7s %7s %8s %8s | %-28s | %9s %9s | %s\n", "size", "rules",
+  std::printf("%-14s %6s %8s %-11s %7s %7s %8s %8s | %-28s | %9s %9s\n", "size", "rules",
               "programs", "tab/vec/for", "classes", "class MB", "prog MB", "build s",
-              "scalar, avx2, avx512: ns", "serial ns", "linear ns", "edit ms, join ms + us");
+              "scalar, avx2, avx512: ns", "serial ns", "linear ns");
   for (const Row& r : rows) {
     std::printf("%-14s %6zu %8zu %3zu/%3zu/%3zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(),
                 r.rules, r.programs, r.by_form[0], r.by_form[1], r.by_form[2], r.classes,
@@ -323,13 +273,16 @@ void print_table(const std::vector<Row>& rows) {
     for (const Spread& level : r.by_level) {
       std::printf(" %4.1f/%4.1f", level.least, level.median);
     }
-    std::printf(" | %9.1f %9.0f | %.2f, %.2f + %.2f\n", r.serialised.median, r.linear.median,
-                r.edit_ms, r.join.make_ms, r.join.settle_us);
+    std::printf(" | %9.1f %9.0f\n", r.serialised.median, r.linear.median);
     std::printf("  distinct packets %zu, wrong answers %zu", r.distinct, r.wrong);
     if (!r.acl.note.empty()) {
       std::printf("; one endpoint: %s", r.acl.note.c_str());
     }
     std::printf("\n");
+    for (const UpdateRow& u : r.updates) {
+      std::printf("  %-30s median %9.3f ms, worst %9.3f ms, goal %9.3f ms, compiled %zu/%zu\n",
+                  u.change.c_str(), u.median_ms, u.worst_ms, u.goal_ms, u.compiled, u.programs);
+    }
   }
 }
 
@@ -339,6 +292,15 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
     return nlohmann::json{{"least", x.least}, {"median", x.median}};
   };
   for (const Row& r : rows) {
+    auto updates = nlohmann::json::array();
+    for (const UpdateRow& u : r.updates) {
+      updates.push_back({{"change", u.change},
+                         {"median_ms", u.median_ms},
+                         {"worst_ms", u.worst_ms},
+                         {"goal_ms", u.goal_ms},
+                         {"compiled", u.compiled},
+                         {"programs", u.programs}});
+    }
     out["sizes"].push_back({{"size", r.size},
                             {"rules", r.rules},
                             {"programs", r.programs},
@@ -350,9 +312,7 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
                             {"class_mb", r.class_mb},
                             {"program_mb", r.program_mb},
                             {"compile_s", r.compile_s},
-                            {"edit_ms", r.edit_ms},
-                            {"join_make_ms", r.join.make_ms},
-                            {"join_settle_us", r.join.settle_us},
+                            {"updates", updates},
                             {"scalar_ns", spread(r.by_level[0])},
                             {"avx2_ns", spread(r.by_level[1])},
                             {"avx512_ns", spread(r.by_level[2])},
