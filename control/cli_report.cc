@@ -6,7 +6,10 @@
 #include <ctime>
 #include <optional>
 
+#include "config/load.h"
 #include "control/api.h"
+#include "control/compile.h"
+#include "control/shadowed.h"
 
 namespace sluice::control::cli {
 namespace {
@@ -48,9 +51,56 @@ std::optional<std::time_t> point(const std::string& text) {
   return std::nullopt;
 }
 
+json rule_json(const CompiledPolicy& policy, const std::vector<std::string>& files,
+               const RulePlace& place) {
+  const ListName& list = policy.lists[place.list];
+  const config::Where& where = list.rules[place.rule];
+  return {{"kind", list.kind},
+          {"namespace", list.namespace_name},
+          {"policy", list.name},
+          {"tier", list.tier},
+          {"direction", list.direction == Direction::ingress ? "ingress" : "egress"},
+          {"rule", place.rule},
+          {"action", name(policy.rules->lists[place.list]->rules[place.rule].action)},
+          {"file", where.file < files.size() ? files[where.file] : ""},
+          {"line", where.line},
+          {"column", where.column}};
+}
+
+std::string place_text(const json& rule) {
+  return text_of(rule["file"]) + ":" + text_of(rule["line"]);
+}
+
+// "default/NetworkPolicy:shop/db#0 (db.yaml:7)"
+std::string hider_text(const json& by) {
+  if (by["rule"] == -1) {
+    return "end of tier " + text_of(by["tier"]);
+  }
+  return text_of(by["tier"]) + "/" + text_of(by["kind"]) + ":" +
+         qualified(by.value("namespace", ""), by.value("policy", "")) + "#" +
+         text_of(by["rule"]) + " (" + place_text(by) + ")";
+}
+
+json shadow_json(const CompiledPolicy& policy, const std::vector<std::string>& files,
+                 const ShadowReport& report) {
+  json out = {{"shadowed", json::array()}, {"idle", json::array()}};
+  for (const Shadowed& one : report.shadowed) {
+    json row = rule_json(policy, files, one.rule);
+    row["hidden_by"] = one.end_of_tier.empty() ? rule_json(policy, files, one.hidden_by)
+                                               : json{{"tier", one.end_of_tier}, {"rule", -1}};
+    row["others"] = one.others;
+    row["whatever_members"] = one.whatever;
+    out["shadowed"].push_back(std::move(row));
+  }
+  for (const RulePlace& place : report.idle) {
+    out["idle"].push_back(rule_json(policy, files, place));
+  }
+  return out;
+}
+
 // Where a rule is written, and when it was used, as tables show it.
 void add_words(json& row) {
-  row["place"] = text_of(row["file"]) + ":" + text_of(row["line"]);
+  row["place"] = place_text(row);
   for (const char* key : {"last_used", "counted_since"}) {
     row[key] = time_text(row[key]);
   }
@@ -109,6 +159,48 @@ int report_unused(const ReportArguments& arguments, const Daemon& daemon) {
                      "place", "last_used", "counted_since"});
   if (request.contains("age_s") && young > 0) {
     std::printf("\n%zu of these are counted only since a later time than --since\n", young);
+  }
+  return exit;
+}
+
+int report_shadowed(const ReportArguments& arguments, Output output) {
+  config::Loaded loaded = arguments.config.empty() ? config::load_resources(arguments.paths)
+                                                   : config::load(arguments.config);
+  RuleNames names;
+  CompiledPolicy policy;
+  if (loaded.ok()) {
+    policy = compile(loaded.model, names, loaded.findings,
+                     arguments.config.empty() ? Whose::of_all_nodes : Whose::of_our_node);
+  }
+  if (!loaded.ok()) {
+    print_error(loaded.findings.format(loaded.model.files));
+    return kBadInput;
+  }
+  const Result<ShadowReport> report = find_shadowed(policy);
+  if (!report) {
+    print_error(report.error().what, report.error().hint);
+    return kBadInput;
+  }
+  json answer = shadow_json(policy, loaded.model.files, *report);
+  const int exit = report->shadowed.empty() ? kYes : kNo;
+  if (output == Output::json) {
+    print_json(answer);
+    return exit;
+  }
+  for (json& row : answer["shadowed"]) {
+    row["place"] = place_text(row);
+    row["hider"] = hider_text(row["hidden_by"]) +
+                   (row["others"] == 0 ? "" : " and " + text_of(row["others"]) + " more");
+    row["always"] = row["whatever_members"];
+  }
+  if (exit == kYes) {
+    std::puts("no rule is shadowed");
+  } else {
+    print_table(answer["shadowed"], {"tier", "kind", "namespace", "policy", "direction", "rule",
+                                     "action", "place", "always", "hider"});
+  }
+  if (!report->idle.empty()) {
+    std::printf("\n%zu rules match nothing now (-o json lists them)\n", report->idle.size());
   }
   return exit;
 }

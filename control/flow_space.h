@@ -2,7 +2,8 @@
 // The protocols and ports that rules tell apart: a partition of all flows into parts within
 // which every rule says the same.
 //
-// Computed from rule sets by the bounds of what their rules name; pure.  Used by diff.
+// Computed from rule sets by the bounds of what their rules name; pure.  Used by diff and
+// by the report of shadowed rules.
 #ifndef SLUICE_CONTROL_FLOW_SPACE_H_
 #define SLUICE_CONTROL_FLOW_SPACE_H_
 

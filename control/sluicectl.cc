@@ -228,6 +228,30 @@ void add_report(CLI::App& app, Arguments& a, Run& run) {
       "  sluicectl report unused\n"
       "  sluicectl report unused --since 7d -o json\n");
   unused->callback([&] { run = [&] { return cli::report_unused(a.report, a.daemon); }; });
+
+  CLI::App* shadowed = report->add_subcommand(
+      "shadowed", "rules that can never do anything, and the rule that hides each; no daemon");
+  auto* files = shadowed->add_option_group("files");
+  files->add_option("-f,--filename", a.report.paths,
+                    "resource files or directories: the endpoints of all nodes");
+  files->add_option("--config", a.report.config, "a sluice.yaml: the endpoints of its node");
+  files->require_option(1);
+  shadowed->footer(
+      "Never: at no endpoint of these files does a packet come to the rule that it matches, "
+      "sets\n"
+      "having the members that they have now; ALWAYS says that no other members would change "
+      "it.\n"
+      "HIDER takes the most of the rule's packets.  Rules that match nothing now, as of an "
+      "empty\n"
+      "set, are not shadowed.  Policies that select no endpoint, and host endpoints' rules, "
+      "are not\n"
+      "looked at.\n"
+      "Exit codes: 0 none, 1 some, 2 bad input.\n"
+      "Examples:\n"
+      "  sluicectl report shadowed -f policy.d\n"
+      "  sluicectl report shadowed --config /etc/sluice/sluice.yaml -o json\n");
+  shadowed->callback(
+      [&] { run = [&] { return cli::report_shadowed(a.report, a.daemon.output); }; });
 }
 
 void add_change(CLI::App& app, Arguments& a, Run& run) {

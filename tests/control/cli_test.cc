@@ -204,6 +204,11 @@ TEST_F(CliTest, EndsWithTheExitCodeThatItsHelpStates) {
       {"report unused --since 7x -s ./none", 2},
       {"report unused --since 2024-02-29T25:00:00Z -s ./none", 2},
       {"report unused --since 9999-01-01 -s ./none", 2},
+      {"report shadowed -f policy.d", 0},
+      {"report shadowed --config sluice.yaml -o json", 0},
+      {"report shadowed -f broken.yaml", 2},
+      {"report shadowed --config missing.yaml", 2},
+      {"report shadowed", 2},
       {"report", 2},
       {"report --help", 0},
       {"report unused --help", 0},
@@ -259,6 +264,30 @@ TEST_F(CliTest, WarnsOfAllThatSurprisesAtOnce) {
   EXPECT_EQ(strict.exit, 1);
   EXPECT_EQ(strict.err, said);
   EXPECT_EQ(json::parse(run("check -f policy.d -o json").out)["findings"].size(), 3u);
+}
+
+TEST_F(CliTest, ReportsShadowedRulesWithThePlacesOfBoth) {
+  write("policy.d/late.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n"
+        "metadata: {name: late, namespace: shop}\nspec:\n  order: 2\n"
+        "  selector: app == 'db'\n  ingress:\n"
+        "  - {action: Deny, protocol: UDP}\n"
+        "  - {action: Allow, protocol: UDP, destination: {ports: [53]}}\n"
+        "  - {action: Allow, source: {selector: app == 'nobody'}}\n");
+  const Outcome table = run("report shadowed -f policy.d");
+  EXPECT_EQ(table.exit, 1) << table.err;
+  EXPECT_NE(table.out.find("policy.d/late.yaml:9  yes     default/NetworkPolicy:shop/late#0 "
+                           "(policy.d/late.yaml:8)\n\n1 rules match nothing now"),
+            std::string::npos)
+      << table.out;
+  const Outcome of_node = run("report shadowed --config sluice.yaml -o json");
+  EXPECT_EQ(of_node.exit, 1) << of_node.err;
+  const json answer = json::parse(of_node.out);
+  ASSERT_EQ(answer["shadowed"].size(), 1u);
+  EXPECT_EQ(answer["shadowed"][0]["line"], 9);
+  EXPECT_EQ(answer["shadowed"][0]["hidden_by"]["line"], 8);
+  EXPECT_EQ(answer["shadowed"][0]["whatever_members"], true);
+  EXPECT_EQ(answer["idle"][0]["line"], 10);
 }
 
 TEST_F(CliTest, CheckFindsWithoutSettingsWhatTheDaemonRefuses) {
