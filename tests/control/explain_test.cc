@@ -76,6 +76,7 @@ Built make_built() {
   config::Findings findings;
   b.routes = plan_routes(m, b.policy.endpoints, slots, findings);
   g->routes = make_route_table(b.routes, 1);
+  EXPECT_TRUE(compile(*g, {}, nullptr));
   b.generation = g;
   return b;
 }
@@ -209,6 +210,7 @@ Built make_built6(bool on = true) {
   config::Findings findings;
   b.routes = plan_routes(m, b.policy.endpoints, slots, findings);
   g->routes = make_route_table(b.routes, 2);
+  EXPECT_TRUE(compile(*g, {}, nullptr));
   b.generation = g;
   return b;
 }

@@ -132,7 +132,8 @@ TEST_F(MembersTest, AnEditedPolicyComesWithItsMembersAtOnce) {
 
 // A connection is judged once by each generation: by its members, then.
 TEST_F(MembersTest, WithRecheckMembersComeWithTheirGeneration) {
-  const std::string recheck = std::string(kSettings) + "connections: {onPolicyChange: recheck}\n";
+  const std::string recheck =
+      std::string(kSettings) + "connections: {onPolicyChange: recheck}\n";
   ASSERT_NO_FATAL_FAILURE(build_of(text_, recheck));
   ASSERT_NO_FATAL_FAILURE(build_of(relabelled(text_, "s", "db", "batch"), recheck));
   EXPECT_TRUE(matcher().settled());
