@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
-#include <set>
 #include <string>
-#include <tuple>
 #include <unordered_map>
 
 namespace sluice {
@@ -197,36 +195,18 @@ class MatcherBuild {
     return size_of(m) > 2 * m.first_size_ + kSlack;
   }
 
-  // Is everybody judged by the rules by which the predecessor judged him, but for the one whose
-  // address changed?  Rules are in force with their publication and members when they are
-  // settled: in between, edited rules would meet the members of before.
-  bool same_policy() const {
-    if (same_lists_ && out_->pins_ == previous_->pins_ &&
-        out_->rules_->programs == previous_->rules_->programs) {
-      return true;
-    }
-    using Judged = std::tuple<Matcher::Key, Address>;
-    const auto judged = [](const Matcher& m, const Matcher::Pin& pin) {
-      return Judged{key_of(*m.rules_, pin), pin.address};
+  // May members change after the publication?  Until settle() packets meet the rules of now
+  // with the members of before: so rules, programs and whom they judge must be the same.  And
+  // a packet must meet one changed address at most, or it would meet one as it was and the
+  // other as it is: so each program is pinned, to an address that does not change; the two
+  // programs of a packet between local endpoints then meet none.
+  bool may_settle_later() const {
+    const auto steady = [&](const Matcher::Pin& pin) {
+      return pin.side != Pinned::Side::none && change_of(pin.address) == nullptr;
     };
-    std::set<Judged> before;
-    std::set<Address> others;
-    for (const Matcher::Pin& pin : previous_->pins_) {
-      before.insert(judged(*previous_, pin));
-      others.insert(pin.address);
-    }
-    const auto& changes = out_->changes_;
-    const auto fours = std::count_if(changes.begin(), changes.end(),
-                                     [](const ClassChange& c) { return c.address.is_v4(); });
-    if (fours <= 1 && changes.size() - static_cast<size_t>(fours) <= 1) {
-      for (const ClassChange& change : changes) {
-        others.erase(change.address);
-      }
-    }
-    return std::all_of(out_->pins_.begin(), out_->pins_.end(), [&](const Matcher::Pin& pin) {
-      const bool other = pin.side == Pinned::Side::none || others.contains(pin.address);
-      return !other || before.contains(judged(*out_, pin));
-    });
+    return same_lists_ && out_->pins_ == previous_->pins_ &&
+           out_->rules_->programs == previous_->rules_->programs &&
+           std::all_of(out_->pins_.begin(), out_->pins_.end(), steady);
   }
 
   // With the predecessor.  False if too much changed.
@@ -246,7 +226,7 @@ class MatcherBuild {
     }
     out_->memberships_ = memberships;
     out_->changes_ = std::move(*changes);
-    const bool in_place = same_policy();
+    const bool in_place = may_settle_later();
     if (!in_place) {
       out_->changes_.clear();
     }

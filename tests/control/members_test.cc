@@ -108,6 +108,14 @@ TEST_F(MembersTest, APodOfItsOwnKindTouchesOnlyProgramsThatAskAboutIt) {
   EXPECT_LT(matcher().compiled_count(), programs / 2);
 }
 
+// Two programs judge a packet between local pods; they must not meet the change one by one.
+TEST_F(MembersTest, WhatChangesAtALocalPodComesWithItsGeneration) {
+  ASSERT_NO_FATAL_FAILURE(build_of(text_));
+  ASSERT_NO_FATAL_FAILURE(build_of(relabelled(text_, "q", "db", "batch")));
+  EXPECT_TRUE(matcher().settled());
+  EXPECT_EQ(verdict("10.0.0.2", "10.0.0.1"), "deny");
+}
+
 TEST_F(MembersTest, ALocalPodsLabelGivesItOtherProgramsAndOthersNone) {
   ASSERT_NO_FATAL_FAILURE(build_of(text_));
   ASSERT_NO_FATAL_FAILURE(build_of(relabelled(text_, "q", "db", "web")));
