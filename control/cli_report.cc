@@ -24,8 +24,9 @@ std::optional<uint64_t> duration(std::string_view text) {
   bool any = false;
   while (!text.empty()) {
     uint32_t n = 0;
-    const char* end = std::from_chars(text.data(), text.data() + text.size(), n).ptr;
-    if (end == text.data() || end == text.data() + text.size()) {
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), n);
+    const char* end = read.ptr;
+    if (read.ec != std::errc{} || end == text.data() + text.size()) {
       return std::nullopt;
     }
     const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
@@ -44,8 +45,14 @@ std::optional<std::time_t> point(const std::string& text) {
   for (const char* format : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
     std::tm utc{};
     const char* end = strptime(text.c_str(), format, &utc);
-    if (end != nullptr && *end == '\0') {
-      return timegm(&utc);
+    if (end == nullptr || *end != '\0') {
+      continue;
+    }
+    const std::tm asked = utc;
+    const std::time_t at = timegm(&utc);  // makes the 31st of February one of March
+    constexpr int kYear1970 = 70;
+    if (asked.tm_mday == utc.tm_mday && asked.tm_year >= kYear1970) {
+      return at;
     }
   }
   return std::nullopt;
@@ -174,6 +181,12 @@ int report_shadowed(const ReportArguments& arguments, Output output) {
   }
   if (!loaded.ok()) {
     print_error(loaded.findings.format(loaded.model.files));
+    return kBadInput;
+  }
+  if (policy.endpoints.empty()) {
+    print_error("no endpoint in these files: no rule judges anybody",
+                arguments.config.empty() ? "give those of the Pods or WorkloadEndpoints, too"
+                                         : "does `node` name the node of the pods?");
     return kBadInput;
   }
   const Result<ShadowReport> report = find_shadowed(policy);

@@ -491,12 +491,12 @@ void Daemon::sync_kernel() {
 }
 
 Status Daemon::reload(Nanos asked) {
-  look_at_takers();
   if (!settled()) {
     return Error{"generation " + std::to_string(built_->generation->number) +
                      " is still pending: a worker has not taken it up",
                  "`sluicectl status` shows which; it is started again if it stays so"};
   }
+  look_at_takers();  // of the last one, before it is forgotten
   last_reload_ = {false, std::time(nullptr), ""};
   ++beat_;
   config::Loaded loaded = read_files();
@@ -524,6 +524,8 @@ Status Daemon::reload(Nanos asked) {
     }
   }
   model_ = std::move(loaded.model);
+  look_at_rules();
+  rule_use_.begin_changed(built_->policy, next->policy, monotonic_now());
   built_ = std::move(next);
   fix_neighbours();
   reload_times_.published(asked, built_->generation->number);

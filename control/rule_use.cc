@@ -2,7 +2,9 @@
 #include "control/rule_use.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
+#include <unordered_map>
 
 namespace sluice::control {
 
@@ -25,6 +27,48 @@ void RuleUse::look(std::span<const Counters* const> workers, CounterSlot rules, 
   }
 }
 
+void RuleUse::begin_changed(const CompiledPolicy& last, const CompiledPolicy& next, Nanos now) {
+  std::unordered_map<CounterSlot, const Rule*> before;
+  for (const Shared<RuleList>& list : last.rules->lists) {
+    for (const Rule& rule : list->rules) {
+      before[rule.counter] = &rule;
+    }
+  }
+  for (const Shared<RuleList>& list : next.rules->lists) {
+    for (const Rule& rule : list->rules) {
+      const auto known = before.find(rule.counter);
+      const bool same = known != before.end() && *known->second == rule;
+      if (!same && rule.counter < uses_.size()) {
+        uses_[rule.counter] = {now, 0, uses_[rule.counter].count};
+      }
+    }
+  }
+}
+
+namespace {
+
+// What a written rule was compiled to has one place.
+bool one_place(const config::Where& a, const config::Where& b) {
+  return a.file == b.file && a.line == b.line && a.column == b.column;
+}
+
+// The use of the rule at `first` and of the parts of it that follow, up to `end`; nothing if
+// one has no counter.
+std::optional<RuleUse::Use> use_of_parts(const RuleUse& use, const std::vector<Rule>& rules,
+                                         size_t first, size_t end) {
+  RuleUse::Use all;
+  for (size_t i = first; i < end; ++i) {
+    if (rules[i].counter >= use.size()) {
+      return std::nullopt;
+    }
+    const RuleUse::Use& part = use.of(rules[i].counter);
+    all = {std::max(all.since, part.since), std::max(all.last, part.last), 0};
+  }
+  return all;
+}
+
+}  // namespace
+
 json unused_json(const RuleUse& use, const CompiledPolicy& policy,
                  const std::vector<std::string>& files, Nanos before, const Now& now) {
   const auto time = [&](Nanos at) {
@@ -34,13 +78,14 @@ json unused_json(const RuleUse& use, const CompiledPolicy& policy,
   for (size_t l = 0; l < policy.lists.size(); ++l) {
     const ListName& list = policy.lists[l];
     const std::vector<Rule>& rules = policy.rules->lists[l]->rules;
-    for (size_t i = 0; i < rules.size() && i < list.rules.size(); ++i) {
+    const size_t count = std::min(rules.size(), list.rules.size());
+    for (size_t i = 0, end = 0; i < count; i = end) {
       const config::Where& where = list.rules[i];
-      if (!list.written(i) || rules[i].counter >= use.size()) {
-        continue;
+      for (end = i + 1; end < count && one_place(list.rules[end], where);) {
+        ++end;
       }
-      const RuleUse::Use& of = use.of(rules[i].counter);
-      if (of.last > before) {
+      const auto of = use_of_parts(use, rules, i, end);
+      if (!list.written(i) || !of || of->last > before) {
         continue;
       }
       rows.push_back(
@@ -54,8 +99,8 @@ json unused_json(const RuleUse& use, const CompiledPolicy& policy,
            {"file", where.file < files.size() ? files[where.file] : ""},
            {"line", where.line},
            {"column", where.column},
-           {"last_used", of.last == 0 ? json() : json(time(of.last))},
-           {"counted_since", time(of.since)}});
+           {"last_used", of->last == 0 ? json() : json(time(of->last))},
+           {"counted_since", time(of->since)}});
     }
   }
   std::stable_sort(rows.begin(), rows.end(), [](const json& a, const json& b) {

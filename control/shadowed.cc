@@ -48,6 +48,7 @@ class Search {
     }
     find_remotes();
     find_jobs();
+    find_lists_of_hosts();
     uint64_t packets = 0;
     for (const Job& job : jobs_) {
       packets += parts(job).size() * remotes_[job.own.is_v4() ? 0 : 1].size();
@@ -126,6 +127,33 @@ class Search {
     }
   }
 
+  void add_lists_of(ProgramId program) {
+    if (program != kNoProgram) {
+      for (const Tier& tier : rules_.programs[program].tiers) {
+        of_hosts_.insert(tier.lists.begin(), tier.lists.end());
+      }
+    }
+  }
+
+  void find_lists_of_hosts() {
+    const auto add = [&](const HostPolicy& host) {
+      for (const HostStage& stage :
+           {host.untracked_in, host.untracked_out, host.pre_dnat, host.forward_in,
+            host.forward_out, host.normal_in, host.normal_out}) {
+        add_lists_of(stage.program);
+        add_lists_of(stage.failsafe);
+      }
+    };
+    for (const ProtectedInterface* p : {&policy_.uplink, &policy_.tunnel, &policy_.pods}) {
+      add(p->policy);
+    }
+    for (const auto& [name, node] : policy_.nodes) {
+      for (const ProtectedInterface* p : {&node.uplink, &node.tunnel, &node.pods}) {
+        add(p->policy);
+      }
+    }
+  }
+
   const std::vector<FlowPart>& parts(const Job& job) {
     const auto [it, fresh] = parts_.try_emplace({job.program, job.own.is_v4()});
     if (fresh) {
@@ -167,7 +195,7 @@ class Search {
 
   bool hidden(const Job& job, const RulePlace& place) const {
     return counts(job, place.list) && policy_.lists[place.list]->written(place.rule) &&
-           !acting_.contains(place);
+           !of_hosts_.contains(place.list) && !acting_.contains(place);
   }
 
   void add_hidden(const Job& job, size_t tier, ListId list, Hidden& out) {
@@ -215,21 +243,48 @@ class Search {
     }
   }
 
+  // The end of the written rule that begins at `first`: it may have been compiled to several.
+  uint32_t end_of(const RulePlace& first) const {
+    const std::vector<config::Where>& at = policy_.lists[first.list]->rules;
+    uint32_t end = first.rule + 1;
+    while (end < at.size() && at[end].file == at[first.rule].file &&
+           at[end].line == at[first.rule].line && at[end].column == at[first.rule].column) {
+      ++end;
+    }
+    return end;
+  }
+
+  Shadowed shadowed(const RulePlace& place, const std::map<Taker, size_t>& takers) const {
+    const auto most =
+        std::max_element(takers.begin(), takers.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    const Taker& by = most->first;
+    const bool whatever =
+        by.end_of_tier.empty() && covers(rules_.lists[by.rule.list]->rules[by.rule.rule],
+                                         rules_.lists[place.list]->rules[place.rule]);
+    return {place, by.rule, by.end_of_tier, takers.size() - 1, whatever};
+  }
+
   ShadowReport report() const {
     ShadowReport out;
-    for (const auto& [place, takers] : takers_) {
-      if (takers.empty()) {
-        out.idle.push_back(place);
-        continue;
+    for (auto it = takers_.begin(); it != takers_.end();) {
+      // A part that acts lies before the first that is hidden, or among those that follow it.
+      RulePlace first = it->first;
+      while (first.rule > 0 && end_of({first.list, first.rule - 1}) > first.rule) {
+        --first.rule;
       }
-      const auto most =
-          std::max_element(takers.begin(), takers.end(),
-                           [](const auto& a, const auto& b) { return a.second < b.second; });
-      const Taker& by = most->first;
-      const bool whatever =
-          by.end_of_tier.empty() && covers(rules_.lists[by.rule.list]->rules[by.rule.rule],
-                                           rules_.lists[place.list]->rules[place.rule]);
-      out.shadowed.push_back({place, by.rule, by.end_of_tier, takers.size() - 1, whatever});
+      const RulePlace end{first.list, end_of(first)};
+      const auto acting = acting_.lower_bound(first);
+      const bool acts = acting != acting_.end() && *acting < end;
+      const auto stop = takers_.lower_bound(end);
+      const auto part =
+          std::find_if(it, stop, [](const auto& entry) { return !entry.second.empty(); });
+      if (!acts && part != stop) {
+        out.shadowed.push_back(shadowed(part->first, part->second));
+      } else if (!acts) {
+        out.idle.push_back(it->first);
+      }
+      it = stop;
     }
     return out;
   }
@@ -243,6 +298,7 @@ class Search {
   std::array<std::vector<Address>, 2> remotes_;  // one of each class: IPv4, IPv6
   std::vector<Job> jobs_;
   std::map<std::pair<ProgramId, bool>, std::vector<FlowPart>> parts_;
+  std::set<ListId> of_hosts_;  // a host endpoint runs them, too
   std::set<RulePlace> acting_;
   std::map<RulePlace, std::map<Taker, size_t>> takers_;  // of the hidden ones
 };

@@ -5,8 +5,10 @@
 // packet of each kind that its rules tell apart (the compiled classes of addresses, the parts
 // of protocols and ports), at each endpoint that runs it.  A rule that is on no packet's way,
 // and that some of them match, is shadowed; one that none of them match is idle: its set is
-// empty now, say.  Rules of staged policies count as if these were enforced.  Host endpoints'
-// lists are not looked at.  Pure; one thread.  Bounds: refused above kMaxAsked packets.
+// empty now, say.  A written rule that was compiled to several (protocols and peers of
+// Kubernetes') is there if none of them acts.  Rules of staged policies count as if these were
+// enforced, beside what they would replace.  What a host endpoint runs, too, is left out: it
+// may act there.  Pure; one thread.  Bounds: refused above kMaxAsked packets.
 #ifndef SLUICE_CONTROL_SHADOWED_H_
 #define SLUICE_CONTROL_SHADOWED_H_
 

@@ -31,11 +31,11 @@ TEST(RuleUse, NotesWhenACounterOfAnyWorkerMoved) {
   EXPECT_EQ(use.of(1).last, 120 * kSecond);
 }
 
-// Three rules of one list, in the lines 7, 8 and nowhere.
-CompiledPolicy policy() {
+// Three rules of one list, in these lines; 0 is nowhere.
+CompiledPolicy policy(std::initializer_list<int> lines = {7, 8, 0}) {
   RuleList list;
   ListName name{"NetworkPolicy", "shop", "db", "default", Direction::ingress, {}};
-  for (const int line : {7, 8, 0}) {
+  for (const int line : lines) {
     Rule rule;
     rule.action = Action::allow;
     rule.counter = static_cast<CounterSlot>(list.rules.size());
@@ -82,6 +82,44 @@ TEST(RuleUse, ListsTheRulesInForceThatHaveNotCountedSince) {
                        {"column", 5},
                        {"last_used", 1'700'000'000 - 400},
                        {"counted_since", 1'700'000'000 - 500}}));
+}
+
+// Of protocols and peers of Kubernetes' rules.
+TEST(RuleUse, ARuleOfWhichOnePartCountsIsUsed) {
+  Counters worker(3);
+  const Counters* const workers[] = {&worker};
+  RuleUse use;
+  use.look(workers, 3, kSecond);
+  const CompiledPolicy parts = policy({7, 7, 8});
+  EXPECT_EQ(unused_json(use, parts, {"db.yaml"}, 0, {})["rules"].size(), 2u);
+  worker.rule(1).judged.add(1);
+  use.look(workers, 3, 2 * kSecond);
+  const json rows = unused_json(use, parts, {"db.yaml"}, 0, {})["rules"];
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0]["line"], 8);
+}
+
+TEST(RuleUse, ARuleThatTakesAnothersPlaceIsCountedFromThenOn) {
+  Counters worker(3);
+  const Counters* const workers[] = {&worker};
+  RuleUse use;
+  use.look(workers, 3, kSecond);
+  worker.rule(0).judged.add(1);
+  worker.rule(1).judged.add(1);
+  use.look(workers, 3, 2 * kSecond);
+  const CompiledPolicy before = policy();
+  CompiledPolicy after = policy();
+  RuleSet rules = *before.rules;
+  RuleList list = *rules.lists[0];
+  list.rules[1].action = Action::deny;
+  rules.lists[0] = list;
+  after.rules = std::make_shared<const RuleSet>(rules);
+  use.begin_changed(before, after, 5 * kSecond);
+  EXPECT_EQ(use.of(0).last, 2 * kSecond) << "it is the same rule";
+  EXPECT_EQ(use.of(1).since, 5 * kSecond);
+  EXPECT_EQ(use.of(1).last, 0) << "that was another";
+  use.look(workers, 3, 6 * kSecond);
+  EXPECT_EQ(use.of(1).last, 0);
 }
 
 TEST(RuleUse, LeavesOutRulesThatHaveNoCounter) {

@@ -36,6 +36,11 @@ std::vector<std::string> report_of(const CompiledPolicy& policy) {
 using Lines = std::vector<std::string>;
 
 TEST(Shadowed, NamesTheRuleThatHidesAnother) {
+  const std::string before_pods =
+      gnp("a",
+          "{order: 1, selector: has(projectcalico.org/namespace), ingress: [{action: "
+          "Allow}]}") +
+      gnp("b", "{order: 2, selector: all(), ingress: [{action: Deny, protocol: TCP}]}");
   const struct {
     const char* why;
     std::string policies;
@@ -98,6 +103,23 @@ TEST(Shadowed, NamesTheRuleThatHidesAnother) {
           "{selector: app == 'web', ingress: [{action: Deny, ipVersion: 4}, {action: Allow, "
           "source: {nets: ['10.0.0.0/8']}}, {action: Allow, ipVersion: 6}]}"),
        {"a#1 < a#0!"}},
+      {"a part of what is written",
+       R"(
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: k, namespace: ns1}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {}}, {podSelector: {matchLabels: {app: web}}}]}]
+)",
+       {}},
+      {"at pods", before_pods, {"b#0 < a#0!"}},
+      {"at pods, though it may act at a host endpoint",
+       before_pods +
+           "---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: u}, "
+           "spec: {node: n1, interfaceName: eth0}}\n",
+       {}},
   };
   for (const auto& row : rows) {
     EXPECT_EQ(report_of(World(row.policies).built().policy), row.report) << row.why;
