@@ -48,7 +48,10 @@ beside() {
 result() {
   wait "${pids[$1]}"
   local status=$?
+  [ "$last" != "${pids[$1]}" ] || last=
+  unset "pids[$1]"  # the number may be another's soon
   cat "${logs[$1]}"
+  rm -f "${logs[$1]}"
   return "$status"
 }
 finish() {
@@ -94,12 +97,17 @@ build() {
 
 # run_tests DIR MESON-TEST-OPTIONS...: adds what meson counted to the summary.
 run_tests() {
-  local dir=$1 log
+  local dir=$1 log before=$failed
   shift
   log=$(mktemp)
   meson test -C "$dir" --no-rebuild --print-errorlogs "$@" 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]}
   passed=$((passed + $(awk '/^Ok:/ {n = $2} END {print n + 0}' "$log")))
   failed=$((failed + $(awk '/^(Fail|Timeout|Unexpected Pass):/ {n += $NF} END {print n + 0}' "$log")))
+  if ! grep -q '^Ok: ' "$log" || { [ "$status" != 0 ] && [ "$failed" = "$before" ]; }; then
+    echo "FAILED: meson test in $dir ended with $status"
+    failed=$((failed + 1))
+  fi
   rm -f "$log"
 }
 
