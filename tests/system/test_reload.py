@@ -145,10 +145,9 @@ def test_reload_over_the_socket_brings_the_change_in_force_before_it_answers(nod
 
 def test_pods_come_and_go_while_traffic_of_others_loses_nothing(cluster, node, pod1, nginx1):
     node.start()
-    count, interval = 1000, 0.004
     before = node.drops()
-    pings = pod1.namespace.start("ping", "-n", "-q", "-c", str(count), "-i", str(interval),
-                                 nginx1.address, stdout=-1, text=True)
+    pings = pod1.namespace.start("ping", "-n", "-q", "-w", "100", "-i", "0.004", nginx1.address,
+                                 stdout=-1, text=True)
     for turn in range(5):
         pod = cluster.pod(node, f"guest{turn}", f"10.244.153.{210 + turn}", app="nginx")
         node.write_config()
@@ -159,9 +158,10 @@ def test_pods_come_and_go_while_traffic_of_others_loses_nothing(cluster, node, p
         node.write_config()
         node.reload()
         assert not node.ctl("get", "endpoints", pod.interface).returncode == 0
-    assert pings.poll() is None, "the pings ended before the last change"
+    pings.send_signal(signal.SIGINT)
     out = pings.communicate(timeout=30)[0]
-    assert f"{count} packets transmitted, {count} received, 0% packet loss" in out
+    sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
+    assert sent > 100 and sent - answered <= 1, out  # one may be on its way at the end
     changed = {k: v for k, v in node.drops().items() if before.get(k) != v}
     assert set(changed) <= {"port_down"}  # last words of a guest's connection
 
