@@ -118,26 +118,26 @@ check "file length" short_files
 check "layering" python3 tests/layering_test.py
 
 check "build" build build
-beside "lint" lint
 beside "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=g \
   -Dcpp_args='-g1 -fno-sanitize=object-size'
-run_tests build
-check "demo" ./demo.sh
-finish "lint"
-finish "build with ASan and UBSan"
+beside "lint" lint
 targets=(
   tests/classifier/settle_test
   tests/control/supervision_test
   tests/fastpath/worker_test
 )
 beside "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
+run_tests build
+check "demo" ./demo.sh
+finish "build with ASan and UBSan"
 run_tests build-asan --timeout-multiplier 4 --no-suite system --no-suite threads
 if [ "${SLUICE_LONG:-}" = 1 ]; then
   run_tests build-asan --suite system --timeout-multiplier 4
 else
   run_tests build-asan --timeout-multiplier 4 system_forwarding system_policy system_reload
 fi
+finish "lint"
 finish "build with TSan"
 run_tests build-tsan --suite threads
 
