@@ -49,6 +49,7 @@ uint32_t be32(const uint8_t* bytes) {
 
 TcpOptions read_tcp_options(std::span<const uint8_t> options, uint32_t ack) noexcept {
   constexpr uint8_t kEnd = 0, kNop = 1, kScale = 3, kSack = 5;
+  constexpr uint32_t kHalfCircle = uint32_t{1} << 31;
   TcpOptions out;
   out.sack = ack;
   for (size_t i = 0; i < options.size() && options[i] != kEnd;) {
@@ -64,8 +65,9 @@ TcpOptions read_tcp_options(std::span<const uint8_t> options, uint32_t ack) noex
       out.scale = std::min(options[i + 2], kLargestScale);
     } else if (options[i] == kSack) {
       for (size_t block = 2; block + 8 <= length; block += 8) {
-        const uint32_t right = be32(&options[i + block + 4]);
-        out.sack = seq_after(right, out.sack) ? right : out.sack;
+        // Counted from the acknowledgement: from block to block one could go round the circle.
+        const uint32_t ahead = be32(&options[i + block + 4]) - ack;
+        out.sack = ahead < kHalfCircle && ahead > out.sack - ack ? ack + ahead : out.sack;
       }
     }
     i += length;

@@ -53,6 +53,12 @@ TEST(TcpWindow, ReadsScaleAndSackOfItsOptionsAndNothingPastThem) {
   // Across the wrap of sequence numbers 16 is above.
   const uint8_t wrapped[] = {5, 10, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 16};
   EXPECT_EQ(read_tcp_options(wrapped, 0xfffffff0).sack, 16u);
+  // Half the circle ahead is neither before nor after; and two steps do not go round it.
+  const std::vector<uint8_t> opposite = {5, 10, 0, 0, 0, 0, 0x80, 0, 0, 0};
+  EXPECT_EQ(read_tcp_options(opposite, 0).sack, 0u);
+  const std::vector<uint8_t> round = {5,    18,   0, 0, 0, 0,    0x7f, 0xff, 0xff,
+                                      0xff, 0x7f, 0, 0, 0, 0xff, 0xff, 0xff, 0xf0};
+  EXPECT_EQ(read_tcp_options(round, 0).sack, 0x7fffffffu);
 }
 
 // ---- a connection whose numbers the test gives ------------------------------------------
