@@ -292,16 +292,20 @@ def test_the_end_of_sluiced_leaves_the_node_connected(node, operator, pod1, numb
     assert not hooked(node)
 
 
-def test_an_uplink_without_native_xdp_carries_the_node_too(node, operator, pod1):
-    """macvlan has generic XDP only, which sees what the workers hand in once more."""
-    address = f"{node.address}/24"
-    node.namespace.ip("addr", "del", address, "dev", "ens10")
+def take_macvlan(node):
+    """The uplink is a macvlan, up0, which has generic XDP only; its addresses are to be given."""
+    node.namespace.ip("addr", "flush", "dev", "ens10", "scope", "global")
     # Else ens10 may win the race to answer ARP for up0's address, and gets what is for up0.
     node.namespace.run("sysctl", "-qw", "net.ipv4.conf.ens10.arp_ignore=1")
     node.namespace.ip("link", "add", "up0", "link", "ens10", "type", "macvlan", "mode", "bridge")
-    node.namespace.ip("addr", "add", address, "dev", "up0")
+    node.namespace.ip("addr", "add", f"{node.address}/24", "dev", "up0")
     node.namespace.ip("link", "set", "up0", "up")
     node.settings["uplink"]["interface"] = "up0"
+
+
+def test_an_uplink_without_native_xdp_carries_the_node_too(node, operator, pod1):
+    """Generic XDP sees what the workers hand in once more."""
+    take_macvlan(node)
     with connected(operator, node.host, 22) as ssh:
         node.start()
         protect(node, host_endpoint("up0") + ALLOWS)

@@ -10,7 +10,9 @@ from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA,
 
 from cluster import Cluster, Host, Machine, exchange_tcp, exchange_udp, transfer
 from namespace import Capture, checksums_are_right, wait_until
-from test_host_endpoint import ALLOWS, OPEN, connected, hooked, host_endpoint, policy, protect
+from test_device import DEVICES, give_device, start
+from test_host_endpoint import (ALLOWS, OPEN, connected, hooked, host_endpoint, policy, protect,
+                                take_macvlan)
 from test_policy import CALICO, DENY_ALL, carries, denied
 
 POD1, NGINX1, FAR = "fd00:10::153:204", "fd00:10::153:201", "fd00:10::146:205"
@@ -127,6 +129,39 @@ def test_a_pod_and_the_world_reach_each_other_by_a_link_local_gateway(node, pod1
     node.start()
     exchange(pod1, world)
     exchange(world, nginx1)
+
+
+@DEVICES
+def test_pods_and_the_nodes_kernel_use_a_dpdk_device(node, other, pod1, nginx1, far, world, device):
+    give_device(node, device)
+    node.settings["uplink"]["addresses"].append(f"{node.six.address}/64")
+    node.settings["uplink"]["gateway6"] = other.link_local()
+    start(node)
+    for a, b in ((pod1, far), (nginx1, world), (pod1, nginx1)):
+        assert a.pings(b) and b.pings(a)
+        exchange_tcp(a, b)
+        exchange_tcp(b, a)
+        exchange_udp(a, b)
+    operator = Host(other.namespace, other.six.address)
+    assert operator.pings(node.six)
+    exchange_tcp(operator, node.six, 22)
+    exchange_tcp(node.six, operator, 443)
+
+
+def test_an_uplink_without_native_xdp_carries_ipv6(node, other, pod1, nginx1, far, world):
+    take_macvlan(node)
+    node.namespace.enable_ip6("up0")
+    node.namespace.ip("-6", "addr", "add", f"{node.six.address}/64", "dev", "up0", "nodad")
+    node.start()
+    assert "xdpgeneric" in node.namespace.ip("link", "show", "up0")
+    for a, b in ((pod1, far), (nginx1, world), (pod1, nginx1)):
+        assert a.pings(b) and b.pings(a)
+        exchange_tcp(a, b)
+        exchange_tcp(b, a)
+        exchange_udp(a, b)
+    operator = Host(other.namespace, other.six.address)
+    exchange_tcp(operator, node.six, 22)
+    exchange_tcp(node.six, operator, 443)
 
 
 def test_a_datagram_larger_than_any_mtu_goes_in_fragments(node, pod1, nginx1, world):
