@@ -236,11 +236,13 @@ bool ConnTable::insert(ConnId id, const Place& place) noexcept {
 }
 
 void ConnTable::remove(ConnId id, const Place& place) noexcept {
-  for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
-    const auto n = static_cast<unsigned>(std::countr_zero(mask));
-    if (candidate(place, n) == id) {
-      buckets_[place.bucket[n / kSlots]].tags[n % kSlots] = 0;
-      return;
+  for (const uint32_t b : place.bucket) {
+    Bucket& bucket = buckets_[b];
+    for (unsigned s = 0; s < kSlots; ++s) {
+      if (bucket.ids[s] == id && bucket.tags[s] != 0) {
+        bucket.tags[s] = 0;
+        return;
+      }
     }
   }
 }
@@ -272,6 +274,9 @@ bool ConnTable::gone_quiet(const Connection& c, Nanos now, double shrink) const 
 // Which of the place's entries should go for a new one, or kNoConn.  Unless `crowd` is all,
 // only one of those that has gone quiet will do.
 ConnId ConnTable::victim(const Place& place, Nanos now, Crowd crowd) const noexcept {
+  for (unsigned n = 0; n < 2 * kSlots; ++n) {  // they lie anywhere: fetched all at once
+    __builtin_prefetch(&entries_[candidate(place, n)]);
+  }
   const double shrunk = shrink();
   ConnId best = kNoConn;
   bool best_closing = false;
@@ -342,7 +347,7 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     }
     recycled_ = entries_[id];
     made.recycled = &recycled_;
-    erase(id);
+    erase(id, place);
     return true;
   };
   // The same flow's expired entry, which find() no longer shows.
@@ -404,9 +409,14 @@ void ConnTable::cut(ConnId id, Nanos now) noexcept {
 }
 
 void ConnTable::erase(ConnId id) noexcept {
+  erase(id, place_of(entries_[id].tuple));
+}
+
+// REQUIRES: the entry stands in one of the place's buckets.
+void ConnTable::erase(ConnId id, const Place& place) noexcept {
   Connection& c = entries_[id];
   assert(c.live != 0);
-  remove(id, place_of(c.tuple));
+  remove(id, place);
   c.live = 0;
   embryonic_ -= c.replied == 0 ? 1 : 0;
   if (c.source() != kNoEndpoint) {

@@ -268,6 +268,7 @@ class ConnTable {
   bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
   ConnId take(const Place& place) noexcept;
   void remove(ConnId id, const Place& place) noexcept;
+  void erase(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
   DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,
                         bool& ignored) noexcept;
