@@ -122,7 +122,7 @@ World::~World() {
   }
 }
 
-void World::burst(PortId port, std::initializer_list<Bytes> packets) {
+void World::burst(PortId port, const std::vector<Bytes>& packets) {
   std::vector<rte_mbuf*> frames;
   for (const Bytes& bytes : packets) {
     rte_mbuf* frame = frames.emplace_back(rte_pktmbuf_alloc(test::pool()));

@@ -68,7 +68,7 @@ class World {
 
   // Receives the frame on its port and lets it go wherever it goes.
   void in(PortId port, const Bytes& bytes) { burst(port, {bytes}); }
-  void burst(PortId port, std::initializer_list<Bytes> packets);
+  void burst(PortId port, const std::vector<Bytes>& packets);
   // The next generation: pod B's ingress is another program.
   void change(ProgramId ingress_of_b, bool recheck);
   void recheck(ProgramId ingress_of_b) { change(ingress_of_b, true); }
