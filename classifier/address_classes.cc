@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <unordered_map>
 
 namespace sluice {
@@ -18,18 +17,6 @@ constexpr Address kLast4 = Address::of(Ip4{UINT32_MAX});
 constexpr unsigned kMembershipBits = 26;
 constexpr uint64_t pack4(uint64_t base, uint64_t length, MembershipId membership) {
   return base << 32 | length << kMembershipBits | membership;
-}
-
-// The prefixes that make up first..last, for IPv4.
-template <typename Add>
-void split4(uint64_t first, uint64_t last, const Add& add) {
-  while (first <= last) {
-    const auto aligned = first == 0 ? 32 : static_cast<unsigned>(std::countr_zero(first));
-    const auto fits = static_cast<unsigned>(63 - std::countl_zero(last - first + 1));
-    const unsigned bits = std::min({aligned, fits, 32u});
-    add(first, 32 - bits);
-    first += uint64_t{1} << bits;
-  }
 }
 
 // The prefixes that make up first..last, for IPv6: the widest that begins there and stays
@@ -50,7 +37,7 @@ void split6(Address first, const Address& last, const Add& add) {
     if (first == last) {
       return;
     }
-    first = {first.hi + (first.lo == UINT64_MAX ? 1 : 0), first.lo + 1};
+    first = first.next();
   }
 }
 
@@ -60,11 +47,9 @@ std::vector<uint64_t> members4(const Memberships& memberships) {
     const auto add = [&](uint64_t base, uint64_t length) {
       all.push_back(pack4(base, length, id));
     };
-    for (const Range& range : memberships.members(id).ranges()) {
-      const Address first = std::max(range.first, kFirst4), last = std::min(range.last, kLast4);
-      if (first <= last) {
-        split4(first.v4().value, last.v4().value, add);
-      }
+    const Intervals ip4 = memberships.members(id).ip4();
+    for (const Interval& range : ip4.all()) {
+      split_prefixes(range, add);
     }
   }
   return all;
@@ -105,7 +90,7 @@ class Nesting {
         directory_.signature(open_.empty() ? 0 : open_.back().class_id);
     merged_.clear();
     std::merge(outer.begin(), outer.end(), own.begin(), own.end(), std::back_inserter(merged_));
-    const ClassId id = directory_.retain(merged_);
+    const ClassId id = directory_.id_of(merged_);
     open_.push_back({last, id});
     return id;
   }
@@ -177,6 +162,14 @@ AddressClasses::AddressClasses(const Memberships& memberships, const AddressClas
   }
   build_ip4(memberships);
   build_ip6(memberships);
+}
+
+AddressClasses AddressClasses::copy() const {
+  AddressClasses out;
+  out.directory_ = directory_;
+  out.ip4_ = ip4_.copy();
+  out.ip6_ = ip6_.copy();
+  return out;
 }
 
 void AddressClasses::build_ip4(const Memberships& memberships) {

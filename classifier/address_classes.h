@@ -26,6 +26,9 @@ class AddressClasses {
   explicit AddressClasses(const Memberships& memberships,
                           const AddressClasses* previous = nullptr);
 
+  // Not ok() if the system refused the memory.
+  AddressClasses copy() const;
+
   ClassId find(const Address& address) const noexcept;
 
   // From now on `address` has the class, which the directory must hold.  False if the tables
@@ -42,6 +45,7 @@ class AddressClasses {
   size_t bytes() const noexcept { return ip4_.bytes() + ip6_.bytes() + directory_.bytes(); }
 
  private:
+  AddressClasses() = default;
   void build_ip4(const Memberships& memberships);
   void build_ip6(const Memberships& memberships);
 

@@ -10,16 +10,7 @@ namespace {
 
 using Range = AddressSet::Range;
 
-Address next(Address a) {
-  ++a.lo;
-  a.hi += a.lo == 0 ? 1 : 0;
-  return a;
-}
-
-constexpr uint64_t kLongestRange = 4096;  // that is walked address by address
-
-// Calls visit(address) for the addresses that only one of the sets has.  False once it says so,
-// or if it would take long to find them.
+// Calls visit(address) for the addresses that only one of the sets has.  False once it says so.
 template <typename Visit>
 bool visit_differences(const AddressSet& a, const AddressSet& b, const Visit& visit) {
   const auto less = [](const Range& x, const Range& y) {
@@ -28,16 +19,22 @@ bool visit_differences(const AddressSet& a, const AddressSet& b, const Visit& vi
   std::vector<Range> changed;  // ranges that are not in both as they are
   std::set_symmetric_difference(a.ranges().begin(), a.ranges().end(), b.ranges().begin(),
                                 b.ranges().end(), std::back_inserter(changed), less);
+  // Each set begins or ends at these, so every other stretch between them is of one set only.
+  std::vector<Address> edges;
   for (const Range& range : changed) {
-    if (range.first.hi != range.last.hi || range.last.lo - range.first.lo > kLongestRange) {
-      return false;
+    edges.push_back(range.first);
+    if (const Address end = range.last.next(); !end.is_zero()) {
+      edges.push_back(end);
     }
-    for (Address at = range.first;; at = next(at)) {
-      if (a.contains(at) != b.contains(at) && !visit(at)) {
+  }
+  if (edges.size() % 2 != 0) {  // one goes on to the last address of all
+    return false;
+  }
+  std::sort(edges.begin(), edges.end());
+  for (size_t i = 0; i < edges.size(); i += 2) {
+    for (Address at = edges[i]; at != edges[i + 1]; at = at.next()) {
+      if (!visit(at)) {
         return false;
-      }
-      if (at == range.last) {
-        break;
       }
     }
   }
@@ -81,12 +78,11 @@ std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
   }
   std::vector<ClassChange> out;
   for (const auto& [address, ids] : changed) {
-    const ClassId old = classes.find(address);
-    const auto signature = classes.directory().signature(old);
+    const auto signature = classes.directory().signature(classes.find(address));
     std::vector<MembershipId> now;
     std::set_symmetric_difference(signature.begin(), signature.end(), ids.begin(), ids.end(),
                                   std::back_inserter(now));
-    out.push_back({address, old, classes.directory().retain(now)});
+    out.push_back({address, classes.directory().id_of(now)});
   }
   return room_for(out, classes) ? std::optional(std::move(out)) : std::nullopt;
 }

@@ -16,7 +16,6 @@ namespace sluice {
 
 struct ClassChange {
   Address address;
-  ClassId before = 0;
   ClassId after = 0;
 };
 

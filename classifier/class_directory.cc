@@ -24,7 +24,7 @@ size_t bytes_of(std::span<const MembershipId> signature) {
 }  // namespace
 
 ClassDirectory::ClassDirectory() {
-  retain(std::span<const MembershipId>{});
+  id_of(std::span<const MembershipId>{});
 }
 
 std::optional<ClassId> ClassDirectory::find(std::span<const MembershipId> signature) const {
@@ -38,7 +38,7 @@ std::optional<ClassId> ClassDirectory::find(std::span<const MembershipId> signat
   return std::nullopt;
 }
 
-ClassId ClassDirectory::retain(std::span<const MembershipId> signature) {
+ClassId ClassDirectory::id_of(std::span<const MembershipId> signature) {
   assert(std::is_sorted(signature.begin(), signature.end()));
   if (const std::optional<ClassId> known = find(signature)) {
     return *known;

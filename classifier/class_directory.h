@@ -30,7 +30,7 @@ class ClassDirectory {
 
   // The class of a signature, made if there is none.
   // REQUIRES: sorted, no membership twice.
-  ClassId retain(std::span<const MembershipId> signature);
+  ClassId id_of(std::span<const MembershipId> signature);
   // The class of a signature, if there is one.
   std::optional<ClassId> find(std::span<const MembershipId> signature) const;
 

@@ -76,6 +76,20 @@ Ip4Classes::Ip4Classes(std::span<const Entry> entries) {
       });
 }
 
+Ip4Classes Ip4Classes::copy() const {
+  Ip4Classes out;
+  if (mask_ != 0) {
+    out.first_level_ = first_level_.copy();
+    out.groups_ = groups_.copy();
+    out.first_ = out.first_level_.as<uint32_t>();
+    out.mask_ = mask_;
+    out.lines_ = out.groups_.as<Line>();
+    out.used_ = used_;
+    out.capacity_ = capacity_;
+  }
+  return out;
+}
+
 uint32_t Ip4Classes::make_group(const Group& classes) {
   const bool sparse = fits_sparse(classes);
   const size_t lines = sparse ? 1 : kDenseLines;

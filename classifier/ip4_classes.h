@@ -55,6 +55,9 @@ class Ip4Classes {
   // names its class.
   explicit Ip4Classes(std::span<const Entry> entries);
 
+  // Not ok() if the system refused the memory.
+  Ip4Classes copy() const;
+
   // Where the tables lie, for who looks many addresses up at once.
   struct View {
     const uint32_t* words;

@@ -33,6 +33,24 @@ Ip6Classes::Ip6Classes(std::span<const Entry> entries) : filter_of_(&kNoFilter) 
   build_filter(entries);
 }
 
+Ip6Classes Ip6Classes::copy() const {
+  Ip6Classes out;
+  out.table_ = table_.copy();
+  out.buckets_ = out.table_.as<Bucket>();
+  out.bucket_mask_ = bucket_mask_;
+  if (filter_mask_ != 0) {
+    out.filter_ = filter_.copy();
+    out.filter_of_ = out.filter_.as<uint8_t>();
+    out.filter_mask_ = filter_mask_;
+    out.buckets_ = out.filter_of_ == nullptr ? nullptr : out.buckets_;
+  }
+  out.length_sets_ = length_sets_;
+  out.default_ = default_;
+  out.used_ = used_;
+  out.capacity_ = capacity_;
+  return out;
+}
+
 void Ip6Classes::Lengths::add(uint8_t length) {
   several = several || (longest != 0 && longest != length);
   bits[length / 64] |= uint64_t{1} << (length % 64);

@@ -49,6 +49,9 @@ class Ip6Classes {
   // REQUIRES: no two entries alike.  The longest that holds an address names its class.
   explicit Ip6Classes(std::span<const Entry> entries);
 
+  // Not ok() if the system refused the memory.
+  Ip6Classes copy() const;
+
   // Where an address will be looked for: fetch both, then resolve.
   struct Probe {
     const Bucket* exact;

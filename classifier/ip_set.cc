@@ -6,13 +6,6 @@
 namespace sluice {
 namespace {
 
-// The address after `a`; wraps to zero after the last one.
-Address next(Address a) {
-  ++a.lo;
-  a.hi += a.lo == 0 ? 1 : 0;
-  return a;
-}
-
 // IPv4 addresses stand among the IPv6 ones, but "::/0" and other prefixes around them do not
 // mean them.
 void add_ranges(const Prefix& member, std::vector<AddressSet::Range>& to) {
@@ -25,7 +18,7 @@ void add_ranges(const Prefix& member, std::vector<AddressSet::Range>& to) {
   }
   to.push_back({member.base, {0, first_v4.lo - 1}});
   if (last_v4 < member.last()) {
-    to.push_back({next(last_v4), member.last()});
+    to.push_back({last_v4.next(), member.last()});
   }
 }
 
@@ -45,7 +38,7 @@ AddressSet::AddressSet(std::span<const Prefix> members) {
       continue;
     }
     Range& previous = ranges_.back();
-    const Address after = next(previous.last);
+    const Address after = previous.last.next();
     const bool touches =
         after == Address{} || range.first <= after;  // nothing lies past the end
     if (touches) {
@@ -62,6 +55,18 @@ bool AddressSet::contains(const Address& address) const noexcept {
       std::upper_bound(ranges_.begin(), ranges_.end(), address,
                        [](const Address& a, const Range& range) { return a < range.first; });
   return above != ranges_.begin() && address <= std::prev(above)->last;
+}
+
+Intervals AddressSet::ip4() const {
+  std::vector<Interval> out;
+  for (const Range& range : ranges_) {
+    const Address first = std::max(range.first, Address::of(Ip4{0}));
+    const Address last = std::min(range.last, Address::of(Ip4{UINT32_MAX}));
+    if (first <= last) {
+      out.push_back({first.v4().value, last.v4().value});
+    }
+  }
+  return Intervals(std::move(out));
 }
 
 PortSet::PortSet(std::span<const Member> members) : members_(members.begin(), members.end()) {

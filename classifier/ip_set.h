@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "classifier/intervals.h"
 #include "classifier/types.h"
 
 namespace sluice {
@@ -30,6 +31,7 @@ class AddressSet {
 
   bool contains(const Address& address) const noexcept;
   std::span<const Range> ranges() const { return ranges_; }
+  Intervals ip4() const;  // its IPv4 addresses
   friend bool operator==(const AddressSet&, const AddressSet&) = default;
 
  private:

@@ -2,7 +2,6 @@
 #include "classifier/literals.h"
 
 #include <algorithm>
-#include <bit>
 #include <optional>
 
 namespace sluice {
@@ -17,30 +16,6 @@ struct Net {
   uint32_t base = 0;
   uint8_t length = 0;
 };
-
-// The prefixes that make up a range, in ascending order.
-void add_prefixes(const Interval& range, std::vector<Net>& out) {
-  for (uint64_t first = range.first; first <= range.last;) {
-    // As large as its alignment allows, and no larger than what is left.
-    const uint64_t left = uint64_t{range.last} - first + 1;
-    const int aligned = first == 0 ? 32 : std::countr_zero(first);
-    const int bits = std::min(aligned, static_cast<int>(std::bit_width(left)) - 1);
-    out.push_back({static_cast<uint32_t>(first), static_cast<uint8_t>(32 - bits)});
-    first += uint64_t{1} << bits;
-  }
-}
-
-Intervals ip4_of(const AddressSet& set) {
-  std::vector<Interval> out;
-  for (const AddressSet::Range& range : set.ranges()) {
-    const Address first = std::max(range.first, Address::of(Ip4{0}));
-    const Address last = std::min(range.last, Address::of(Ip4{UINT32_MAX}));
-    if (first <= last) {
-      out.push_back({first.v4().value, last.v4().value});
-    }
-  }
-  return Intervals(std::move(out));
-}
 
 bool has_ip6(const AddressSet& set) {
   return std::any_of(set.ranges().begin(), set.ranges().end(),
@@ -157,14 +132,16 @@ class Splitting {
     }
     Intervals left(0, UINT32_MAX);
     for (const MembershipId id : side.in) {
-      left = left.intersect(ip4_of(memberships_.members(id)));
+      left = left.intersect(memberships_.members(id).ip4());
     }
     for (const MembershipId id : side.out) {
-      left = left.minus(ip4_of(memberships_.members(id)));
+      left = left.minus(memberships_.members(id).ip4());
     }
     std::vector<Net> out;
     for (const Interval& range : left.all()) {
-      add_prefixes(range, out);
+      split_prefixes(range, [&](uint32_t base, uint8_t length) {
+        out.push_back({base, length});
+      });
       if (out.size() > kMaxRulesOfTerm) {
         return std::nullopt;
       }

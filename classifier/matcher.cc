@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -58,6 +59,14 @@ uint64_t hash_of(const TermList& list) {
   return hash;
 }
 
+// REQUIRES: class_changes() has seen to the room.
+void assign_all(const std::vector<ClassChange>& changes, AddressClasses& classes) {
+  for (const ClassChange& change : changes) {
+    [[maybe_unused]] const bool done = classes.assign(change.address, change.after);
+    assert(done);
+  }
+}
+
 std::string mebibytes(size_t bytes) {
   return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB";
 }
@@ -82,8 +91,9 @@ class MatcherBuild {
     }
   }
 
-  // Was the cap what run() failed by?
-  bool over_cap() const { return over_cap_; }
+  // Did run() fail for what was taken from the predecessor, too?  Its tables do not shrink: a
+  // start may do what an update can't.
+  bool may_fit_afresh() const { return too_large_ && previous_ != nullptr; }
 
   Result<std::shared_ptr<const Matcher>> run(std::span<const Matcher::Pin> pins) {
     if (Status status = check_counters(); !status) {
@@ -108,6 +118,9 @@ class MatcherBuild {
     for (const Matcher::Pin& pin : pins) {
       if (Status status = add(pin); !status) {
         return status.error();
+      }
+      if (options_.progress) {
+        options_.progress(used_.size(), pins.size());
       }
     }
     if (Status status = fit_memory(); !status) {
@@ -135,19 +148,15 @@ class MatcherBuild {
     for (ListId list = 0; same_lists_ && list < rules.lists.size(); ++list) {
       same_lists_ = !out_->read_[list] || rules.lists[list].is(previous_->rules_->lists[list]);
     }
+    same_policy_ = same_lists_ && out_->pins_ == previous_->pins_ &&
+                   rules.programs == previous_->rules_->programs;
   }
 
   // All of the predecessor's, if only addresses have other classes than before, and these are
   // known.
   bool take_programs() {
-    const auto changes = [&](const Matcher::Pin& pin) {
-      return pin.side != Pinned::Side::none && change_of(pin.address) != nullptr;
-    };
-    if (previous_ == nullptr || out_->classes_ != previous_->classes_ || !same_lists_ ||
-        !same_terms_ || out_->known_classes_ != previous_->known_classes_ ||
-        out_->pins_ != previous_->pins_ ||
-        out_->rules_->programs != previous_->rules_->programs ||
-        std::any_of(out_->pins_.begin(), out_->pins_.end(), changes)) {
+    if (previous_ == nullptr || !same_policy_ || out_->classes_ != previous_->classes_ ||
+        out_->known_classes_ != previous_->known_classes_) {
       return false;
     }
     out_->memory_ = {out_->classes_->bytes(), previous_->memory_.programs};
@@ -159,8 +168,8 @@ class MatcherBuild {
     return true;
   }
 
-  // The predecessor's front end where no set changed but for a few members, else its successor.
-  // A fresh one once most of its classes or memberships may be dead.
+  // The predecessor's front end or a copy where no set changed but for a few members, else its
+  // successor.  A fresh one once most of its classes or memberships may be dead.
   void make_classes() {
     if (previous_ != nullptr && outgrown(*previous_)) {
       previous_ = nullptr;
@@ -177,7 +186,7 @@ class MatcherBuild {
               : std::make_shared<const Memberships>(*out_->rules_, out_->read_, &before);
       same_terms_ = memberships->same_pairs(before);
       out_->first_size_ = previous_->first_size_;
-      if (!share_classes(memberships)) {
+      if (!take_classes(memberships)) {
         out_->classes_ =
             std::make_shared<AddressClasses>(*memberships, previous_->classes_.get());
         out_->memberships_ = std::move(memberships);
@@ -195,29 +204,12 @@ class MatcherBuild {
     return size_of(m) > 2 * m.first_size_ + kSlack;
   }
 
-  // May members change after the publication?  Until settle() packets meet the rules of now
-  // with the members of before: so rules, programs and whom they judge must be the same.  And
-  // a packet must meet one changed address at most, or it would meet one as it was and the
-  // other as it is: so each program is pinned, to an address that does not change; the two
-  // programs of a packet between local endpoints then meet none.
-  bool may_settle_later() const {
-    const auto steady = [&](const Matcher::Pin& pin) {
-      return pin.side != Pinned::Side::none && change_of(pin.address) == nullptr;
-    };
-    return same_lists_ && out_->pins_ == previous_->pins_ &&
-           out_->rules_->programs == previous_->rules_->programs &&
-           std::all_of(out_->pins_.begin(), out_->pins_.end(), steady);
-  }
-
-  // With the predecessor.  False if too much changed.
-  bool share_classes(const std::shared_ptr<const Memberships>& memberships) {
+  // The predecessor's, or a copy, where few members changed.  False if many did.
+  bool take_classes(const std::shared_ptr<const Memberships>& memberships) {
     out_->classes_ = previous_->classes_;
     if (memberships->within(*previous_->memberships_)) {
       out_->memberships_ = previous_->memberships_;
       return true;
-    }
-    if (!options_.in_place) {
-      return false;
     }
     auto changes =
         class_changes(*previous_->memberships_, *memberships, *out_->classes_, kMaxChanges);
@@ -225,20 +217,31 @@ class MatcherBuild {
       return false;
     }
     out_->memberships_ = memberships;
-    out_->changes_ = std::move(*changes);
-    const bool in_place = may_settle_later();
-    if (!in_place) {
-      out_->changes_.clear();
+    if (may_settle_later(*changes)) {
+      out_->changes_ = std::move(*changes);
+      return true;
     }
-    return in_place;
+    out_->classes_ = std::make_shared<AddressClasses>(previous_->classes_->copy());
+    if (out_->classes_->ok()) {
+      assign_all(*changes, *out_->classes_);
+    }
+    return true;
   }
 
-  // What settle() will do with the address, or null.
-  const ClassChange* change_of(const Address& address) const {
-    const auto change =
-        std::lower_bound(out_->changes_.begin(), out_->changes_.end(), address,
-                         [](const ClassChange& c, const Address& a) { return c.address < a; });
-    return change != out_->changes_.end() && change->address == address ? &*change : nullptr;
+  // Until settle() packets meet the rules of now with the members of before: so rules, programs
+  // and whom they judge must be the same.  And a packet must meet one changed address at most,
+  // or it would meet one as it was and the other as it is: so each program is pinned, to an
+  // address that does not change; the two programs of a packet between local endpoints then
+  // meet none.
+  bool may_settle_later(const std::vector<ClassChange>& changes) const {
+    return options_.in_place && same_policy_ &&
+           std::all_of(out_->pins_.begin(), out_->pins_.end(), [&](const Matcher::Pin& pin) {
+             const auto at = std::lower_bound(
+                 changes.begin(), changes.end(), pin.address,
+                 [](const ClassChange& c, const Address& a) { return c.address < a; });
+             const bool changed = at != changes.end() && at->address == pin.address;
+             return pin.side != Pinned::Side::none && !changed;
+           });
   }
 
   static Matcher::Key key_of(const RuleSet& rules, const Matcher::Pin& pin, ClassId local = 0) {
@@ -256,11 +259,8 @@ class MatcherBuild {
 
   Status add(const Matcher::Pin& pin) {
     assert(pin.program < out_->rules_->programs.size());
-    const bool pinned = pin.side != Pinned::Side::none;
-    const ClassChange* change = pinned ? change_of(pin.address) : nullptr;
-    const ClassId local = change != nullptr ? change->after
-                          : pinned          ? out_->classes_->find(pin.address)
-                                            : 0;
+    const ClassId local =
+        pin.side == Pinned::Side::none ? 0 : out_->classes_->find(pin.address);
     const auto [entry, fresh] = programs_.try_emplace(key_of(*out_->rules_, pin, local));
     used_.push_back(entry);
     if (!fresh) {
@@ -303,6 +303,7 @@ class MatcherBuild {
     if (source == last) {
       source = sources_.emplace(hash, Source{pin.side, std::move(terms), {}, {}});
       if (!compile_source(source->second, limits_)) {
+        too_large_ = true;
         return Error{"policy: program of " + std::to_string(source->second.terms.terms.size()) +
                          " terms: more than " + mebibytes(limits_.axis_bytes) +
                          " of bit vectors",
@@ -413,7 +414,7 @@ class MatcherBuild {
     if (out_->memory_.total() <= options_.memory_bytes) {
       return Ok{};
     }
-    over_cap_ = true;
+    too_large_ = true;
     return Error{"policy: compiled tables of " + mebibytes(out_->memory_.total()) +
                      " (addresses " + mebibytes(out_->memory_.classes) + ", " +
                      std::to_string(programs_.size()) + " programs " +
@@ -434,10 +435,11 @@ class MatcherBuild {
   const Matcher* previous_;  // what else; null if nothing
   std::unique_ptr<Matcher> out_;
   CompileLimits limits_;
-  bool over_cap_ = false;
+  bool too_large_ = false;
   static constexpr size_t kMaxChanges = 1024;  // addresses; more make the tables anew
-  bool same_lists_ = false;  // are read as the predecessor read, and the very same
-  bool same_terms_ = false;  // as the predecessor's, where lists and tiers are the same
+  bool same_lists_ = false;   // are read as the predecessor read, and the very same
+  bool same_policy_ = false;  // likewise, for the same pins: nothing but members may differ
+  bool same_terms_ = false;   // as the predecessor's, where lists and tiers are the same
   std::optional<ListTerms> lists_;
   std::optional<ClassesOf> classes_of_;
   Pools pools_;
@@ -452,11 +454,18 @@ Result<std::shared_ptr<const Matcher>> Matcher::make(std::shared_ptr<const RuleS
                                                      const Matcher* previous) {
   MatcherBuild build(rules, options, previous);
   auto made = build.run(pins);
-  if (!made && build.over_cap() && previous != nullptr) {
-    // Tables that are shared with it do not shrink: a start may do what an update can't.
+  if (!made && build.may_fit_afresh()) {
     return MatcherBuild(std::move(rules), options, nullptr).run(pins);
   }
   return made;
+}
+
+size_t Matcher::program_count() const {
+  std::set<const CompiledProgram*> programs;
+  for (const Instance& instance : instances_) {
+    programs.insert(instance.program);
+  }
+  return programs.size();
 }
 
 bool Matcher::settled() const noexcept {
@@ -466,11 +475,8 @@ bool Matcher::settled() const noexcept {
 }
 
 void Matcher::settle() const noexcept {
-  for (const ClassChange& change : changes_) {
-    if (classes_->find(change.address) != change.after) {
-      [[maybe_unused]] const bool done = classes_->assign(change.address, change.after);
-      assert(done);  // class_changes() saw to the room
-    }
+  if (!settled()) {
+    assign_all(changes_, *classes_);
   }
 }
 

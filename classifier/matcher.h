@@ -11,15 +11,17 @@
 // Any number of threads may classify.  What did not change since `previous` is shared with it:
 // the front end, and each program whose lists and tiers are the same.
 //
-// Where only a few members of sets changed, the address tables are shared too, and the new
-// classes of these addresses wait for settle():
+// Where only a few members of sets changed, and these are no pinned addresses, the address
+// tables are shared too, and the new classes of these addresses wait for settle():
 //   make  ─►  publish  ─►  no thread uses an earlier matcher  ─►  settle
 // Until then the addresses answer as before the change; afterwards as the RuleSet says.  So no
-// table names a class before every program in use has a row for it.
+// table names a class before every program in use has a row for it.  Few changes of other
+// kinds, or beside changed rules, go into a copy of the tables; many make them anew.
 // Bounds: Options::memory_bytes for all tables together.
 #ifndef SLUICE_CLASSIFIER_MATCHER_H_
 #define SLUICE_CLASSIFIER_MATCHER_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,12 +39,20 @@ namespace sluice {
 
 class Matcher {
  public:
+  // Told after each program that was made, of how many.
+  using Progress = std::function<void(size_t made, size_t all)>;
+
   // Whose packets a program judges.  With a side, all of them have `address` there: only the
   // other side is looked up.
   struct Pin {
     ProgramId program = 0;
     Pinned::Side side = Pinned::Side::none;
     Address address = {};
+    // Has the packet `address` at its side?
+    bool fits(const FlowKey& key) const {
+      return side == Pinned::Side::none ||
+             (side == Pinned::Side::source ? key.src : key.dst) == address;
+    }
     friend bool operator==(const Pin&, const Pin&) = default;
   };
 
@@ -52,6 +62,7 @@ class Matcher {
     std::optional<Form> form = {};        // all programs take it; by their size otherwise
     std::optional<SimdLevel> level = {};  // the processor's best otherwise
     bool in_place = true;  // few members change by settle(); all at once otherwise
+    Progress progress = {};
   };
 
   // InstanceId i is pins[i].  The error names the limit that was passed; then nothing is made.
@@ -80,7 +91,7 @@ class Matcher {
   // How an instance's program was compiled.  Instances may share one.
   const CompiledProgram& program(InstanceId id) const { return *instances_[id].program; }
   size_t instance_count() const { return instances_.size(); }
-  size_t program_count() const { return programs_->size(); }
+  size_t program_count() const;                        // those that differ
   size_t compiled_count() const { return compiled_; }  // not taken from the predecessor
 
   struct Memory {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "classifier/region.h"
 
+#include <algorithm>
+#include <array>
+#include <cstring>
+
 #include <sys/mman.h>
 
 namespace sluice {
@@ -21,6 +25,20 @@ Region::Region(size_t bytes) {
   if (bytes_ >= kHugePage) {
     madvise(data_, bytes_, MADV_HUGEPAGE);  // refused where they are switched off: no loss
   }
+}
+
+Region Region::copy() const {
+  constexpr size_t kPage = 4096;
+  static constexpr std::array<std::byte, kPage> kZeros = {};
+  Region out(bytes_);
+  for (size_t at = 0; out.data_ != nullptr && at < bytes_; at += kPage) {
+    const std::byte* page = as<std::byte>() + at;
+    const size_t size = std::min(kPage, bytes_ - at);
+    if (std::memcmp(page, kZeros.data(), size) != 0) {
+      std::memcpy(out.as<std::byte>() + at, page, size);
+    }
+  }
+  return out;
 }
 
 Region::~Region() {

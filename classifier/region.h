@@ -27,6 +27,9 @@ class Region {
   Region& operator=(const Region&) = delete;
   ~Region();
 
+  // Empty if the system refuses.  Pages of zeros go on costing nothing.
+  Region copy() const;
+
   template <typename T>
   T* as() const noexcept {
     return static_cast<T*>(data_);

@@ -56,6 +56,8 @@ struct Address {
   constexpr bool is_v4() const { return hi == 0 && (lo >> 32) == 0xffff; }
   // REQUIRES: is_v4().
   constexpr Ip4 v4() const { return {static_cast<uint32_t>(lo)}; }
+  constexpr Address next() const { return {hi + (lo == UINT64_MAX ? 1 : 0), lo + 1}; }
+  constexpr Address previous() const { return {hi - (lo == 0 ? 1 : 0), lo - 1}; }
   constexpr bool is_zero() const { return (hi | lo) == 0; }           // ::
   constexpr bool is_group() const { return hi >> 56 == 0xff; }        // ff00::/8
   constexpr bool is_link_local() const { return hi >> 54 == 0x3fa; }  // fe80::/10

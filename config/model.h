@@ -27,6 +27,7 @@ struct Where {
   uint32_t file = 0;  // index into Model::files
   int line = 0;       // 1-based; 0: no place is known
   int column = 0;     // 1-based
+  friend bool operator==(const Where&, const Where&) = default;
 };
 
 struct Text {  // a string that is parsed later, and its place

@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "control/api.h"
 #include "control/compile.h"
+#include "control/policy_trail.h"
 #include "control/shadowed.h"
 
 namespace sluice::control::cli {
@@ -58,22 +59,6 @@ std::optional<std::time_t> point(const std::string& text) {
   return std::nullopt;
 }
 
-json rule_json(const CompiledPolicy& policy, const std::vector<std::string>& files,
-               const RulePlace& place) {
-  const ListName& list = policy.lists[place.list];
-  const config::Where& where = list.rules[place.rule];
-  return {{"kind", list.kind},
-          {"namespace", list.namespace_name},
-          {"policy", list.name},
-          {"tier", list.tier},
-          {"direction", list.direction == Direction::ingress ? "ingress" : "egress"},
-          {"rule", place.rule},
-          {"action", name(policy.rules->lists[place.list]->rules[place.rule].action)},
-          {"file", where.file < files.size() ? files[where.file] : ""},
-          {"line", where.line},
-          {"column", where.column}};
-}
-
 std::string place_text(const json& rule) {
   return text_of(rule["file"]) + ":" + text_of(rule["line"]);
 }
@@ -92,15 +77,16 @@ json shadow_json(const CompiledPolicy& policy, const std::vector<std::string>& f
                  const ShadowReport& report) {
   json out = {{"shadowed", json::array()}, {"idle", json::array()}};
   for (const Shadowed& one : report.shadowed) {
-    json row = rule_json(policy, files, one.rule);
-    row["hidden_by"] = one.end_of_tier.empty() ? rule_json(policy, files, one.hidden_by)
-                                               : json{{"tier", one.end_of_tier}, {"rule", -1}};
+    json row = rule_json(policy, files, one.rule.list, one.rule.rule);
+    row["hidden_by"] = one.end_of_tier.empty()
+                           ? rule_json(policy, files, one.hidden_by.list, one.hidden_by.rule)
+                           : json{{"tier", one.end_of_tier}, {"rule", -1}};
     row["others"] = one.others;
     row["whatever_members"] = one.whatever;
     out["shadowed"].push_back(std::move(row));
   }
   for (const RulePlace& place : report.idle) {
-    out["idle"].push_back(rule_json(policy, files, place));
+    out["idle"].push_back(rule_json(policy, files, place.list, place.rule));
   }
   return out;
 }

@@ -12,6 +12,7 @@
 #ifndef SLUICE_CONTROL_COMPILE_H_
 #define SLUICE_CONTROL_COMPILE_H_
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -44,7 +45,13 @@ struct ListName {
   // Has somebody written this rule?  Not those of failsafe ports and of namespaces' profiles.
   bool written(size_t rule) const {
     const config::Where& at = rules[rule];
-    return at.line != 0 && (at.line != where.line || at.column != where.column);
+    return at.line != 0 && at != where;
+  }
+  // Where the written rule ends that begins at `rule`: it may have been compiled to several.
+  size_t end_of(size_t rule) const {
+    const auto next = std::find_if(rules.begin() + static_cast<ptrdiff_t>(rule), rules.end(),
+                                   [&](const config::Where& at) { return at != rules[rule]; });
+    return static_cast<size_t>(next - rules.begin());
   }
 };
 

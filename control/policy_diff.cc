@@ -22,18 +22,6 @@ struct Kind {
   std::array<Cluster::End, 2> end;  // one of them, before and after
 };
 
-Address next(Address a) {
-  ++a.lo;
-  a.hi += a.lo == 0 ? 1 : 0;
-  return a;
-}
-
-Address previous(Address a) {
-  a.hi -= a.lo == 0 ? 1 : 0;
-  --a.lo;
-  return a;
-}
-
 class Comparison {
  public:
   Comparison(const Cluster& before, const Cluster& after, const DiffOptions& options)
@@ -119,10 +107,9 @@ class Comparison {
     static const ProtectedNode none;
     const auto it = side.policy().nodes.find(node);
     const ProtectedNode& n = it == side.policy().nodes.end() ? none : it->second;
-    for (const HostPolicy& p : {n.uplink.policy, n.tunnel.policy, n.pods.policy}) {
-      for (const HostStage& stage : {p.untracked_in, p.untracked_out, p.pre_dnat, p.forward_in,
-                                     p.forward_out, p.normal_in, p.normal_out}) {
-        out.push_back(stage.program);
+    for (const ProtectedInterface* p : {&n.uplink, &n.tunnel, &n.pods}) {
+      for (const HostStageName& at : kHostStages) {
+        out.push_back((p->policy.*at.stage).program);
       }
     }
   }
@@ -248,7 +235,7 @@ class Comparison {
     std::set<Address> starts = {all.base};
     const auto part = [&](const Address& first, const Address& last) {
       starts.insert(first);
-      starts.insert(next(last));
+      starts.insert(last.next());
     };
     for (const Prefix& prefix : prefixes_) {
       part(prefix.base, prefix.last());
@@ -257,15 +244,15 @@ class Comparison {
       part(first, last);
     }
     for (auto it = starts.begin(); it != starts.end(); ++it) {
-      const Address end = std::next(it) == starts.end() ? next(all.last()) : *std::next(it);
+      const Address end = std::next(it) == starts.end() ? all.last().next() : *std::next(it);
       Address first = *it;
       // Those of endpoints are endpoints, wherever they are known.
       while (first != end && taken_.contains(first)) {
-        first = next(first);
+        first = first.next();
       }
       if (first != end && first.is_v4() == v4) {
         const Cluster::End one{nullptr, first, false, {}};
-        add(family, {one, one}, world_name(first, previous(end)));
+        add(family, {one, one}, world_name(first, end.previous()));
       }
     }
   }

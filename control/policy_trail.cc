@@ -181,6 +181,22 @@ const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step) 
   return policy.tier_names[step.program][step.step.tier];
 }
 
+json rule_json(const CompiledPolicy& policy, const std::vector<std::string>& files, ListId list,
+               size_t rule) {
+  const ListName& named = policy.lists[list];
+  const config::Where& where = named.rules[rule];
+  return {{"kind", named.kind},
+          {"namespace", named.namespace_name},
+          {"policy", named.name},
+          {"tier", named.tier},
+          {"direction", word(named.direction)},
+          {"rule", rule},
+          {"action", name(policy.rules->lists[list]->rules[rule].action)},
+          {"file", where.file < files.size() ? files[where.file] : ""},
+          {"line", where.line},
+          {"column", where.column}};
+}
+
 json step_json(const CompiledPolicy& policy, const TrailStep& step) {
   json named = nullptr;
   if (const ListName* name = policy_of(policy, step)) {

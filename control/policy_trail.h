@@ -49,6 +49,10 @@ Verdict::Kind ask_stage(const Linear& matcher, const HostStage& stage, const cha
 const ListName* policy_of(const CompiledPolicy& policy, const TrailStep& step);
 const std::string& tier_of(const CompiledPolicy& policy, const TrailStep& step);
 
+// {kind, namespace, policy, tier, direction, rule, action, file, line, column}
+nlohmann::json rule_json(const CompiledPolicy& policy, const std::vector<std::string>& files,
+                         ListId list, size_t rule);
+
 // {direction, tier, policy: {kind, namespace, name}, rule, action}, and stage if it has one
 nlohmann::json step_json(const CompiledPolicy& policy, const TrailStep& step);
 

@@ -32,17 +32,9 @@ class Listing {
   }
 
   void add(const ProtectedInterface& place) {
-    const HostPolicy& p = place.policy;
-    const struct {
-      const char* name;
-      const HostStage& stage;
-      const char* direction;
-    } stages[] = {
-        {"untracked", p.untracked_in, "ingress"}, {"untracked", p.untracked_out, "egress"},
-        {"preDNAT", p.pre_dnat, "ingress"},       {"forward", p.forward_in, "ingress"},
-        {"forward", p.forward_out, "egress"},     {"normal", p.normal_in, "ingress"},
-        {"normal", p.normal_out, "egress"}};
-    for (const auto& [name, stage, direction] : stages) {
+    for (const auto& [name, ingress, member] : kHostStages) {
+      const HostStage& stage = place.policy.*member;
+      const char* direction = ingress ? "ingress" : "egress";
       add(stage.judge, place.name + " (" + name + ")", direction);
       add(stage.failsafe_judge, place.name + " (failsafe)", direction);
     }
@@ -74,7 +66,7 @@ class Listing {
     if (program.table != nullptr) {
       classes = size_t{program.table->sources} * program.table->destinations;
       columns = program.table->columns;
-    } else if (const Vectors* v = program.vectors.get(); v != nullptr) {
+    } else if (const Vectors* v = program.vectors.get(); program.form == Form::vectors) {
       classes = v->rows(v->sources) * v->rows(v->destinations);
       columns = v->rows(v->columns);
     }

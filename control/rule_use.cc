@@ -6,6 +6,8 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "control/policy_trail.h"
+
 namespace sluice::control {
 
 using nlohmann::json;
@@ -47,11 +49,6 @@ void RuleUse::begin_changed(const CompiledPolicy& last, const CompiledPolicy& ne
 
 namespace {
 
-// What a written rule was compiled to has one place.
-bool one_place(const config::Where& a, const config::Where& b) {
-  return a.file == b.file && a.line == b.line && a.column == b.column;
-}
-
 // The use of the rule at `first` and of the parts of it that follow, up to `end`; nothing if
 // one has no counter.
 std::optional<RuleUse::Use> use_of_parts(const RuleUse& use, const std::vector<Rule>& rules,
@@ -78,29 +75,16 @@ json unused_json(const RuleUse& use, const CompiledPolicy& policy,
   for (size_t l = 0; l < policy.lists.size(); ++l) {
     const ListName& list = policy.lists[l];
     const std::vector<Rule>& rules = policy.rules->lists[l]->rules;
-    const size_t count = std::min(rules.size(), list.rules.size());
-    for (size_t i = 0, end = 0; i < count; i = end) {
-      const config::Where& where = list.rules[i];
-      for (end = i + 1; end < count && one_place(list.rules[end], where);) {
-        ++end;
-      }
+    for (size_t i = 0, end = 0; i < rules.size(); i = end) {
+      end = list.end_of(i);
       const auto of = use_of_parts(use, rules, i, end);
       if (!list.written(i) || !of || of->last > before) {
         continue;
       }
-      rows.push_back(
-          {{"kind", list.kind},
-           {"namespace", list.namespace_name},
-           {"policy", list.name},
-           {"tier", list.tier},
-           {"direction", list.direction == Direction::ingress ? "ingress" : "egress"},
-           {"rule", i},
-           {"action", name(rules[i].action)},
-           {"file", where.file < files.size() ? files[where.file] : ""},
-           {"line", where.line},
-           {"column", where.column},
-           {"last_used", of->last == 0 ? json() : json(time(of->last))},
-           {"counted_since", time(of->since)}});
+      json row = rule_json(policy, files, static_cast<ListId>(l), i);
+      row["last_used"] = of->last == 0 ? json() : json(time(of->last));
+      row["counted_since"] = time(of->since);
+      rows.push_back(std::move(row));
     }
   }
   std::stable_sort(rows.begin(), rows.end(), [](const json& a, const json& b) {

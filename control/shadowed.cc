@@ -78,7 +78,7 @@ class Search {
     for (MembershipId id = 0; id < memberships_.size(); ++id) {
       for (const AddressSet::Range& range : memberships_.members(id).ranges()) {
         starts_.insert(range.first);
-        const Address after = next(range.last);
+        const Address after = range.last.next();
         if (after.is_v4() == range.last.is_v4()) {
           starts_.insert(after);
         }
@@ -90,10 +90,6 @@ class Search {
         remotes_[address.is_v4() ? 0 : 1].push_back(address);
       }
     }
-  }
-
-  static Address next(const Address& a) {
-    return {a.hi + (a.lo == UINT64_MAX ? 1 : 0), a.lo + 1};
   }
 
   // Its own addresses, and one of each class that it may send from besides.
@@ -137,11 +133,9 @@ class Search {
 
   void find_lists_of_hosts() {
     const auto add = [&](const HostPolicy& host) {
-      for (const HostStage& stage :
-           {host.untracked_in, host.untracked_out, host.pre_dnat, host.forward_in,
-            host.forward_out, host.normal_in, host.normal_out}) {
-        add_lists_of(stage.program);
-        add_lists_of(stage.failsafe);
+      for (const HostStageName& at : kHostStages) {
+        add_lists_of((host.*at.stage).program);
+        add_lists_of((host.*at.stage).failsafe);
       }
     };
     for (const ProtectedInterface* p : {&policy_.uplink, &policy_.tunnel, &policy_.pods}) {
@@ -243,15 +237,8 @@ class Search {
     }
   }
 
-  // The end of the written rule that begins at `first`: it may have been compiled to several.
-  uint32_t end_of(const RulePlace& first) const {
-    const std::vector<config::Where>& at = policy_.lists[first.list]->rules;
-    uint32_t end = first.rule + 1;
-    while (end < at.size() && at[end].file == at[first.rule].file &&
-           at[end].line == at[first.rule].line && at[end].column == at[first.rule].column) {
-      ++end;
-    }
-    return end;
+  uint32_t end_of(const RulePlace& place) const {
+    return static_cast<uint32_t>(policy_.lists[place.list]->end_of(place.rule));
   }
 
   Shadowed shadowed(const RulePlace& place, const std::map<Taker, size_t>& takers) const {

@@ -63,9 +63,8 @@ Status compile(Generation& g, const Matcher::Options& options, const Matcher* pr
     pins.add(e);
   }
   for (HostPolicy* p : {&g.uplink, &g.tunnel, &g.pods}) {
-    for (HostStage* stage : {&p->untracked_in, &p->untracked_out, &p->pre_dnat, &p->forward_in,
-                             &p->forward_out, &p->normal_in, &p->normal_out}) {
-      pins.add(*stage);
+    for (const HostStageName& at : kHostStages) {
+      pins.add(p->*at.stage);
     }
   }
   auto made = Matcher::make(g.linear->shared_rules(), pins.pins(), options, previous);

@@ -126,6 +126,20 @@ struct HostPolicy {
   HostStage forward_in, forward_out;      // new flows that do not end, or begin, at the node
   HostStage normal_in, normal_out;        // new flows that do
 };
+struct HostStageName {
+  const char* name;
+  bool ingress;
+  HostStage HostPolicy::*stage;
+};
+inline constexpr std::array<HostStageName, 7> kHostStages = {{
+    {"untracked", true, &HostPolicy::untracked_in},
+    {"untracked", false, &HostPolicy::untracked_out},
+    {"preDNAT", true, &HostPolicy::pre_dnat},
+    {"forward", true, &HostPolicy::forward_in},
+    {"forward", false, &HostPolicy::forward_out},
+    {"normal", true, &HostPolicy::normal_in},
+    {"normal", false, &HostPolicy::normal_out},
+}};
 
 // What the packet path accepts; the `path:` section of sluice.yaml, in the path's own terms.
 struct PathOptions {

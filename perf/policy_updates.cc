@@ -105,6 +105,16 @@ class Joining {
     }
   }
 
+  // A pod of the node joins a set: its own programs judge it anew, and so do others.
+  void relabel(RuleSet& rules, std::span<const Matcher::Pin> pins) {
+    const Address& pod = pins[random_() % pins.size()].address;
+    size_t set = 1 + random_() % (sets_ - 1);
+    while (rules.address_sets[set]->contains(pod)) {
+      set = 1 + random_() % (sets_ - 1);
+    }
+    add(rules, set, pod);
+  }
+
  private:
   const AddressSet::Range& any_range(const RuleSet& rules) {
     const auto ranges = rules.address_sets[0]->ranges();  // set 0 is all pods
@@ -139,11 +149,14 @@ std::vector<UpdateRow> measure_updates(const PolicySize& size, const PolicyWorkl
     return std::strcmp(g.size, size.name) == 0;
   });
   Joining known(size, !w.keys[0].src.is_v4()), fresh(size, !w.keys[0].src.is_v4());
+  Joining own(size, false);
   size_t edits = 0;
   std::vector<UpdateRow> rows;
   rows.push_back(
       repeat("pod joins, class exists", w, [&](RuleSet& r) { known.join(r, true); }));
   rows.push_back(repeat("pod joins, new class", w, [&](RuleSet& r) { fresh.join(r, false); }));
+  rows.push_back(
+      repeat("pod of the node joins a set", w, [&](RuleSet& r) { own.relabel(r, w.pins); }));
   rows.push_back(repeat("policy edited", w, [&](RuleSet& r) {
     reverse(r, r.programs[edits++ % r.programs.size()].tiers[2].lists.back());
   }));
@@ -160,7 +173,7 @@ std::vector<UpdateRow> measure_updates(const PolicySize& size, const PolicyWorkl
   }));
   rows.push_back({"start of the node", 0, cold_s * 1e3, cold_s * 1e3, rows[0].programs,
                   rows[0].programs, 0});
-  const double goal[] = {goals.known, goals.fresh, goals.one, goals.all, goals.cold};
+  const double goal[] = {goals.known, goals.fresh, goals.one, goals.one, goals.all, goals.cold};
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].goal_ms = goal[i];
   }

@@ -20,8 +20,9 @@ struct UpdateRow {
   size_t wrong = 0;                   // answers after the last one, of 2 000
 };
 
-// A pod joins with a class that exists, and with a new one; a policy of one program is edited,
-// and one of all; the node starts.  `cold_s` is what that last took.
+// A pod joins with a class that exists, and with a new one; one of the node's own joins a set;
+// a policy of one program is edited, and one of all; the node starts.  `cold_s` is what that
+// last took.
 std::vector<UpdateRow> measure_updates(const PolicySize& size, const PolicyWorkload& w,
                                        double cold_s);
 

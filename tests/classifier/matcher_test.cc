@@ -99,6 +99,10 @@ TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
     for (int change = 0; change < 40; ++change) {
       SCOPED_TRACE(change);
       sets.change();
+      if (change % 8 == 7) {
+        rules.lists[random.below(static_cast<uint32_t>(rules.lists.size()))] =
+            random.rule_list(rules);
+      }
       const auto next = make(rules, pins, options_of(seed), matcher.get());
       ASSERT_NE(next, nullptr);
       in_place += &next->classes() == &matcher->classes() ? 1 : 0;
@@ -110,7 +114,37 @@ TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
       matcher = next;
     }
   }
-  EXPECT_GT(in_place, 200u) << "only where an endpoint's own address changed all is made anew";
+  EXPECT_GT(in_place, 200u) << "only an endpoint's own address, or new rules, take a copy";
+}
+
+// Whatever the set's ranges: a pod of a pool whose other addresses are all in the set, too.
+TEST(Matcher, AnAddressAmidALongRunChangesInPlace) {
+  RandomPolicy random(3);
+  RuleSet rules = random.rule_set();
+  std::vector<Pin> pins = random_pins(random, rules);
+  std::erase_if(pins, [](const Pin& pin) { return pin.side == Pinned::Side::none; });
+  for (const char* pool : {"10.192.0.0/16", "fd00:9::/64", "ff00::/8", "::/0", "0.0.0.0/0"}) {
+    SCOPED_TRACE(pool);
+    const Prefix all = *parse_prefix(pool);
+    const Address gone = all.last().previous();
+    std::vector<Prefix> members = {all};
+    rules.address_sets.assign(rules.address_sets.size(), AddressSet(members));
+    const auto before = make(rules, pins);
+    members.clear();
+    for (unsigned length = all.length + 1u; length <= 128; ++length) {  // all but one
+      Address sibling = gone;
+      (length <= 64 ? sibling.hi ^= uint64_t{1} << (64 - length)
+                    : sibling.lo ^= uint64_t{1} << (128 - length));
+      members.push_back(Prefix::of(sibling, length));
+    }
+    rules.address_sets.assign(rules.address_sets.size(), AddressSet(members));
+    ASSERT_FALSE(rules.address_sets[0]->contains(gone));
+    ASSERT_TRUE(rules.address_sets[0]->contains(gone.next()));
+    const auto after = make(rules, pins, {}, before.get());
+    EXPECT_EQ(&after->classes(), &before->classes());
+    after->settle();
+    expect_answers(*after, ask(random, rules, pins, 300));
+  }
 }
 
 Rule rule(Action action, CounterSlot counter) {
@@ -220,6 +254,14 @@ TEST(Matcher, EndpointsOfOneProgramAndClassShareIt) {
   EXPECT_EQ(&matcher->program(0), &matcher->program(1));
   EXPECT_NE(&matcher->program(0), &matcher->program(2));
   EXPECT_EQ(matcher->program_count(), 2u);
+}
+
+TEST(Matcher, TellsHowFarItIs) {
+  std::vector<std::pair<size_t, size_t>> told;
+  Matcher::Options options;
+  options.progress = [&](size_t made, size_t all) { told.emplace_back(made, all); };
+  make(two_programs(), two_pins(), options);
+  EXPECT_EQ(told, (std::vector<std::pair<size_t, size_t>>{{1, 2}, {2, 2}}));
 }
 
 TEST(Matcher, TakesBitVectorsForTablesToKeepTheCapAndRefusesBelow) {
@@ -399,6 +441,24 @@ TEST(Matcher, AProgramWhoseTableWouldPassTheLimitTakesBitVectors) {
     ASSERT_FALSE(refused.has_value());
     EXPECT_NE(refused.error().what.find("of bit vectors"), std::string::npos);
   }
+}
+
+// The rows of classes that are no more take room in an update, and not in a start.
+TEST(Matcher, FitsWhereAStartWouldThoughOldClassesHaveRows) {
+  RandomPolicy random(9);
+  Matcher::Options options;
+  options.form = Form::vectors;
+  const RuleSet before = exploding_policy(random), after = exploding_policy(random);
+  const std::vector<Pin> pins = {{0, Pinned::Side::destination, *parse_address("10.0.9.1")}};
+  const auto fits = [&](const RuleSet& rules) {
+    return Matcher::make(std::make_shared<const RuleSet>(rules), pins, options).has_value();
+  };
+  options.limits.axis_bytes = 4096;
+  while (!fits(before) || !fits(after)) {
+    options.limits.axis_bytes += options.limits.axis_bytes / 16;
+  }
+  const auto first = make(before, pins, options);
+  EXPECT_NE(make(after, pins, options, first.get()), nullptr);
 }
 
 // Tiers of literal rules whose nets nest: each list denies, allows, passes and logs in places.

@@ -148,12 +148,9 @@ class Description {
     }
     for (const ProtectedInterface* p : {&policy.uplink, &policy.tunnel, &policy.pods}) {
       out_ += "host " + p->name + "\n";
-      for (const HostStage* stage :
-           {&p->policy.untracked_in, &p->policy.untracked_out, &p->policy.pre_dnat,
-            &p->policy.forward_in, &p->policy.forward_out, &p->policy.normal_in,
-            &p->policy.normal_out}) {
-        program(stage->program);
-        program(stage->failsafe);
+      for (const HostStageName& at : kHostStages) {
+        program((p->policy.*at.stage).program);
+        program((p->policy.*at.stage).failsafe);
       }
     }
     out_ += number(static_cast<unsigned>(policy.policies)) + " policies\n";
