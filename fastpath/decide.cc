@@ -185,8 +185,7 @@ HostStages host_stages(const Generation& g, Origin origin, const Way& way, const
 Verdict verdict_of(const Generation& g, InstanceId who, const FlowKey& key) noexcept {
   Verdict verdict;
   const Matcher::Pin& pin = g.matcher->pin(who);
-  const Address& own = pin.side == Pinned::Side::source ? key.src : key.dst;
-  if (pin.side == Pinned::Side::none || own == pin.address) [[likely]] {
+  if (pin.fits(key)) [[likely]] {
     g.matcher->classify({&key, 1}, {&who, 1}, {&verdict, 1});
   } else {
     g.linear->classify({&key, 1}, {&pin.program, 1}, {&verdict, 1});

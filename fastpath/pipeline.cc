@@ -153,6 +153,10 @@ void Pipeline::track(Burst& b) noexcept {
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
                     {pairs.data(), n});
+  const auto opening = std::count(ids.begin(), ids.begin() + n, kNoConn);
+  if (opening > 1) {
+    ask_ahead(b, {ids.data(), n});
+  }
   changed_ = false;
   for (unsigned k = 0; k < n; ++k) {
     const unsigned i = b.live[k];
@@ -165,7 +169,9 @@ void Pipeline::track(Burst& b) noexcept {
     } else if (ids[k] != kNoConn) {
       on_hit(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
     } else {
+      said_ = opening > 1 ? &ahead_[k] : nullptr;
       on_miss(b.frames[i], b.parsed[i], b.origins[i]);
+      said_ = nullptr;
     }
   }
 }

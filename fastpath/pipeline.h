@@ -63,6 +63,13 @@ class Pipeline {
     std::array<uint8_t, kMaxBurst> live;
     unsigned count = 0;
   };
+  // What a program says of a packet, at both its ends.
+  struct Said {
+    InstanceId who = kNoInstance;
+    Verdict verdict;
+  };
+  enum End : uint8_t { kSource, kDestination };
+  using SaidAtEnds = std::array<Said, 2>;
   // How one packet stands towards its connection.
   struct Judged {
     DropReason reason = DropReason::none;
@@ -93,11 +100,16 @@ class Pipeline {
   DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
+  void ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept;
   void count_staged(ProgramId pending, const FlowKey& key) noexcept;
   void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
                        EndpointId destination, Judged& out) noexcept;
   Verdict::Kind consult(InstanceId who, const FlowKey& key, uint32_t bytes,
                         CounterSlot& rule) noexcept;
+  Verdict::Kind consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
+                        CounterSlot& rule) noexcept;
+  Verdict::Kind take(const Said& said, const FlowKey& key, uint32_t bytes,
+                     CounterSlot& rule) noexcept;
   // pipeline_fragments.cc
   bool admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
   void follow(Burst& b, const Parsed& p, Origin origin, bool handed_over) noexcept;
@@ -135,6 +147,8 @@ class Pipeline {
   Nanos swept_ = 0;       // the sweep has come as far as it should have at this time
   bool changed_ = false;  // entries came or went in this burst: later packets look again
   Burst burst_;
+  std::array<SaidAtEnds, kMaxBurst> ahead_;  // by position among `live`
+  const SaidAtEnds* said_ = nullptr;         // of the packet under way, if it was asked ahead
 };
 
 }  // namespace sluice

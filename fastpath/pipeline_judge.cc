@@ -6,6 +6,47 @@
 
 namespace sluice {
 
+// Asks the workloads' programs about all packets of the burst that find no connection,
+// together: so the reads of the tables hide behind each other.  What becomes of it is
+// judge()'s.
+void Pipeline::ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept {
+  std::array<FlowKey, 2 * kMaxBurst> keys;
+  std::array<InstanceId, 2 * kMaxBurst> who;
+  std::array<Verdict, 2 * kMaxBurst> verdicts;
+  std::array<Said*, 2 * kMaxBurst> to;
+  size_t n = 0;
+  const auto add = [&](EndpointId id, End end, const FlowKey& key, Said& said) {
+    if (!owns(id)) {
+      return;
+    }
+    const Endpoint& e = g_->endpoints[id];
+    const size_t six = key.src.is_v4() ? 0 : 1;
+    const InstanceId judge = end == kSource ? e.judge_out[six] : e.judge_in[six];
+    if (judge != kNoInstance && g_->matcher->pin(judge).fits(key)) {
+      keys[n] = key;
+      who[n] = judge;
+      to[n++] = &said;
+    }
+  };
+  for (size_t k = 0; k < ids.size(); ++k) {
+    ahead_[k] = {};
+    const unsigned i = b.live[k];
+    const Parsed& p = b.parsed[i];
+    if (ids[k] != kNoConn || p.icmp_error) {
+      continue;
+    }
+    const FlowKey key = p.flow_key();
+    const RouteId route = g_->routes->find(key.dst);
+    add(g_->endpoint_at(b.origins[i].port), kSource, key, ahead_[k][kSource]);
+    add(route == Lpm4::kNone ? kNoEndpoint : g_->routes->routes[route].endpoint, kDestination,
+        key, ahead_[k][kDestination]);
+  }
+  g_->matcher->classify({keys.data(), n}, {who.data(), n}, {verdicts.data(), n});
+  for (size_t i = 0; i < n; ++i) {
+    *to[i] = {who[i], verdicts[i]};
+  }
+}
+
 // Runs the programs of the endpoints that are ours: egress of the source first, then ingress of
 // the destination; both must allow.
 void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
@@ -17,7 +58,7 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       return;
     }
     count_staged(e.pending_egress, key);
-    if (consult(e.judge_out[key.src.is_v4() ? 0 : 1], key, bytes, out.egress) !=
+    if (consult(kSource, e.judge_out[key.src.is_v4() ? 0 : 1], key, bytes, out.egress) !=
         Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_egress;
       return;
@@ -34,7 +75,7 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
       return;
     }
     count_staged(e.pending_ingress, key);
-    if (consult(e.judge_in[key.src.is_v4() ? 0 : 1], key, bytes, out.ingress) !=
+    if (consult(kDestination, e.judge_in[key.src.is_v4() ? 0 : 1], key, bytes, out.ingress) !=
         Verdict::Kind::allow) {
       out.reason = DropReason::policy_deny_ingress;
     }
@@ -45,13 +86,24 @@ void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId so
 Verdict::Kind Pipeline::consult(InstanceId who, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
   rule = kNoCounter;
-  if (who == kNoInstance) {
-    return Verdict::Kind::none;
-  }
-  const Verdict verdict = verdict_of(*g_, who, key);
+  return who == kNoInstance ? Verdict::Kind::none
+                            : take({who, verdict_of(*g_, who, key)}, key, bytes, rule);
+}
+
+// Likewise a workload's, which may have been asked ahead.
+Verdict::Kind Pipeline::consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
+                                CounterSlot& rule) noexcept {
+  const bool asked = said_ != nullptr && who != kNoInstance && (*said_)[end].who == who;
+  return asked ? take((*said_)[end], key, bytes, rule) : consult(who, key, bytes, rule);
+}
+
+// Counts what a program said.
+Verdict::Kind Pipeline::take(const Said& said, const FlowKey& key, uint32_t bytes,
+                             CounterSlot& rule) noexcept {
+  const Verdict& verdict = said.verdict;
   Counters& counters = out_.counters();
   if (verdict.passed_or_logged) {
-    g_->linear->walk(key, g_->matcher->pin(who).program, [&](const Step& step) {
+    g_->linear->walk(key, g_->matcher->pin(said.who).program, [&](const Step& step) {
       if (step.counter != kNoCounter && step.counter != verdict.counter) {
         counters.rule(step.counter).judged.add(1);
       }

@@ -47,6 +47,36 @@ TEST(Pipeline, JudgesTheFirstPacketAndTheReplyPasses) {
   w.expect_sums();
 }
 
+// They are asked about together.
+TEST(Pipeline, OpenersOfOneBurstAreJudgedEachByTheProgramsOfItsEnds) {
+  World w(kAllow80);
+  const auto syn = [](std::string_view to, uint16_t from, uint16_t port) {
+    return from_peer().ip4(kRemotePod, to).tcp(from, port, kSyn).build();
+  };
+  w.burst(kUplinkPort, {syn(kB, 1, 80), syn(kB, 2, 81), syn(kA, 3, 81), syn(kB, 4, 80),
+                        syn(kB, 2, 81), syn(kA, 4, 82)});
+  EXPECT_EQ(slice(w.out(kPodB), 36, 2), (Bytes{0, 80}));
+  EXPECT_EQ(slice(w.out(kPodB), 36, 2), (Bytes{0, 80}));
+  EXPECT_TRUE(w.out(kPodB).empty());
+  EXPECT_EQ(slice(w.out(kPodA), 36, 2), (Bytes{0, 81}));
+  EXPECT_EQ(slice(w.out(kPodA), 36, 2), (Bytes{0, 82}));
+  EXPECT_TRUE(w.out(kPodA).empty());
+  EXPECT_EQ(w.judged(1), 2u);
+  EXPECT_EQ(w.judged(4), 2u);
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 2u);
+  // Both ends are ours.
+  const auto own = [](uint16_t from, uint16_t port, uint8_t flags) {
+    return from_pod(kPodAMac).ip4(kA, kB).tcp(from, port, flags).build();
+  };
+  w.burst(kPodA, {own(1, 80, kSyn), own(2, 81, kSyn), own(3, 80, kSyn)});
+  EXPECT_EQ(w.judged(1), 4u);
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 3u);
+  w.change(kDenyAll, false);
+  w.burst(kPodA, {own(5, 80, kSyn), own(1, 80, kAck), own(6, 80, kSyn)});
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 5u) << "the ACK has its connection";
+  w.expect_sums();
+}
+
 TEST(Pipeline, RecheckCutsWhatPolicyNowDeniesWhicheverSideSpeaks) {
   for (const bool server_first : {false, true}) {
     World w;
