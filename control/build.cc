@@ -116,7 +116,7 @@ const LocalEndpoint* Built::endpoint(EndpointId id) const {
 }
 
 Built build(const config::Model& model, Registries& registries, const Built* previous,
-            config::Findings& findings) {
+            config::Findings& findings, const Matcher::Progress& progress) {
   check_node(model, findings);
   Built built;
   built.policy = registries.compiler.compile(model, findings);
@@ -149,6 +149,7 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
   options.memory_bytes = model.settings.policy.memory;
   // Settled members would come after connections were judged again by this generation.
   options.in_place = !model.settings.connections.recheck;
+  options.progress = progress;
   const Matcher* before = previous == nullptr ? nullptr : previous->generation->matcher.get();
   const auto begun = std::chrono::steady_clock::now();
   if (Status s = sluice::compile(*generation, options, before); !s) {

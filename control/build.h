@@ -44,7 +44,7 @@ struct Built {
 // Findings besides those of compile() and plan_routes(): a node name that no resource knows,
 // more endpoints than there are slots.
 Built build(const config::Model& model, Registries& registries, const Built* previous,
-            config::Findings& findings);
+            config::Findings& findings, const Matcher::Progress& progress = {});
 
 }  // namespace sluice::control
 

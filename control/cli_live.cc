@@ -49,6 +49,12 @@ const Kind* kind_of(std::string_view what) {
   return nullptr;
 }
 
+// "shop/db" is called shop/db and db, "gateway (forward)" gateway.
+bool is_called(const json& value, const std::string& name) {
+  const std::string text = value.is_string() ? value.get<std::string>() : "";
+  return text == name || text.ends_with("/" + name) || text.starts_with(name + " (");
+}
+
 bool names(const json& row, const Kind& kind, const std::string& name) {
   if (row.value("namespace", "") + "/" + row.value("name", "") == name) {
     return true;
@@ -59,8 +65,9 @@ bool names(const json& row, const Kind& kind, const std::string& name) {
       return false;
     }
     return value->is_array()
-               ? std::find(value->begin(), value->end(), json(name)) != value->end()
-               : *value == json(name);
+               ? std::any_of(value->begin(), value->end(),
+                             [&](const json& one) { return is_called(one, name); })
+               : is_called(*value, name);
   });
 }
 

@@ -105,12 +105,24 @@ bool Daemon::load(std::string& report) {
   config::Loaded loaded = read_files();
   std::optional<Built> built;
   if (loaded.ok()) {
-    built = build(loaded.model, registries_, nullptr, loaded.findings);
+    built = build(loaded.model, registries_, nullptr, loaded.findings, progress());
   }
   report = loaded.findings.format(loaded.model.files);
   model_ = std::move(loaded.model);
   built_ = std::move(built);
   return loaded.ok();
+}
+
+// Says in the log how far a long compilation is, and that this thread lives.
+Matcher::Progress Daemon::progress() {
+  constexpr Nanos kEvery = 2000000000;
+  return [this, said = monotonic_now()](size_t made, size_t all) mutable {
+    ++beat_;
+    if (const Nanos now = monotonic_now(); now - said >= kEvery) {
+      said = now;
+      spdlog::info("compiling: {} of {} programs", made, all);
+    }
+  };
 }
 
 config::Loaded Daemon::read_files() {
@@ -319,6 +331,9 @@ bool Daemon::publish() {
       ports_->uplink_ifindex() != 0 ? ports_->uplink()->info().mac : view->host_mac;
   ++beat_;
   const bool taken = published_->replace(std::move(view), kPublishPatience);
+  if (taken) {
+    settle_members();
+  }
   for (const auto& worker : workers_) {
     worker->wake();  // a sleeping one would take it up, and wait on new ports, only later
   }
@@ -375,6 +390,7 @@ bool Daemon::settled() {
   if (!published_->settle()) {
     return false;
   }
+  settle_members();
   spdlog::info("generation {} is in force", built_->generation->number);
   close_leaving();
   if (ports_->sync(pods()) || std::exchange(links_changed_, false)) {
@@ -386,12 +402,16 @@ bool Daemon::settled() {
   return published_->settled();
 }
 
-// What waits until no worker can see what was before.
-void Daemon::finish_change() {
+// REQUIRES: no worker can see what was before.
+void Daemon::settle_members() {
   if (const Matcher& matcher = *built_->generation->matcher; !matcher.settled()) {
     matcher.settle();
     reload_times_.settled(monotonic_now());
   }
+}
+
+// What else waits until then.
+void Daemon::finish_change() {
   if (!built_->policy.uplink.name.empty()) {
     take_node(true);
   }
@@ -504,7 +524,7 @@ Status Daemon::reload(Nanos asked) {
   std::optional<Built> next;
   if (loaded.ok()) {
     keep_what_needs_a_restart(model_.settings, loaded.model.settings, loaded.findings);
-    next = build(loaded.model, registries_, &*built_, loaded.findings);
+    next = build(loaded.model, registries_, &*built_, loaded.findings, progress());
   }
   const std::string report = loaded.findings.format(loaded.model.files);
   if (!loaded.ok()) {
@@ -541,10 +561,11 @@ Status Daemon::reload(Nanos asked) {
   const CompiledPolicy& policy = built_->policy;
   spdlog::info(
       "reload generation={} endpoints={} policies={} anew: files={} objects={} lists={} "
-      "sets={} programs={}",
+      "sets={} programs={} compiled in {:.1f} ms",
       built_->generation->number, policy.endpoints.size(), policy.policies, files_.read(),
       policy.work.objects, policy.work.lists, policy.work.sets,
-      built_->generation->matcher->compiled_count());
+      built_->generation->matcher->compiled_count(),
+      std::chrono::duration<double, std::milli>(built_->compiled_in).count());
   return Ok{};
 }
 

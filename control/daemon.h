@@ -71,9 +71,9 @@ class Daemon {
   nlohmann::json connections() const;
   nlohmann::json stats() const;
   // What was dropped after request["after"], or from now on.
-  nlohmann::json drops(const nlohmann::json& request);
+  Result<nlohmann::json> drops(const nlohmann::json& request);
   // Rules that have not counted in the last request["age_s"] seconds, or ever.
-  nlohmann::json unused(const nlohmann::json& request);
+  Result<nlohmann::json> unused(const nlohmann::json& request);
 
  private:
   struct LastReload {
@@ -101,6 +101,8 @@ class Daemon {
   void close_leaving();
   // Whether the last change is in force for all; if it has just come to be, does what waited.
   bool settled();
+  Matcher::Progress progress();
+  void settle_members();
   void finish_change();
   void warn_of_pending() const;
   void fix_neighbours();

@@ -2,6 +2,7 @@
 // What sluiced answers on its control socket: the running state as JSON.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -51,6 +52,18 @@ std::vector<const ListName*> policies_in(const CompiledPolicy& policy, ProgramId
   return out;
 }
 
+// A number of the request; nothing if it is left out.
+Result<std::optional<uint64_t>> number_in(const json& request, const char* key) {
+  const auto value = request.find(key);
+  if (value == request.end()) {
+    return std::optional<uint64_t>();
+  }
+  if (!value->is_number_unsigned()) {
+    return Error{std::string("\"") + key + "\" is not a whole number", ""};
+  }
+  return std::optional(value->get<uint64_t>());
+}
+
 struct LiveConnection {
   Connection entry;
   PacketFlow flow;
@@ -82,10 +95,8 @@ Handlers Daemon::handlers() {
       {"routes", show(&Daemon::routes)},
       {"connections", show(&Daemon::connections)},
       {"stats", show(&Daemon::stats)},
-      {"drops",
-       Handler([this](const json& request) -> Result<json> { return drops(request); })},
-      {"unused",
-       Handler([this](const json& request) -> Result<json> { return unused(request); })},
+      {"drops", Handler([this](const json& request) { return drops(request); })},
+      {"unused", Handler([this](const json& request) { return unused(request); })},
       {"reload", Handler(
                      [this](const json&) -> Result<json> {
                        const uint64_t before = built_->generation->number;
@@ -291,7 +302,11 @@ void Daemon::collect_drops() {
   }
 }
 
-json Daemon::drops(const json& request) {
+Result<json> Daemon::drops(const json& request) {
+  const auto after = number_in(request, "after");
+  if (!after) {
+    return after.error();
+  }
   collect_drops();
   std::map<PortId, std::string> open;
   for (const PortName& port : ports_->names()) {
@@ -304,9 +319,7 @@ json Daemon::drops(const json& request) {
         return known != open.end() ? known->second : registries_.endpoints.interface_of(id);
       },
       monotonic_now(), std::chrono::system_clock::now()};
-  const auto after = request.find("after");
-  const bool known = after != request.end() && after->is_number_unsigned();
-  return drop_log_.after(known ? after->get<uint64_t>() : drop_log_.last(), words);
+  return drop_log_.after(after->value_or(drop_log_.last()), words);
 }
 
 void Daemon::look_at_rules() {
@@ -325,14 +338,15 @@ void Daemon::look_at_takers() {
   reload_times_.look(taken);
 }
 
-json Daemon::unused(const json& request) {
+Result<json> Daemon::unused(const json& request) {
+  const auto age = number_in(request, "age_s");
+  if (!age) {
+    return age.error();
+  }
   look_at_rules();
   const Now now{monotonic_now(), std::time(nullptr)};
-  const auto age = request.find("age_s");
-  const bool asked = age != request.end() && age->is_number_unsigned();
   const Nanos longest = now.monotonic / 1000000000;
-  const Nanos before =
-      asked ? now.monotonic - std::min(age->get<Nanos>(), longest) * 1000000000 : 0;
+  const Nanos before = *age ? now.monotonic - std::min(**age, longest) * 1000000000 : 0;
   return unused_json(rule_use_, built_->policy, model_.files, before, now);
 }
 
