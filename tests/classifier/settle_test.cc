@@ -80,10 +80,13 @@ std::vector<Verdict> answers(const RuleSet& rules, const Questions& q,
   return out;
 }
 
-// A pod that is asked about joins and leaves sets; at times a list is edited as well.
-void change(RandomPolicy& random, RuleSet& rules, ChangingSets& sets, const Questions& q) {
-  const FlowKey& key = q.keys[random.below(static_cast<uint32_t>(q.keys.size()))];
-  sets.change(random.chance(50) ? key.src : key.dst);
+// A pod that is asked about joins and leaves sets, seldom the program's own; at times a list is
+// edited as well.
+void change(RandomPolicy& random, RuleSet& rules, ChangingSets& sets, const Questions& q,
+            std::span<const Pin> pins) {
+  const size_t i = random.below(static_cast<uint32_t>(q.keys.size()));
+  const bool source_is_own = pins[q.instances[i]].side == Pinned::Side::source;
+  sets.change(source_is_own == random.chance(5) ? q.keys[i].src : q.keys[i].dst);
   if (random.chance(3)) {
     rules.lists[random.below(static_cast<uint32_t>(rules.lists.size()))] =
         random.rule_list(rules);
@@ -109,7 +112,7 @@ TEST(Settle, ReadersSeeTheOldAnswerOrTheNewOneAndAfterAGracePeriodOnlyTheNewOne)
     shown->before = shown->after = q.expected;
     Readers readers(q, shown.get());
     for (size_t i = 0; i < deltas; ++i) {
-      change(random, rules, sets, q);
+      change(random, rules, sets, q, pins);
       auto next = std::make_unique<Shown>();
       next->matcher = make(rules, pins, options, shown->matcher.get());
       ASSERT_NE(next->matcher, nullptr);

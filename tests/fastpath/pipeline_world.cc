@@ -69,8 +69,10 @@ World::World(ProgramId ingress_of_b, uint8_t workers, uint16_t uplink_mtu,
   test::pool();
   auto g = std::make_shared<Generation>();
   g->number = 1;
-  g->linear = std::make_shared<const Linear>(rules());
-  g->routes = routes();
+  static const auto the_rules = std::make_shared<const Linear>(rules());
+  static const std::shared_ptr<const RouteTable> the_routes = routes();
+  g->linear = the_rules;
+  g->routes = the_routes;
   for (const PortId port : {kPodA, kPodB}) {
     const bool a = port == kPodA;
     Endpoint e;
