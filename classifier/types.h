@@ -9,6 +9,7 @@
 #ifndef SLUICE_CLASSIFIER_TYPES_H_
 #define SLUICE_CLASSIFIER_TYPES_H_
 
+#include <array>
 #include <bit>
 #include <compare>
 #include <cstdint>
@@ -134,11 +135,15 @@ struct FlowKey {
 
 struct MacAddress {
   uint8_t bytes[6] = {};
-  constexpr bool is_zero() const {
-    return (bytes[0] | bytes[1] | bytes[2] | bytes[3] | bytes[4] | bytes[5]) == 0;
-  }
+  constexpr bool is_zero() const { return number() == 0; }
   constexpr bool is_multicast() const { return (bytes[0] & 1) != 0; }
-  friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+  constexpr uint64_t number() const {
+    const auto halves = std::bit_cast<std::array<uint16_t, 3>>(*this);
+    return halves[0] | uint64_t{halves[1]} << 16 | uint64_t{halves[2]} << 32;
+  }
+  friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) {
+    return a.number() == b.number();
+  }
 };
 std::optional<MacAddress> parse_mac(std::string_view text);
 std::string to_string(const MacAddress& mac);

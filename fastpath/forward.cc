@@ -38,6 +38,83 @@ uint16_t Forward::mtu(const Route& route) const noexcept {
   return UINT16_MAX;  // the kernel's own port takes what came in
 }
 
+void Forward::begin() noexcept {
+  const View& view = out_.view();
+  if (view.serial != serial_ || out_.now() - begun_ >= kEpoch) {
+    ++epoch_;
+    serial_ = view.serial;
+    begun_ = out_.now();
+  }
+}
+
+bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept {
+  const View& view = out_.view();
+  const Route& route = view.generation->routes->routes[id];
+  Address next = route.next_hop;
+  hop = {epoch_, id, {}, {}, kUplinkPort, 0, {}, {}};
+  switch (route.kind) {
+    case RouteKind::endpoint: {
+      const Endpoint& to = view.generation->endpoints[route.endpoint];
+      if (to.port == kNoPort || view.owner[to.port] != out_.worker()) {
+        return false;
+      }
+      hop.port = to.port;
+      hop.to = to.mac;
+      hop.destination = p.tuple.dst;
+      next = p.destination();
+      break;
+    }
+    case RouteKind::tunnel:
+      hop.tunnel_to = route.next_hop.v4();
+      next = route.neighbour;
+      break;
+    case RouteKind::gateway:
+      break;
+    case RouteKind::connected:
+      hop.destination = p.tuple.dst;
+      next = p.destination();
+      break;
+    case RouteKind::local:
+    case RouteKind::blackhole:
+      return false;
+  }
+  const Port* port = view.ports[hop.port];
+  if (port == nullptr) {
+    return false;
+  }
+  hop.mtu = mtu(route);
+  hop.from = port->info().mac;
+  if (!hop.to.is_zero()) {
+    return true;
+  }
+  Neighbours& neighbours = out_.neighbours();
+  const uint32_t slot = neighbours.find(hop.port, next, out_.now());
+  return slot != Neighbours::kNone && neighbours.mac(slot, hop.to);
+}
+
+const Forward::Hop* Forward::hop_of(RouteId route, const Parsed& p) noexcept {
+  Hop& hop = hops_[route % kHops];
+  const bool known = hop.found_in == epoch_ && hop.route == route &&
+                     (hop.destination == p.tuple.dst || hop.destination.value == 0);
+  if (!known && !find_hop(route, p, hop)) {
+    hop.found_in = 0;
+    return nullptr;
+  }
+  return &hop;
+}
+
+void Forward::depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept {
+  decrement_ttl(frame, p);
+  if (hop.tunnel_to.value != 0 &&
+      !encapsulate(frame, p, out_.view().generation->routes->outer_source, hop.tunnel_to,
+                   next_id_++)) {
+    out_.drop(frame, DropReason::sys_bug);
+    return;
+  }
+  write_ether(frame, hop.from, hop.to, kTypeIp4);
+  out_.send_ready(frame, hop.port, Fate::forwarded);
+}
+
 DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& route,
                          bool from_host) noexcept {
   if (p.ttl <= 1 && route.kind != RouteKind::local && !from_host) {
@@ -65,7 +142,7 @@ void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_hos
   if (!from_host) {
     decrement_ttl(frame, p);
   }
-  if (p.total_length > mtu(route)) {
+  if (!p.dont_fragment && p.total_length > mtu(route)) {  // fits() has refused the others
     send_fragments(frame, p, route);
     return;
   }

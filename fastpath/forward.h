@@ -21,6 +21,17 @@ namespace sluice {
 
 class Forward {
  public:
+  // The last step of IPv4 packets along one route, to one destination or to all behind it.
+  struct Hop {
+    uint64_t found_in = 0;  // epoch
+    RouteId route = 0;
+    Ip4 destination;  // 0: any
+    Ip4 tunnel_to;    // 0: none
+    PortId port = kNoPort;
+    uint16_t mtu = 0;  // of the packet itself
+    MacAddress from, to;
+  };
+
   Forward(Output& out, uint16_t first_id, uint8_t workers)
       : out_(out), next_id_(first_id), error_every_(kErrorEvery * workers) {}
 
@@ -28,6 +39,14 @@ class Forward {
   // `from_host`: the node's own packet, whose TTL has not been spent.
   DropReason fits(const rte_mbuf* frame, const Parsed& p, const Route& route,
                   bool from_host) noexcept;
+
+  // At the begin of a turn, after the output's.
+  void begin() noexcept;
+  // How a packet that is not the node's own leaves by that route; null if there is more to it
+  // than depart() does.
+  const Hop* hop_of(RouteId route, const Parsed& p) noexcept;
+  // Sends an IPv4 packet whose TTL is above 1, and whose size the hop takes, and ends it.
+  void depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept;
 
   // Sends the packet along `route` and ends it.  REQUIRES: fits() said none.
   void send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_host) noexcept;
@@ -44,6 +63,11 @@ class Forward {
     Nanos until = 0;
   };
 
+  static constexpr size_t kHops = 256;
+  // What was found out of ports, sizes and neighbours is believed that long, in one view.
+  static constexpr Nanos kEpoch = 1000000;
+
+  bool find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept;
   uint16_t mtu(const Route& route) const noexcept;
   bool may_tell(const Parsed& p, IcmpError what) noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
@@ -54,6 +78,10 @@ class Forward {
 
   Output& out_;
   uint16_t next_id_;
+  uint64_t epoch_ = 0;
+  uint64_t serial_ = 0;
+  Nanos begun_ = 0;
+  std::array<Hop, kHops> hops_;  // by route; the newer takes the place of the older
   Nanos error_every_;
   TokenBucket errors_;
   std::unique_ptr<Told[]> told_ = std::make_unique<Told[]>(kTold);

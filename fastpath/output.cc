@@ -143,11 +143,15 @@ void Output::flush_port(PortId port) noexcept {
     return;
   }
   // The port frees what it takes, so what must be known afterwards is read before.
-  std::array<PacketMeta, kMaxBurst> metas;
-  std::array<uint32_t, kMaxBurst> lengths;
+  struct Leaving {
+    uint32_t length, index;
+    PortId in_port;
+    Fate fate;
+  };
+  std::array<Leaving, kMaxBurst> leaving;
   for (unsigned i = 0; i < total; ++i) {
-    metas[i] = meta(batch.frames[i]);
-    lengths[i] = batch.frames[i]->pkt_len;
+    const PacketMeta& m = meta(batch.frames[i]);
+    leaving[i] = {batch.frames[i]->pkt_len, m.index, m.in_port, m.fate};
   }
   const std::span<rte_mbuf*> all(batch.frames.data(), total);
   unsigned sent = out->transmit(all);
@@ -157,8 +161,8 @@ void Output::flush_port(PortId port) noexcept {
   PortCounters& tx = counters_.port(port);
   uint64_t bytes = 0;
   for (unsigned i = 0; i < sent; ++i) {
-    bytes += lengths[i];
-    const PacketMeta& m = metas[i];
+    const Leaving& m = leaving[i];
+    bytes += m.length;
     if (m.in_port == kNoPort) {
       tx.originated.add(1);
       continue;

@@ -105,6 +105,7 @@ class Output {
   void free_waiting(rte_mbuf* frame) noexcept;
 
   rte_mbuf* allocate() noexcept;  // null when the pool is empty; in_port is kNoPort
+  uint8_t worker() const { return worker_; }
   Neighbours& neighbours() { return neighbours_; }
   Counters& counters() { return counters_; }
   const View& view() const { return *view_; }

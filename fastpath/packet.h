@@ -7,6 +7,8 @@
 #ifndef SLUICE_FASTPATH_PACKET_H_
 #define SLUICE_FASTPATH_PACKET_H_
 
+#include <array>
+#include <bit>
 #include <cstdint>
 
 #include "classifier/types.h"
@@ -72,7 +74,12 @@ struct Tuple {
   uint8_t protocol = 0;
   int8_t icmp_class = 0;
   bool six = false;
-  friend bool operator==(const Tuple&, const Tuple&) = default;
+  uint8_t zero = 0;  // so that tuples are compared as two words
+  friend constexpr bool operator==(const Tuple& a, const Tuple& b) {
+    using Words = std::array<uint64_t, 2>;
+    const auto x = std::bit_cast<Words>(a), y = std::bit_cast<Words>(b);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+  }
   bool is_icmp() const { return protocol == (six ? proto::kIcmp6 : proto::kIcmp); }
   Tuple reversed() const {
     return {dst, src, dst_port, src_port, protocol, static_cast<int8_t>(-icmp_class), six};

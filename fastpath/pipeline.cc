@@ -29,6 +29,7 @@ void Pipeline::begin(const View& view, Nanos now) noexcept {
   now_ = now;
   started_ = started_ == 0 ? now : started_;
   out_.begin(view, now);
+  forward_.begin();
 }
 
 bool Pipeline::owns(EndpointId id) const noexcept {
@@ -47,12 +48,19 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   for (rte_mbuf* frame : frames) {
     rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
   }
+  PlainTunnels tunnels = plain_tunnels(port);
   for (rte_mbuf* frame : frames) {
     bytes += frame->pkt_len;
     PacketMeta& m = meta(frame);
     m.origin = {port, {}};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
+    if (!g_->untracked && meet_plain(frame, l2, from, tunnels, b.parsed[b.count])) {
+      b.frames[b.count] = frame;
+      b.origins[b.count] = m.origin;
+      ++b.count;
+      continue;
+    }
     const L2 l2_result = parse_l2(frame, l2);
     DropReason reason = l2_result.reason;
     if (reason == DropReason::none && l2_result.kind == L2Kind::arp) {
@@ -234,39 +242,31 @@ void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
   out_.drop(frame, reason);
 }
 
+// How a packet leaves that is past every check but that of its connection's state: most are.
+// Null: it needs all of them.
+const Forward::Hop* Pipeline::way_of_known(const Connection& c, Side side, const Parsed& p,
+                                           Origin origin) noexcept {
+  const PathOptions& o = g_->options;
+  const bool plain = c.origin(side) == origin && c.route_version == g_->routes->version &&
+                     c.replied != 0 && c.cut == 0 && !p.tuple.six && !p.fragment && p.ttl > 1 &&
+                     !opens_or_closes(p) && origin.port != kHostPort && !o.verify_l4_all &&
+                     !g_->untracked &&
+                     (!o.recheck || c.generation == static_cast<uint32_t>(g_->number));
+  const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
+  return hop != nullptr && p.total_length <= hop->mtu ? hop : nullptr;
+}
+
 void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                       Side side) noexcept {
   Connection& c = connections_.at(id);
-  if (c.origin(side) != origin || c.route_version != g_->routes->version) {
+  const Forward::Hop* hop = way_of_known(c, side, p, origin);
+  DropReason reason = DropReason::none;
+  if (hop == nullptr) {
     bool moved = false;
-    const DropReason reason = refresh(c, side, p, origin, moved);
+    reason = check_hit(frame, p, origin, id, side, moved);
     if (moved) {
-      end(id);
-      on_miss(frame, p, origin);
       return;
     }
-    if (reason != DropReason::none) {
-      refuse(frame, p, origin, reason);
-      return;
-    }
-  }
-  const RouteId route = c.route[side];
-  DropReason reason =
-      forward_.fits(frame, p, g_->routes->routes[route], origin.port == kHostPort);
-  if (reason == DropReason::none && connections_.reopens(c, side, p)) {
-    on_miss(frame, p, origin, id);
-    return;
-  }
-  const bool verify =
-      g_->options.verify_l4_all || (g_->options.verify_l4_control && opens_or_closes(p));
-  if (reason == DropReason::none && verify && !l4_checksum_ok(frame, p)) {
-    reason = DropReason::l4_checksum;
-  }
-  if (reason == DropReason::none && c.cut != 0) {
-    reason = DropReason::policy_recheck;
-  }
-  if (reason == DropReason::none) {
-    reason = judge_again(frame, p, id, side);
   }
   if (reason == DropReason::none) {
     reason = connections_.update(id, side, p, now_, g_->options.tcp_liberal);
@@ -276,6 +276,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
       return;
     }
   }
+  const RouteId route = c.route[side];
   if (reason == DropReason::none && c.replied == 0) {
     reason = police(route);
   }
@@ -286,24 +287,68 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (c.deadline <= now_) [[unlikely]] {
     end(id);
   }
-  go(frame, p, route, origin);
+  if (hop != nullptr) {
+    forward_.depart(frame, p, *hop);
+  } else {
+    go(frame, p, route, origin);
+  }
+}
+
+// All checks of a packet that has a connection, before that says what it thinks of it.
+// `elsewhere`: it opens another, and has ended.
+DropReason Pipeline::check_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side,
+                               bool& elsewhere) noexcept {
+  Connection& c = connections_.at(id);
+  if (c.origin(side) != origin || c.route_version != g_->routes->version) {
+    const DropReason reason = refresh(c, side, p, origin, elsewhere);
+    if (elsewhere) {
+      end(id);
+      on_miss(frame, p, origin);
+      return DropReason::none;
+    }
+    if (reason != DropReason::none) {
+      return reason;
+    }
+  }
+  const Route& route = g_->routes->routes[c.route[side]];
+  const DropReason reason = forward_.fits(frame, p, route, origin.port == kHostPort);
+  if (reason != DropReason::none) {
+    return reason;
+  }
+  if (connections_.reopens(c, side, p)) {
+    elsewhere = true;
+    on_miss(frame, p, origin, id);
+    return DropReason::none;
+  }
+  const bool verify =
+      g_->options.verify_l4_all || (g_->options.verify_l4_control && opens_or_closes(p));
+  if (verify && !l4_checksum_ok(frame, p)) {
+    return DropReason::l4_checksum;
+  }
+  if (c.cut != 0) {
+    return DropReason::policy_recheck;
+  }
+  return is_to_judge(c, p, side) ? judge_again(frame, p, id, side) : DropReason::none;
 }
 
 // A SYN of the initiator's is judged again, and with onPolicyChange: recheck the first packet
 // of either side after a change, as what opened the connection was.
+bool Pipeline::is_to_judge(const Connection& c, const Parsed& p, Side side) const noexcept {
+  return (p.tuple.protocol == proto::kTcp && side == kOriginal &&
+          (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn) ||
+         is_to_recheck(c, p, side);
+}
+
+bool Pipeline::is_to_recheck(const Connection& c, const Parsed& p, Side side) const noexcept {
+  // An ICMP reply has not the query's type; there is none without another query.
+  return g_->options.recheck && c.generation != static_cast<uint32_t>(g_->number) &&
+         (side == kOriginal || !p.is_icmp());
+}
+
 DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
                                  Side side) noexcept {
   Connection& c = connections_.at(id);
-  const bool is_tcp = p.tuple.protocol == proto::kTcp;
-  const bool syn =
-      is_tcp && side == kOriginal && (p.tcp_flags & (tcp::kSyn | tcp::kAck)) == tcp::kSyn;
-  const auto generation = static_cast<uint32_t>(g_->number);
-  // An ICMP reply has not the query's type; there is none without another query.
-  const bool recheck =
-      g_->options.recheck && c.generation != generation && (side == kOriginal || !p.is_icmp());
-  if (!syn && !recheck) {
-    return DropReason::none;
-  }
+  const bool recheck = is_to_recheck(c, p, side);
   Parsed first = p;
   const PacketFlow flow = connections_.flow(id);
   first.tuple = flow.tuple;
@@ -318,13 +363,13 @@ DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
   if (verdict.reason == DropReason::none) {
     settle(c);
     c.set_rules(verdict.egress, verdict.ingress);
-    c.generation = generation;
+    c.generation = static_cast<uint32_t>(g_->number);
     return DropReason::none;
   }
   if (!recheck) {
     return verdict.reason;
   }
-  if (is_tcp) {
+  if (p.tuple.protocol == proto::kTcp) {
     connections_.cut(id, now_);
   } else {
     end(id);

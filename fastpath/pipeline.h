@@ -18,6 +18,7 @@
 #include "fastpath/forward.h"
 #include "fastpath/fragments.h"
 #include "fastpath/output.h"
+#include "fastpath/parse_plain.h"
 #include "fastpath/punt_police.h"
 
 namespace sluice {
@@ -81,8 +82,11 @@ class Pipeline {
 
   // pipeline_open.cc
   DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
+  PlainTunnels plain_tunnels(PortId port) const noexcept;
   DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
   DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
+  bool meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from, PlainTunnels& tunnels,
+                  Parsed& p) noexcept;
   bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
@@ -92,11 +96,17 @@ class Pipeline {
   void track(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
+  const Forward::Hop* way_of_known(const Connection& c, Side side, const Parsed& p,
+                                   Origin origin) noexcept;
+  DropReason check_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side,
+                       bool& elsewhere) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
   bool was_sent(const Connection& c, Side side, const Parsed& error) const noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
   DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
                            const Way& way) noexcept;
+  bool is_to_judge(const Connection& c, const Parsed& p, Side side) const noexcept;
+  bool is_to_recheck(const Connection& c, const Parsed& p, Side side) const noexcept;
   DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;

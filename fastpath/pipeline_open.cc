@@ -10,6 +10,29 @@
 
 namespace sluice {
 
+// Those that may end at the port, in the simplest of cases.
+PlainTunnels Pipeline::plain_tunnels(PortId port) const noexcept {
+  const RouteTable& routes = *g_->routes;
+  const bool may_end = port == kUplinkPort && routes.own.contains(routes.outer_source);
+  return {may_end ? routes.outer_source : Ip4{}, &routes.peers};
+}
+
+// Most packets: the short way.  False: it is not one of those, and the long way has it.
+bool Pipeline::meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from,
+                          PlainTunnels& tunnels, Parsed& p) noexcept {
+  Origin& origin = meta(frame).origin;
+  if (!parse_plain(frame, l2, tunnels, p, origin.outer_source)) {
+    return false;
+  }
+  if (origin.outer_source.value == 0 && g_->routes->broadcasts.contains(p.tuple.dst.value)) {
+    return false;
+  }
+  if (origin.outer_source.value != 0 || from.info().unfinished_checksums) {
+    finish_checksum(frame, p);
+  }
+  return true;
+}
+
 // What was proved before is read again.
 DropReason Pipeline::read_again(rte_mbuf* frame, Parsed& p) noexcept {
   p = Parsed{};

@@ -52,19 +52,17 @@ uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept
     low += static_cast<uint32_t>(word);
     high += word >> 32;
   }
-  uint64_t last = 0;  // an odd byte counts as if a zero followed
-  if (left > 0) {
-    std::memcpy(&last, at, left);
+  if (left >= 4) {
+    uint32_t word;
+    std::memcpy(&word, at, sizeof word);
+    low += word;
+    at += sizeof word;
+    left -= sizeof word;
   }
-  return low + high + static_cast<uint32_t>(last) + (last >> 32);
-}
-
-Be16 checksum_fold(uint64_t sum) noexcept {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return {static_cast<uint16_t>(~sum)};
+  for (unsigned shift = 0; left > 0; --left, shift += 8) {  // an odd byte precedes a zero
+    high += uint64_t{*at++} << shift;
+  }
+  return low + high;
 }
 
 void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept {

@@ -15,7 +15,13 @@ namespace sluice {
 // The ones' complement sum of RFC 1071 over `bytes`, added to `initial`, not yet folded.
 uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept;
 // Folded and complemented, as it stands in a header (wire order).
-Be16 checksum_fold(uint64_t sum) noexcept;
+inline Be16 checksum_fold(uint64_t sum) noexcept {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return {static_cast<uint16_t>(~sum)};
+}
 
 // REQUIRES: the header at p.l3_offset is there and its TTL is above 1.
 void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept;

@@ -256,6 +256,7 @@ void World::kernel_uplink() {
   info.own_neighbours = false;
   ports_[kUplinkPort] = std::make_unique<MemoryPort>(info);
   view_.ports[kUplinkPort] = ports_[kUplinkPort].get();
+  ++view_.serial;
 }
 
 void World::edit(const std::function<void(Generation&)>& edit) {
@@ -269,6 +270,7 @@ void World::publish(const std::shared_ptr<Generation>& next) {
   const Status compiled = compile(*next, {}, nullptr);
   ASSERT_TRUE(compiled) << compiled.error().what;
   view_.generation = next;
+  ++view_.serial;
 }
 
 void World::expect_sums() const {

@@ -102,7 +102,10 @@ class World {
   void edit(const std::function<void(Generation&)>& edit);
   void publish(const std::shared_ptr<Generation>& next);
   // The port is taken out of the view, as when its interface has gone.
-  void close(PortId port) { view_.ports[port] = nullptr; }
+  void close(PortId port) {
+    view_.ports[port] = nullptr;
+    ++view_.serial;
+  }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
   void expect_sums() const;
   Nanos now = 1000000000;

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/parse_plain.h"
+
+#include <cstring>
+
+#include <rte_mbuf.h>
+
+#include "fastpath/rewrite.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kTcpBytes = 20, kUdpBytes = 8;
+constexpr uint8_t kPlainIhl = 0x45;
+
+template <typename T>
+T load(const uint8_t* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+bool plain_ether(const uint8_t* at, const L2Options& options) {
+  const auto h = load<EtherHeader>(at);
+  return h.type == Be16::of(kTypeIp4) && h.dst == options.own && !h.src.is_multicast() &&
+         !h.src.is_zero() && h.src != options.own;
+}
+
+// A right header without options, of a whole packet of at most `available` bytes.
+bool plain_header(const Ip4Header& h, const uint8_t* at, uint32_t available) {
+  const uint32_t total = h.total_length.host();
+  const uint16_t pieces = Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire;
+  const uint64_t sum = load<uint64_t>(at), more = load<uint64_t>(at + 8);
+  const uint64_t whole = (sum & UINT32_MAX) + (sum >> 32) + (more & UINT32_MAX) + (more >> 32) +
+                         load<uint32_t>(at + 16);
+  const Ip4 src{h.src.host()}, dst{h.dst.host()};
+  return h.version_ihl == kPlainIhl && total >= kIp4Bytes && total <= available &&
+         (h.fragment.wire & pieces) == 0 && checksum_fold(whole).wire == 0 &&
+         !src.is_unusable() && !dst.is_unusable() && src != dst;
+}
+
+struct TcpWire {
+  Be16 src;
+  Be16 dst;
+  Be32 seq;
+  Be32 ack;
+  uint8_t offset;  // in the upper half, counted in words
+  uint8_t flags;
+  Be16 window;
+  Be32 checksum_urgent;
+};
+static_assert(sizeof(TcpWire) == kTcpBytes);
+
+// Neither opens nor ends a connection, and has no options but timestamps.
+bool plain_tcp(const uint8_t* at, uint32_t bytes, Parsed& out) {
+  constexpr uint32_t kOnlyTimestamps = 0x0101080a, kTimestamps = 12;
+  if (bytes < kTcpBytes) {
+    return false;
+  }
+  const auto h = load<TcpWire>(at);
+  const uint32_t header = 4u * (h.offset >> 4);
+  const bool bare = header == kTcpBytes;
+  const bool timed = header == kTcpBytes + kTimestamps && header <= bytes &&
+                     load<Be32>(at + kTcpBytes).host() == kOnlyTimestamps;
+  const uint8_t kinds = h.flags & (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck);
+  if ((!bare && !timed) || kinds != tcp::kAck || h.src.wire == 0 || h.dst.wire == 0) {
+    return false;
+  }
+  out.tuple.src_port = h.src.host();
+  out.tuple.dst_port = h.dst.host();
+  out.tcp_flags = h.flags;
+  out.tcp_seq = h.seq.host();
+  out.tcp_ack = out.tcp_sack = h.ack.host();
+  out.tcp_window = h.window.host();
+  out.payload = static_cast<uint16_t>(bytes - header);
+  return true;
+}
+
+bool plain_udp(const uint8_t* at, uint32_t bytes, Parsed& out) {
+  if (bytes < kUdpBytes) {
+    return false;
+  }
+  const uint32_t length = load<Be16>(at + 4).host();
+  out.tuple.src_port = load<Be16>(at).host();
+  out.tuple.dst_port = load<Be16>(at + 2).host();
+  out.payload = static_cast<uint16_t>(length - kUdpBytes);
+  return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
+}
+
+}  // namespace
+
+bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Parsed& out,
+                 Ip4& outer_source) noexcept {
+  const uint32_t length = frame->data_len;
+  if (frame->nb_segs != 1 || length < kEtherBytes + kIp4Bytes ||
+      length > uint32_t{l2.mtu} + kEtherBytes) {
+    return false;
+  }
+  const uint8_t* at = rte_pktmbuf_mtod(frame, const uint8_t*);
+  if (!plain_ether(at, l2)) {
+    return false;
+  }
+  at += kEtherBytes;
+  auto h = load<Ip4Header>(at);
+  if (!plain_header(h, at, length - kEtherBytes)) {
+    return false;
+  }
+  Ip4 peer;
+  if (h.protocol == proto::kIpip) {
+    // Only without ECN of the outer header, which would have to be joined with the inner one's.
+    constexpr uint8_t kEcn = 3;
+    peer = {h.src.host()};
+    if (Ip4{h.dst.host()} != tunnels.own || (h.tos & kEcn) != 0 ||
+        (peer != tunnels.last && !tunnels.peers->contains(peer.value))) {
+      return false;
+    }
+    const uint32_t payload = h.total_length.host() - kIp4Bytes;
+    at += kIp4Bytes;
+    if (payload < kIp4Bytes) {
+      return false;
+    }
+    h = load<Ip4Header>(at);
+    if (!plain_header(h, at, payload)) {
+      return false;
+    }
+  }
+  const uint32_t total = h.total_length.host();
+  const uint32_t bytes = total - kIp4Bytes;
+  out = Parsed{};
+  const bool whole = h.protocol == proto::kTcp   ? plain_tcp(at + kIp4Bytes, bytes, out)
+                     : h.protocol == proto::kUdp ? plain_udp(at + kIp4Bytes, bytes, out)
+                                                 : false;
+  if (!whole) {
+    return false;
+  }
+  out.tuple.src = {h.src.host()};
+  out.tuple.dst = {h.dst.host()};
+  out.tuple.protocol = h.protocol;
+  out.l3_offset = kEtherBytes;
+  out.l4_offset = kEtherBytes + kIp4Bytes;
+  out.total_length = static_cast<uint16_t>(total);
+  out.id = h.id.host();
+  out.tos = h.tos;
+  out.ttl = h.ttl;
+  out.dont_fragment = (h.fragment.wire & Be16::of(Ip4Header::kDf).wire) != 0;
+  out.piece_bytes = static_cast<uint16_t>(bytes);
+  if (peer.value != 0) {
+    frame->data_off = static_cast<uint16_t>(frame->data_off + kIp4Bytes);
+    tunnels.last = peer;
+  }
+  frame->data_len = static_cast<uint16_t>(kEtherBytes + total);  // without padding
+  frame->pkt_len = kEtherBytes + total;
+  outer_source = peer;
+  return true;
+}
+
+}  // namespace sluice

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/parse_plain.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/long_way.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+using test::Buffer;
+using test::Bytes;
+using test::Frame;
+
+constexpr std::string_view kA = "10.244.1.2", kB = "10.244.2.3", kNode = "192.168.100.111",
+                           kPeer = "192.168.100.112";
+const L2Options kLink{test::kOwnMac, 1500, false};
+const std::unordered_set<uint32_t> kPeers = {test::ip(kPeer).value};
+
+PlainTunnels tunnels() {
+  return {test::ip(kNode), &kPeers};
+}
+
+// Is it taken?  Taken or not, it must be right.
+bool taken(const Bytes& bytes) {
+  const Buffer frame(bytes);
+  bool out = false;
+  EXPECT_TRUE(test::short_way_is_right(*frame.get(), kLink, tunnels(), &out));
+  return out;
+}
+
+Frame plain() {
+  return Frame().ip4(kA, kB);
+}
+Frame tunnelled(std::string_view peer = kPeer) {
+  return Frame().ip4(peer, kNode).ip4(kA, kB);
+}
+
+TEST(ParsePlain, TakesWhatIsCommonAndLeavesTheRest) {
+  struct Row {
+    const char* sentence;
+    Bytes frame;
+    bool taken;
+  };
+  const Bytes timestamps = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2};
+  const Bytes sack = {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2};
+  const Row rows[] = {
+      {"an ACK", plain().tcp(1, 2, tcp::kAck), true},
+      {"data", plain().tcp(1, 2, tcp::kAck | tcp::kPsh).payload(100), true},
+      {"with timestamps", plain().tcp(1, 2, tcp::kAck).data_offset(8).raw(timestamps), true},
+      {"with SACK", plain().tcp(1, 2, tcp::kAck).data_offset(8).raw(sack), false},
+      {"a header that is cut", plain().tcp(1, 2, tcp::kAck).data_offset(8), false},
+      {"a SYN", plain().tcp(1, 2, tcp::kSyn), false},
+      {"a FIN", plain().tcp(1, 2, tcp::kFin | tcp::kAck), false},
+      {"a RST", plain().tcp(1, 2, tcp::kRst | tcp::kAck), false},
+      {"no flags", plain().tcp(1, 2, 0), false},
+      {"port 0", plain().tcp(0, 2, tcp::kAck), false},
+      {"UDP", plain().udp(1, 2).payload(30), true},
+      {"UDP from port 0", plain().udp(0, 2), true},
+      {"UDP to port 0", plain().udp(1, 0), false},
+      {"UDP of another length", plain().udp(1, 2).length(60), false},
+      {"an echo", plain().echo(1), false},
+      {"a padded frame", plain().udp(1, 2).cut(60), true},
+      {"don't fragment", Frame().ip4(kA, kB).df().udp(1, 2), true},
+      {"a fragment", Frame().ip4(kA, kB).fragment(0, true).udp(1, 2).payload(8), false},
+      {"a wrong header checksum", Frame().ip4(kA, kB).checksum(1).udp(1, 2), false},
+      {"a total length past the frame", Frame().ip4(kA, kB).length(100).udp(1, 2), false},
+      {"options", Frame().ip4(kA, kB).options({1, 1, 1, 1}).udp(1, 2), false},
+      {"from itself", Frame().ip4(kA, kA).udp(1, 2), false},
+      {"to a group", Frame().ip4(kA, "224.0.0.1").udp(1, 2), false},
+      {"from nowhere", Frame().ip4("0.0.0.1", kB).udp(1, 2), false},
+      {"for another", plain().ether(test::kPeerMac, test::kPeerMac).udp(1, 2), false},
+      {"from a group's MAC", plain().ether(test::kOwnMac, test::kBroadcastMac).udp(1, 2),
+       false},
+      {"IPv6", Frame().ip6("fd00::1", "fd00::2").udp(1, 2), false},
+      {"larger than the link's MTU", plain().udp(1, 2).payload(1500), false},
+      {"in the tunnel of a peer", tunnelled().tcp(1, 2, tcp::kAck), true},
+      {"UDP in the tunnel of a peer", tunnelled().udp(1, 2).payload(3), true},
+      {"in a stranger's", tunnelled("192.168.100.113").udp(1, 2), false},
+      {"in a tunnel to another", Frame().ip4(kPeer, kB).ip4(kA, kB).udp(1, 2), false},
+      {"padded behind the tunnel", tunnelled().udp(1, 2).cut(90), true},
+      {"with ECN outside", Frame().ip4(kPeer, kNode).tos(2).ip4(kA, kB).udp(1, 2), false},
+      {"with ECN inside", Frame().ip4(kPeer, kNode).ip4(kA, kB).tos(3).udp(1, 2), true},
+      {"nested", Frame().ip4(kPeer, kNode).ip4(kA, kB).ip4(kA, kB).udp(1, 2), false},
+      {"a tunnel in pieces", Frame().ip4(kPeer, kNode).fragment(0, true).ip4(kA, kB).udp(1, 2),
+       false},
+      {"nothing in the tunnel", Frame().ip4(kPeer, kNode).protocol(proto::kIpip).payload(10),
+       false},
+      {"a runt", plain().udp(1, 2).cut(20), false},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.sentence);
+    EXPECT_EQ(taken(row.frame), row.taken);
+  }
+}
+
+TEST(ParsePlain, RemembersThePeer) {
+  const Buffer frame(tunnelled().udp(1, 2));
+  const std::unordered_set<uint32_t> nobody;
+  PlainTunnels known{test::ip(kNode), &nobody, test::ip(kPeer)};
+  Parsed p;
+  Ip4 peer;
+  EXPECT_TRUE(parse_plain(frame, kLink, known, p, peer));
+  EXPECT_EQ(peer, test::ip(kPeer));
+}
+
+TEST(ParsePlain, SaysWhatTheLongWaySaysOfChangedFrames) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  size_t plain_ones = 0;
+  for (int i = 0; i < 30'000; ++i) {
+    Frame frame = below(2) == 0 ? plain() : tunnelled();
+    const auto flags = static_cast<uint8_t>(below(2) == 0 ? tcp::kAck : below(64));
+    below(3) != 0 ? frame.tcp(1, static_cast<uint16_t>(below(3)), flags)
+                  : frame.udp(1, static_cast<uint16_t>(below(3)));
+    Bytes bytes = frame.payload(below(40)).build();
+    for (uint32_t changes = below(3); changes > 0; --changes) {
+      const uint32_t at = below(static_cast<uint32_t>(bytes.size()));
+      bytes[at] = static_cast<uint8_t>(below(2) == 0 ? bytes[at] ^ 1u << below(8) : below(256));
+      if (at >= 14 && at < 34 && below(4) != 0) {  // the outermost header's checksum
+        test::put16(bytes, 24, 0);
+        test::put16(bytes, 24,
+                    static_cast<uint16_t>(~test::plain_sum(test::slice(bytes, 14, 20))));
+      }
+    }
+    plain_ones += taken(bytes) ? 1 : 0;
+  }
+  EXPECT_GT(plain_ones, 5000u);
+}
+
+}  // namespace
+}  // namespace sluice
