@@ -378,7 +378,7 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
   ++size_;
   ++embryonic_;
   Connection& c = entries_[made.id];
-  c = Connection{};
+  std::construct_at(&c);  // in place: an assignment would copy it
   c.tuple = tuple;
   if (tuple.six) {
     pairs_[made.id] = pair;

@@ -2,6 +2,7 @@
 #include "fastpath/parse_plain.h"
 
 #include <cstring>
+#include <memory>
 
 #include <rte_mbuf.h>
 
@@ -20,10 +21,14 @@ T load(const uint8_t* at) {
   return value;
 }
 
+// Addresses as words of which the upper 16 bits are others' bytes.
 bool plain_ether(const uint8_t* at, const L2Options& options) {
-  const auto h = load<EtherHeader>(at);
-  return h.type == Be16::of(kTypeIp4) && h.dst == options.own && !h.src.is_multicast() &&
-         !h.src.is_zero() && h.src != options.own;
+  constexpr uint64_t kMac = 0xffffffffffff, kGroup = 1;
+  const uint64_t own = options.own.number();
+  const uint64_t dst = load<uint64_t>(at) & kMac;
+  const uint64_t src = load<uint64_t>(at + sizeof(MacAddress)) & kMac;
+  return dst == own && src != own && src != 0 && (src & kGroup) == 0 &&
+         load<Be16>(at + 2 * sizeof(MacAddress)) == Be16::of(kTypeIp4);
 }
 
 // A right header without options, of a whole packet of at most `available` bytes.
@@ -126,7 +131,7 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pa
   }
   const uint32_t total = h.total_length.host();
   const uint32_t bytes = total - kIp4Bytes;
-  out = Parsed{};
+  std::construct_at(&out);  // in place: an assignment would copy it
   const bool whole = h.protocol == proto::kTcp   ? plain_tcp(at + kIp4Bytes, bytes, out)
                      : h.protocol == proto::kUdp ? plain_udp(at + kIp4Bytes, bytes, out)
                                                  : false;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the bytes of a frame say: headers, tunnel, and what a path tells of itself.
+#include <memory>
+
 #include <rte_mbuf.h>
 
 #include "fastpath/ip6.h"
@@ -35,7 +37,7 @@ bool Pipeline::meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from
 
 // What was proved before is read again.
 DropReason Pipeline::read_again(rte_mbuf* frame, Parsed& p) noexcept {
-  p = Parsed{};
+  std::construct_at(&p);  // in place: an assignment would copy it
   const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
   return ip_version(frame, kEtherBytes) == 6
              ? read6(frame, p)
@@ -52,7 +54,7 @@ DropReason Pipeline::read6(rte_mbuf* frame, Parsed& p) noexcept {
 // The same as open() for IPv6.  True if the frame was ended here: refused, not ours, or a
 // neighbour's question.
 bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept {
-  p = Parsed{};
+  std::construct_at(&p);
   DropReason reason = read6(frame, p);
   if (!g_->options.ip6) {
     // The kernel might hand on to a pod what no policy has seen.
@@ -87,7 +89,7 @@ bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) 
 // Bytes to Parsed: the outermost IPv4 header, the tunnel if it is one for us, then L4.
 DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
                           Origin& origin) noexcept {
-  p = Parsed{};
+  std::construct_at(&p);
   const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
   const DropReason reason =
       parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
@@ -121,7 +123,7 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
     }
   }
   origin.outer_source = outer.tuple.src;
-  p = Parsed{};
+  std::construct_at(&p);
   const DropReason reason = decapsulate(frame, outer, g_->options.ip_options, p);
   if (reason != DropReason::none) {
     // As in open_l4, once there is an inner packet of which to check the source.

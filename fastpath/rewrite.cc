@@ -82,7 +82,10 @@ void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept {
 }
 
 void write_ether(rte_mbuf* frame, MacAddress src, MacAddress dst, uint16_t type) noexcept {
-  put(rte_pktmbuf_mtod(frame, uint8_t*), EtherHeader{dst, src, Be16::of(type)});
+  uint8_t* at = rte_pktmbuf_mtod(frame, uint8_t*);
+  put(at + offsetof(EtherHeader, dst), dst);
+  put(at + offsetof(EtherHeader, src), src);
+  put(at + offsetof(EtherHeader, type), Be16::of(type));
 }
 
 void make_arp(rte_mbuf* out, const ArpPacket& arp, MacAddress frame_dst) noexcept {
