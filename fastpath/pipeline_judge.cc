@@ -10,10 +10,11 @@ namespace sluice {
 // together: so the reads of the tables hide behind each other.  What becomes of it is
 // judge()'s.
 void Pipeline::ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept {
-  std::array<FlowKey, 2 * kMaxBurst> keys;
-  std::array<InstanceId, 2 * kMaxBurst> who;
-  std::array<Verdict, 2 * kMaxBurst> verdicts;
-  std::array<Said*, 2 * kMaxBurst> to;
+  constexpr size_t kQuestions = size_t{2} * kMaxBurst;
+  std::array<FlowKey, kQuestions> keys;
+  std::array<InstanceId, kQuestions> who;
+  std::array<Verdict, kQuestions> verdicts;
+  std::array<Said*, kQuestions> to;
   size_t n = 0;
   const auto add = [&](EndpointId id, End end, const FlowKey& key, Said& said) {
     if (!owns(id)) {
