@@ -117,7 +117,7 @@ check "licence lines" licensed
 check "file length" short_files
 check "layering" python3 tests/layering_test.py
 
-check "build" build build
+check "build" build build -Ddebug=false
 beside "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=g \
   -Dcpp_args='-g1 -fno-sanitize=object-size'

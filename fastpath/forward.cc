@@ -47,7 +47,7 @@ void Forward::begin() noexcept {
   }
 }
 
-bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept {
+bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) const noexcept {
   const View& view = out_.view();
   const Route& route = view.generation->routes->routes[id];
   Address next = route.next_hop;
@@ -82,7 +82,7 @@ bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept {
   if (port == nullptr) {
     return false;
   }
-  hop.mtu = mtu(route);
+  hop.mtu = port->info().mtu;
   hop.from = port->info().mac;
   if (!hop.to.is_zero()) {
     return true;
@@ -92,15 +92,26 @@ bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept {
   return slot != Neighbours::kNone && neighbours.mac(slot, hop.to);
 }
 
+// A tunnel's path may have become narrower at any time.
+bool Forward::takes(const Hop& hop, const Parsed& p) const noexcept {
+  const Ip4 peer = hop.tunnel_to;
+  return peer.value == 0 ? p.total_length <= hop.mtu
+                         : p.total_length + kIp4Bytes <=
+                               out_.neighbours().path_mtu().of(peer, hop.mtu, out_.now());
+}
+
 const Forward::Hop* Forward::hop_of(RouteId route, const Parsed& p) noexcept {
   Hop& hop = hops_[route % kHops];
   const bool known = hop.found_in == epoch_ && hop.route == route &&
                      (hop.destination == p.tuple.dst || hop.destination.value == 0);
-  if (!known && !find_hop(route, p, hop)) {
-    hop.found_in = 0;
-    return nullptr;
+  if (!known) {
+    Hop found;
+    if (!find_hop(route, p, found)) {
+      return nullptr;
+    }
+    hop = found;
   }
-  return &hop;
+  return takes(hop, p) ? &hop : nullptr;
 }
 
 void Forward::depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept {

@@ -28,7 +28,7 @@ class Forward {
     Ip4 destination;  // 0: any
     Ip4 tunnel_to;    // 0: none
     PortId port = kNoPort;
-    uint16_t mtu = 0;  // of the packet itself
+    uint16_t mtu = 0;  // of the port
     MacAddress from, to;
   };
 
@@ -43,9 +43,9 @@ class Forward {
   // At the begin of a turn, after the output's.
   void begin() noexcept;
   // How a packet that is not the node's own leaves by that route; null if there is more to it
-  // than depart() does.
+  // than depart() does, or it is too large to leave whole.
   const Hop* hop_of(RouteId route, const Parsed& p) noexcept;
-  // Sends an IPv4 packet whose TTL is above 1, and whose size the hop takes, and ends it.
+  // Sends an IPv4 packet whose TTL is above 1, and ends it.  REQUIRES: `hop` is hop_of() it.
   void depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept;
 
   // Sends the packet along `route` and ends it.  REQUIRES: fits() said none.
@@ -64,10 +64,12 @@ class Forward {
   };
 
   static constexpr size_t kHops = 256;
-  // What was found out of ports, sizes and neighbours is believed that long, in one view.
+  // What was found out of ports and neighbours is believed until the first turn after that
+  // long, in one view.
   static constexpr Nanos kEpoch = 1000000;
 
-  bool find_hop(RouteId id, const Parsed& p, Hop& hop) noexcept;
+  bool find_hop(RouteId id, const Parsed& p, Hop& hop) const noexcept;
+  bool takes(const Hop& hop, const Parsed& p) const noexcept;
   uint16_t mtu(const Route& route) const noexcept;
   bool may_tell(const Parsed& p, IcmpError what) noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
@@ -78,7 +80,7 @@ class Forward {
 
   Output& out_;
   uint16_t next_id_;
-  uint64_t epoch_ = 0;
+  uint64_t epoch_ = 1;
   uint64_t serial_ = 0;
   Nanos begun_ = 0;
   std::array<Hop, kHops> hops_;  // by route; the newer takes the place of the older

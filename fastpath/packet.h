@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the pipeline knows of a frame while it is under way, and the wire layouts it reads.
 //
-// `Parsed` is written by parse (the only code that casts frame bytes) and read by all later
-// stages.  `PacketMeta` lives in the mbuf's private area and travels with a frame that changes
-// hands (another worker's ring, the hold queue).  Offsets count from the start of the frame.
+// `Parsed` is written by parse and parse_plain, and read by all later stages.  `PacketMeta`
+// lives in the mbuf's private area and travels with a frame that changes hands (another
+// worker's ring, the hold queue).  Offsets count from the start of the frame.
 #ifndef SLUICE_FASTPATH_PACKET_H_
 #define SLUICE_FASTPATH_PACKET_H_
 

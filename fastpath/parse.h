@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frame bytes to Parsed, or a drop reason.  The only code that casts frame bytes.
+// Frame bytes to Parsed, or a drop reason.  With parse_plain, all that reads what comes from
+// outside; what reads or writes frames later relies on what was proved here.
 //
 // Each function proves that the bytes are there, inside the frame and inside the IP total
 // length, before it reads them.  Checks run in the order of the reliability rules, sections 1

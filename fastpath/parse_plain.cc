@@ -112,10 +112,8 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pa
   }
   Ip4 peer;
   if (h.protocol == proto::kIpip) {
-    // Only without ECN of the outer header, which would have to be joined with the inner one's.
-    constexpr uint8_t kEcn = 3;
     peer = {h.src.host()};
-    if (Ip4{h.dst.host()} != tunnels.own || (h.tos & kEcn) != 0 ||
+    if (Ip4{h.dst.host()} != tunnels.own ||
         (peer != tunnels.last && !tunnels.peers->contains(peer.value))) {
       return false;
     }
@@ -124,8 +122,11 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pa
     if (payload < kIp4Bytes) {
       return false;
     }
+    constexpr uint8_t kEcn = 3;
+    const uint8_t outer_ecn = h.tos & kEcn;
     h = load<Ip4Header>(at);
-    if (!plain_header(h, at, payload)) {
+    // The inner header stays as it is where ECN has nothing, or nothing new, to tell.
+    if (!plain_header(h, at, payload) || (outer_ecn != 0 && outer_ecn != (h.tos & kEcn))) {
       return false;
     }
   }

@@ -55,7 +55,8 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     m.origin = {port, {}};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
-    if (!g_->untracked && meet_plain(frame, l2, from, tunnels, b.parsed[b.count])) {
+    if (options_.short_ways && !g_->untracked &&
+        meet_plain(frame, l2, from, tunnels, b.parsed[b.count])) {
       b.frames[b.count] = frame;
       b.origins[b.count] = m.origin;
       ++b.count;
@@ -252,8 +253,7 @@ const Forward::Hop* Pipeline::way_of_known(const Connection& c, Side side, const
                      !opens_or_closes(p) && origin.port != kHostPort && !o.verify_l4_all &&
                      !g_->untracked &&
                      (!o.recheck || c.generation == static_cast<uint32_t>(g_->number));
-  const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
-  return hop != nullptr && p.total_length <= hop->mtu ? hop : nullptr;
+  return plain && options_.short_ways ? forward_.hop_of(c.route[side], p) : nullptr;
 }
 
 void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
@@ -262,9 +262,9 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   const Forward::Hop* hop = way_of_known(c, side, p, origin);
   DropReason reason = DropReason::none;
   if (hop == nullptr) {
-    bool moved = false;
-    reason = check_hit(frame, p, origin, id, side, moved);
-    if (moved) {
+    bool elsewhere = false;
+    reason = check_hit(frame, p, origin, id, side, elsewhere);
+    if (elsewhere) {
       return;
     }
   }
@@ -345,6 +345,7 @@ bool Pipeline::is_to_recheck(const Connection& c, const Parsed& p, Side side) co
          (side == kOriginal || !p.is_icmp());
 }
 
+// REQUIRES: is_to_judge().
 DropReason Pipeline::judge_again(rte_mbuf* frame, const Parsed& p, ConnId id,
                                  Side side) noexcept {
   Connection& c = connections_.at(id);

@@ -31,6 +31,7 @@ class Pipeline {
     uint16_t first_id = 0;     // IP identification of our own packets starts here
     bool any_unicast = false;  // replay: take frames for the capture's own unicast addresses
     std::array<uint64_t, 2> hash_key = {};  // of fragments and of IPv6 shorthands
+    bool short_ways = true;                 // tests: the long ways must come to the same
   };
   Pipeline(const Options& options, ConnTable& connections, Output& output)
       : options_(options),

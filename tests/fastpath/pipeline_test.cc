@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole pipeline: tunnels, connections, drops, what workers hand over.
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "tests/fastpath/pipeline_world.h"
@@ -45,6 +47,81 @@ TEST(Pipeline, JudgesTheFirstPacketAndTheReplyPasses) {
   w.tick();
   EXPECT_EQ(w.carried(1), 2u) << "both directions are credited to the rule that admitted them";
   w.expect_sums();
+}
+
+// Random segments of a few flows, by two pipelines of which one has no short ways.
+TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  for (const uint8_t workers : {uint8_t{1}, uint8_t{2}}) {
+    World fast(kAllow80, workers), slow(kAllow80, workers, kEtherMtu, 1024, false);
+    size_t sent = 0;
+    for (int i = 0; i < 6000; ++i) {
+      const PortId ports[] = {kUplinkPort, kPodA, kPodB};
+      const PortId port = ports[below(3)];
+      std::vector<Bytes> burst(1 + below(4));
+      for (Bytes& bytes : burst) {
+        const auto flow = static_cast<uint16_t>(1000 + below(3));
+        const std::string_view peers[] = {kA, kB, kRemotePod};
+        const std::string_view self = peers[port == kUplinkPort ? 2 : port == kPodA ? 0 : 1];
+        const std::string_view to = peers[below(3)];
+        Frame frame =
+            port == kUplinkPort ? from_peer() : from_pod(port == kPodA ? kPodAMac : kPodBMac);
+        frame.ip4(self, to).ttl(static_cast<uint8_t>(below(20) == 0 ? 1 : 64));
+        if (below(3) != 0) {
+          frame.df();
+        }
+        const bool client = below(2) == 0;
+        const uint8_t kinds[] = {kSyn, tcp::kSyn | tcp::kAck, kAck,     kAck,
+                                 kAck, tcp::kFin | kAck,      tcp::kRst};
+        const auto kind = below(40) == 0 ? kinds[5 + below(2)] : kinds[below(5)];
+        const uint16_t from = client ? flow : 80, into = client ? 80 : flow;
+        below(4) == 0 ? frame.udp(from, into) : frame.tcp(from, into, kind, below(3), below(3));
+        bytes = frame.payload(below(30) == 0 ? 1440 + below(40) : below(100));
+      }
+      for (World* w : {&fast, &slow}) {
+        w->burst(port, burst);
+      }
+      if (below(50) == 0) {  // a router tells of a narrower way through the tunnel
+        const Bytes told =
+            Frame()
+                .ether(kUplinkMac, kRemoteMac)
+                .ip4(kPeer, kNode)
+                .icmp(3, 4, 0, static_cast<uint16_t>(600 + below(900)))
+                .raw(
+                    slice(Frame().ip4(kNode, kPeer).ip4(kA, kRemotePod).udp(1, 2).build(), 14));
+        fast.in(kUplinkPort, told);
+        slow.in(kUplinkPort, told);
+      }
+      const Nanos passed = below(30) == 0 ? Nanos{1'000'000'000} : below(2000);
+      const bool changes = below(300) == 0;
+      const ProgramId policy = below(2) == 0 ? kAllow80 : kAllowAll;
+      for (World* w : {&fast, &slow}) {
+        w->now += passed;
+        if (changes) {
+          w->change(policy, true);
+        }
+        w->tick();
+      }
+      for (const PortId to : {kUplinkPort, kHostPort, kPodA, kPodB}) {
+        for (Bytes out = fast.out(to);; out = fast.out(to)) {
+          ASSERT_EQ(out, slow.out(to)) << "step " << i << " port " << to;
+          if (out.empty()) {
+            break;
+          }
+          ++sent;
+        }
+      }
+    }
+    for (size_t reason = 0; reason < kDropReasons; ++reason) {
+      const auto which = static_cast<DropReason>(reason);
+      EXPECT_EQ(fast.drops(which), slow.drops(which)) << name(which);
+    }
+    EXPECT_GT(sent, 3000u);
+    fast.expect_sums();
+  }
 }
 
 // They are asked about together.

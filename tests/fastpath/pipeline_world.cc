@@ -56,16 +56,16 @@ std::shared_ptr<RouteTable> routes() {
   return t;
 }
 
-Lane::Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max)
+Lane::Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max, bool short_ways)
     : counters(64),
       connections(std::move(*ConnTable::make({max, Timeouts::linux_preset(), {1, 2}}))),
       output(id, counters, neighbours, test::pool()),
-      pipeline({id, count, 1, false}, connections, output) {
+      pipeline({id, count, 1, false, {}, short_ways}, connections, output) {
   output.sample_drops(&samples);
 }
 
 World::World(ProgramId ingress_of_b, uint8_t workers, uint16_t uplink_mtu,
-             uint32_t max_connections) {
+             uint32_t max_connections, bool short_ways) {
   test::pool();
   auto g = std::make_shared<Generation>();
   g->number = 1;
@@ -105,12 +105,15 @@ World::World(ProgramId ingress_of_b, uint8_t workers, uint16_t uplink_mtu,
   neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
   neighbours_.learn(neighbours_.find(kUplinkPort, ip6(kPeer6)), kRemoteMac);
   for (uint8_t w = 0; w < workers; ++w) {
-    lanes_.push_back(std::make_unique<Lane>(w, workers, neighbours_, max_connections));
+    lanes_.push_back(
+        std::make_unique<Lane>(w, workers, neighbours_, max_connections, short_ways));
   }
   if (workers == 2) {
+    static unsigned rings = 0;
     for (int to : {0, 1}) {
+      const std::string name = "ring" + std::to_string(rings++);
       lanes_[static_cast<size_t>(to)]->inbox =
-          rte_ring_create(to == 0 ? "w0" : "w1", 64, SOCKET_ID_ANY, 0);
+          rte_ring_create(name.c_str(), 64, SOCKET_ID_ANY, 0);
       lanes_[static_cast<size_t>(1 - to)]->output.connect(
           static_cast<uint8_t>(to), lanes_[static_cast<size_t>(to)]->inbox);
     }

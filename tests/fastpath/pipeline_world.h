@@ -51,7 +51,7 @@ std::shared_ptr<RouteTable> routes();
 
 // One worker's half of the world; all workers share the tables and the ports.
 struct Lane {
-  Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max);
+  Lane(uint8_t id, uint8_t count, Neighbours& neighbours, uint32_t max, bool short_ways);
   Counters counters;
   ConnTable connections;
   Output output;
@@ -63,7 +63,8 @@ struct Lane {
 class World {
  public:
   explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
-                 uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024);
+                 uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024,
+                 bool short_ways = true);
   ~World();
 
   // Receives the frame on its port and lets it go wherever it goes.
