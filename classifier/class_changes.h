@@ -21,9 +21,9 @@ struct ClassChange {
 
 // The changes from one to the other, by address.  New signatures get their classes in the
 // directory; no address is assigned yet, and there is room to assign all.  Nothing if more than
-// `limit` addresses change, or a membership that only one of them knows, or without that room:
-// then the tables are to be made anew.
-// REQUIRES: `classes` are those of `before`; `after` continues `before`.
+// `limit` times an address joins or leaves, or a membership that only one of them knows, or
+// without that room: then the tables are to be made anew. REQUIRES: `classes` are those of
+// `before`; `after` continues `before`.
 std::optional<std::vector<ClassChange>> class_changes(const Memberships& before,
                                                       const Memberships& after,
                                                       AddressClasses& classes, size_t limit);

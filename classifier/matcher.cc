@@ -436,7 +436,7 @@ class MatcherBuild {
   std::unique_ptr<Matcher> out_;
   CompileLimits limits_;
   bool too_large_ = false;
-  static constexpr size_t kMaxChanges = 1024;  // addresses; more make the tables anew
+  static constexpr size_t kMaxChanges = 1024;  // of addresses, in all sets
   bool same_lists_ = false;   // are read as the predecessor read, and the very same
   bool same_policy_ = false;  // likewise, for the same pins: nothing but members may differ
   bool same_terms_ = false;   // as the predecessor's, where lists and tiers are the same

@@ -11,13 +11,13 @@
 // Any number of threads may classify.  What did not change since `previous` is shared with it:
 // the front end, and each program whose lists and tiers are the same.
 //
-// Where only a few members of sets changed, and these are no pinned addresses, the address
-// tables are shared too, and the new classes of these addresses wait for settle():
+// Where only members of sets changed, a few of them and none a pinned address, and every
+// program is pinned, the address tables are shared too, and the new classes wait for settle():
 //   make  ─►  publish  ─►  no thread uses an earlier matcher  ─►  settle
 // Until then the addresses answer as before the change; afterwards as the RuleSet says.  So no
-// table names a class before every program in use has a row for it.  Few changes of other
-// kinds, or beside changed rules, go into a copy of the tables; many make them anew.
-// Bounds: Options::memory_bytes for all tables together.
+// table names a class before every program in use has a row for it.  Few other changes of
+// members, or such beside rules that ask nothing new of addresses, go into a copy of the
+// tables; all else makes them anew. Bounds: Options::memory_bytes for all tables together.
 #ifndef SLUICE_CLASSIFIER_MATCHER_H_
 #define SLUICE_CLASSIFIER_MATCHER_H_
 
@@ -39,7 +39,7 @@ namespace sluice {
 
 class Matcher {
  public:
-  // Told after each program that was made, of how many.
+  // Told of each pin whose program is there, compiled or not, and how many there are.
   using Progress = std::function<void(size_t made, size_t all)>;
 
   // Whose packets a program judges.  With a side, all of them have `address` there: only the

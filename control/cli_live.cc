@@ -60,14 +60,12 @@ bool names(const json& row, const Kind& kind, const std::string& name) {
     return true;
   }
   return std::any_of(kind.named_by.begin(), kind.named_by.end(), [&](const std::string& field) {
-    const auto value = row.find(field);
-    if (value == row.end()) {
-      return false;
+    const json value = row.value(field, json());
+    if (!value.is_array()) {
+      return value == name;
     }
-    return value->is_array()
-               ? std::any_of(value->begin(), value->end(),
-                             [&](const json& one) { return is_called(one, name); })
-               : is_called(*value, name);
+    return std::any_of(value.begin(), value.end(),
+                       [&](const json& one) { return is_called(one, name); });
   });
 }
 

@@ -23,7 +23,7 @@ namespace {
 constexpr int kTickMs = 20;
 // Workers report within microseconds, a sleeping one is not waited for.
 constexpr std::chrono::seconds kPublishPatience{1};
-// A reload compiles for as long as sluicectl waits for it.
+// Of one step: reading all files, compiling one program (progress() tells of each).
 constexpr StallLimits kControlLimits{std::chrono::seconds(5), std::chrono::seconds(20),
                                      std::chrono::seconds(120)};
 
@@ -120,7 +120,7 @@ Matcher::Progress Daemon::progress() {
     ++beat_;
     if (const Nanos now = monotonic_now(); now - said >= kEvery) {
       said = now;
-      spdlog::info("compiling: {} of {} programs", made, all);
+      spdlog::info("compiling: the programs of {} of {} pinned addresses", made, all);
     }
   };
 }

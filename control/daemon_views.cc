@@ -55,11 +55,11 @@ std::vector<const ListName*> policies_in(const CompiledPolicy& policy, ProgramId
 // A number of the request; nothing if it is left out.
 Result<std::optional<uint64_t>> number_in(const json& request, const char* key) {
   const auto value = request.find(key);
-  if (value == request.end()) {
+  if (value == request.end() || value->is_null()) {
     return std::optional<uint64_t>();
   }
   if (!value->is_number_unsigned()) {
-    return Error{std::string("\"") + key + "\" is not a whole number", ""};
+    return Error{std::string("\"") + key + "\" is not a whole number, 0 or more"};
   }
   return std::optional(value->get<uint64_t>());
 }

@@ -218,7 +218,7 @@ void add_report(CLI::App& app, Arguments& a, Run& run) {
       "counters\n"
       "every 10 s: LAST_USED is up to 10 s later than the use, never earlier, so what is "
       "listed was\n"
-      "not used since then.  A rule that a reload changes begins anew, "
+      "not used since then.  A rule that a reload changes or moves begins anew, "
       "as all\n"
       "do when the daemon starts: COUNTED_SINCE tells.  Rules of policies that select nobody "
       "here are\n"

@@ -166,7 +166,7 @@ class Node {
     built_ = control::build(loaded_.model, registries_, built_ ? &*built_ : nullptr,
                             loaded_.findings);
   }
-  // As Daemon::publish and finish_change.
+  // As Daemon::publish does, and settle_members.
   void publish() {
     auto view = std::make_unique<View>();
     view->serial = built_->generation->number;
