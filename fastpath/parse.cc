@@ -9,12 +9,13 @@
 #include <rte_mbuf.h>
 
 #include "fastpath/ip6.h"
+#include "fastpath/l4_wire.h"
 #include "fastpath/rewrite.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint32_t kIcmpBytes = 8, kUdpBytes = 8, kSctpBytes = 12, kTcpBytes = 20;
+constexpr uint32_t kIcmpBytes = 8, kSctpBytes = 12;
 constexpr uint8_t kUnreachable = 3, kTooBig = 4, kExceeded = 11, kBadParameter = 12;
 constexpr uint16_t kLowestMtu = 68;
 constexpr uint32_t kLowestMtu6 = 1280;
@@ -32,27 +33,6 @@ struct ArpWire {
   uint8_t target[4];
 };
 static_assert(sizeof(ArpWire) == 28);
-
-struct TcpWire {
-  Be16 src;
-  Be16 dst;
-  Be32 seq;
-  Be32 ack;
-  uint8_t offset;  // in the upper half, counted in words
-  uint8_t flags;
-  Be16 window;
-  Be16 checksum;
-  Be16 urgent;
-};
-static_assert(sizeof(TcpWire) == kTcpBytes);
-
-struct UdpWire {
-  Be16 src;
-  Be16 dst;
-  Be16 length;
-  Be16 checksum;
-};
-static_assert(sizeof(UdpWire) == kUdpBytes);
 
 struct IcmpWire {
   uint8_t type;
@@ -164,9 +144,8 @@ DropReason too_short(const Parsed& p) {
 // The options of a TCP header: what the window of its connection needs to know.
 // REQUIRES: they are inside the frame.
 void read_options(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
-  constexpr uint32_t kOnlyTimestamps = 0x0101080a;  // as nearly every segment has them
   const uint32_t at = out.l4_offset + kTcpBytes;
-  if (bytes == 12 && read<Be32>(frame, at).host() == kOnlyTimestamps) {
+  if (bytes == kTimestampsBytes && read<Be32>(frame, at).host() == kOnlyTimestamps) {
     return;
   }
   const TcpOptions options = read_tcp_options(

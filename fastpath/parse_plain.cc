@@ -6,12 +6,12 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/l4_wire.h"
 #include "fastpath/rewrite.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint32_t kTcpBytes = 20, kUdpBytes = 8;
 constexpr uint8_t kPlainIhl = 0x45;
 
 template <typename T>
@@ -44,28 +44,15 @@ bool plain_header(const Ip4Header& h, const uint8_t* at, uint32_t available) {
          !src.is_unusable() && !dst.is_unusable() && src != dst;
 }
 
-struct TcpWire {
-  Be16 src;
-  Be16 dst;
-  Be32 seq;
-  Be32 ack;
-  uint8_t offset;  // in the upper half, counted in words
-  uint8_t flags;
-  Be16 window;
-  Be32 checksum_urgent;
-};
-static_assert(sizeof(TcpWire) == kTcpBytes);
-
 // Neither opens nor ends a connection, and has no options but timestamps.
 bool plain_tcp(const uint8_t* at, uint32_t bytes, Parsed& out) {
-  constexpr uint32_t kOnlyTimestamps = 0x0101080a, kTimestamps = 12;
   if (bytes < kTcpBytes) {
     return false;
   }
   const auto h = load<TcpWire>(at);
   const uint32_t header = 4u * (h.offset >> 4);
   const bool bare = header == kTcpBytes;
-  const bool timed = header == kTcpBytes + kTimestamps && header <= bytes &&
+  const bool timed = header == kTcpBytes + kTimestampsBytes && header <= bytes &&
                      load<Be32>(at + kTcpBytes).host() == kOnlyTimestamps;
   const uint8_t kinds = h.flags & (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck);
   if ((!bare && !timed) || kinds != tcp::kAck || h.src.wire == 0 || h.dst.wire == 0) {
@@ -85,9 +72,10 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, Parsed& out) {
   if (bytes < kUdpBytes) {
     return false;
   }
-  const uint32_t length = load<Be16>(at + 4).host();
-  out.tuple.src_port = load<Be16>(at).host();
-  out.tuple.dst_port = load<Be16>(at + 2).host();
+  const auto h = load<UdpWire>(at);
+  const uint32_t length = h.length.host();
+  out.tuple.src_port = h.src.host();
+  out.tuple.dst_port = h.dst.host();
   out.payload = static_cast<uint16_t>(length - kUdpBytes);
   return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
 }

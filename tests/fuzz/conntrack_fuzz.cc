@@ -6,33 +6,21 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <utility>
 
 #include "fastpath/conntrack.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace sluice;
+using fuzz::check;
+using fuzz::Input;
 
 constexpr uint32_t kMax = 32;
 constexpr uint32_t kFlows = 64;
 constexpr EndpointId kEndpoints = 3;
 constexpr Nanos kSecond = 1'000'000'000;
-
-void check(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
-
-// The input, byte by byte; zeros past its end.
-struct Input {
-  const uint8_t* at;
-  const uint8_t* end;
-  uint8_t byte() { return at < end ? *at++ : uint8_t{0}; }
-  uint16_t two() { return static_cast<uint16_t>(byte() << 8 | byte()); }
-};
 
 Tuple flow(uint8_t n) {
   const uint8_t protocol = n % 8 == 7 ? proto::kUdp : proto::kTcp;

@@ -3,7 +3,6 @@
 // through the short cut, which must say what these say or leave the frame alone.  The frame
 // sits at the end of its buffer, so that reading past it is seen.
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -14,17 +13,13 @@
 #include "fastpath/parse.h"
 #include "fastpath/parse_plain.h"
 #include "fastpath/rewrite.h"
+#include "tests/fuzz/input.h"
 #include "tests/support/long_way.h"
 
 namespace {
 
 using namespace sluice;
-
-void check(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
+using fuzz::check;
 
 // Rights the checksum of an IPv4 header, which the fuzzer would seldom guess.  Returns where
 // its payload starts.

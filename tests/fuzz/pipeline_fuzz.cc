@@ -8,31 +8,20 @@
 // pipeline without short ways does all the same.
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <set>
 #include <vector>
 
 #include <rte_mempool.h>
 
 #include "tests/fastpath/pipeline_world.h"
+#include "tests/fuzz/input.h"
 
 namespace {
 
 using namespace sluice;
+using fuzz::check;
+using fuzz::Input;
 using namespace sluice::test;
-
-void check(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
-
-// The input, byte by byte; zeros past its end.
-struct Input {
-  const uint8_t* at;
-  const uint8_t* end;
-  uint8_t byte() { return at < end ? *at++ : uint8_t{0}; }
-};
 
 constexpr std::array kAddresses = {kA,
                                    kB,

@@ -131,17 +131,21 @@ def test_a_pod_and_the_world_reach_each_other_by_a_link_local_gateway(node, pod1
     exchange(world, nginx1)
 
 
+def reach_each_other(*pairs):
+    for a, b in pairs:
+        assert a.pings(b) and b.pings(a)
+        exchange_tcp(a, b)
+        exchange_tcp(b, a)
+        exchange_udp(a, b)
+
+
 @DEVICES
 def test_pods_and_the_nodes_kernel_use_a_dpdk_device(node, other, pod1, nginx1, far, world, device):
     give_device(node, device)
     node.settings["uplink"]["addresses"].append(f"{node.six.address}/64")
     node.settings["uplink"]["gateway6"] = other.link_local()
     start(node)
-    for a, b in ((pod1, far), (nginx1, world), (pod1, nginx1)):
-        assert a.pings(b) and b.pings(a)
-        exchange_tcp(a, b)
-        exchange_tcp(b, a)
-        exchange_udp(a, b)
+    reach_each_other((pod1, far), (nginx1, world), (pod1, nginx1))
     operator = Host(other.namespace, other.six.address)
     assert operator.pings(node.six)
     exchange_tcp(operator, node.six, 22)
@@ -154,11 +158,7 @@ def test_an_uplink_without_native_xdp_carries_ipv6(node, other, pod1, nginx1, fa
     node.namespace.ip("-6", "addr", "add", f"{node.six.address}/64", "dev", "up0", "nodad")
     node.start()
     assert "xdpgeneric" in node.namespace.ip("link", "show", "up0")
-    for a, b in ((pod1, far), (nginx1, world), (pod1, nginx1)):
-        assert a.pings(b) and b.pings(a)
-        exchange_tcp(a, b)
-        exchange_tcp(b, a)
-        exchange_udp(a, b)
+    reach_each_other((pod1, far), (nginx1, world), (pod1, nginx1))
     operator = Host(other.namespace, other.six.address)
     exchange_tcp(operator, node.six, 22)
     exchange_tcp(node.six, operator, 443)
