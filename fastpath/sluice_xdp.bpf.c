@@ -13,7 +13,6 @@
 // IPv6 neighbour discovery and what is link-local; all of the node's IPv6 unless kIp6 is
 // kIp6Carried.  kIp6Dropped takes all IPv6 of the uplink: to drop it.
 #include <linux/bpf.h>
-#include <linux/icmp.h>
 #include <linux/icmpv6.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -27,6 +26,8 @@
 
 // Index into `settings`; kUplink and the next two are interfaces' indices.
 enum { kTakeAll, kUplink, kKernelEnd, kWorkerEnd, kIp6, kSettings };
+// ICMP, type and code (linux/icmp.h needs the C library's headers of another processor).
+enum { kUnreachable = 3, kFragmentationNeeded = 4 };
 // What kIp6 may be.
 enum { kIp6OfKernel, kIp6Carried, kIp6Dropped };
 
@@ -143,12 +144,16 @@ static __always_inline int has_passport(const struct ethhdr *ether) {
 // A router's word on the size of IPIP packets: an ICMP 3/4 that quotes one.
 static __always_inline int is_tunnels_mtu(const struct iphdr *ip, const void *end) {
   const struct {
-    struct icmphdr icmp;
+    struct {
+      __u8 type, code;
+      __be16 checksum;
+      __be32 rest;
+    } icmp;
     struct iphdr quoted;
   } *error = (const void *)(ip + 1);
   return ip->protocol == IPPROTO_ICMP && ip->ihl == 5 &&
          !(ip->frag_off & bpf_htons(0x3fff)) && (const void *)(error + 1) <= end &&
-         error->icmp.type == ICMP_DEST_UNREACH && error->icmp.code == ICMP_FRAG_NEEDED &&
+         error->icmp.type == kUnreachable && error->icmp.code == kFragmentationNeeded &&
          error->quoted.protocol == 4;
 }
 
