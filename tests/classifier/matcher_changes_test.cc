@@ -58,8 +58,7 @@ TEST(Matcher, OneAddressChangesSetsInPlaceOnceSettled) {
     RandomPolicy random(seed);
     RuleSet rules = random.rule_set();
     ChangingSets sets(random, rules);
-    std::vector<Pin> pins = random_pins(random, rules);
-    std::erase_if(pins, [](const Pin& pin) { return pin.side == Pinned::Side::none; });
+    const std::vector<Pin> pins = pinned_only(random_pins(random, rules));
     auto matcher = make(rules, pins, options_of(seed));
     for (int change = 0; change < 40; ++change) {
       SCOPED_TRACE(change);
@@ -124,8 +123,7 @@ TEST(Matcher, FewChangesGoIntoACopyOfTheTables) {
 TEST(Matcher, AnAddressAmidALongRunChangesInPlace) {
   RandomPolicy random(3);
   RuleSet rules = random.rule_set();
-  std::vector<Pin> pins = random_pins(random, rules);
-  std::erase_if(pins, [](const Pin& pin) { return pin.side == Pinned::Side::none; });
+  const std::vector<Pin> pins = pinned_only(random_pins(random, rules));
   for (const char* pool : {"10.192.0.0/16", "fd00:9::/64", "ff00::/8", "::/0", "0.0.0.0/0"}) {
     SCOPED_TRACE(pool);
     const Prefix all = *parse_prefix(pool);

@@ -87,6 +87,12 @@ inline std::vector<Pin> random_pins(RandomPolicy& random, const RuleSet& rules) 
   return pins;
 }
 
+// Those with an address: members may change in place under them.
+inline std::vector<Pin> pinned_only(std::vector<Pin> pins) {
+  std::erase_if(pins, [](const Pin& pin) { return pin.side == Pinned::Side::none; });
+  return pins;
+}
+
 // Address sets whose members come and go one by one.
 class ChangingSets {
  public:

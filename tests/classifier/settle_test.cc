@@ -102,8 +102,7 @@ TEST(Settle, ReadersSeeTheOldAnswerOrTheNewOneAndAfterAGracePeriodOnlyTheNewOne)
     RandomPolicy random(seed);
     RuleSet rules = random.rule_set();
     ChangingSets sets(random, rules);
-    std::vector<Pin> pins = random_pins(random, rules);
-    std::erase_if(pins, [](const Pin& pin) { return pin.side == Pinned::Side::none; });
+    const std::vector<Pin> pins = pinned_only(random_pins(random, rules));
     Matcher::Options options;
     options.level = seed % 2 == 0 ? SimdLevel::scalar : best_simd_level();
     auto shown = std::make_unique<Shown>();
