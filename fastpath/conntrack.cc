@@ -80,7 +80,7 @@ ConnTable::Mapped<T> ConnTable::map(size_t count) {
   return {static_cast<T*>(memory), Unmap{bytes}};
 }
 
-// Half full at most when all entries are in use: two choices then hardly ever both overflow.
+// Half full at most when all entries are in use: see insert().
 uint32_t ConnTable::buckets_for(uint32_t max) {
   return std::bit_ceil(std::max(max / (kSlots / 2), 2u));
 }
@@ -129,36 +129,43 @@ Result<ConnTable> ConnTable::make(const Options& options) {
   made.spans_.midflow = t.midflow * kSecond;
   made.spans_.stalled = t.stalled == 0 ? ~Nanos{0} : t.stalled * kSecond;
   made.spans_.grace = t.grace * kSecond;
+  const Nanos established = made.spans_.tcp[static_cast<uint8_t>(TcpState::established)];
+  made.spans_.established = {established, std::min(established, made.spans_.stalled)};
+  made.spans_.outlive_grace =
+      std::min(made.spans_.established[1], made.spans_.udp_both_ways) >= made.spans_.grace;
   return made;
 }
 
 // ---- the index ---------------------------------------------------------------------------
 
-// Both directions give the same place: the lower (address, port) end comes first.  The class of
-// an ICMP query is left to the comparison: at most four flows share a place for it.
-ConnTable::Place ConnTable::place_of(const Tuple& t) const noexcept {
+// The words that are hashed: the lower (address, port) end comes first, so both directions give
+// the same place.  The class of an ICMP query is left to the comparison: at most four flows
+// share a place for it.
+std::array<uint64_t, 2> ConnTable::ordered(const Tuple& t) noexcept {
   const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
   const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
-  const uint64_t low = std::min(src, dst);
-  const uint64_t high = std::max(src, dst);
-  const uint64_t h = siphash13(key_, low | uint64_t{t.protocol} << 48, high);
+  return {std::min(src, dst) | uint64_t{t.protocol} << 48, std::max(src, dst)};
+}
+
+ConnTable::Place ConnTable::place_of_hash(uint64_t h) const noexcept {
   const uint32_t first = static_cast<uint32_t>(h) & bucket_mask_;
   const uint32_t second = static_cast<uint32_t>(h >> 24) & bucket_mask_;
   const auto tag = static_cast<uint16_t>(h >> 48);
   return {{first, second == first ? second ^ 1u : second}, tag == 0 ? uint16_t{1} : tag};
 }
 
-// The slots of the place's 16 that carry its tag: bits 0 to 7 of the first bucket, then those
-// of the second.
-uint32_t ConnTable::candidates(const Place& place) const noexcept {
+ConnTable::Place ConnTable::place_of(const Tuple& t) const noexcept {
+  const auto [low, high] = ordered(t);
+  return place_of_hash(siphash13(key_, low, high));
+}
+
+// The slots of a bucket that carry a tag, bit by bit.
+uint32_t ConnTable::slots_with(uint16_t tag, uint32_t bucket) const noexcept {
   static_assert(sizeof(Bucket::tags) == sizeof(__m128i));
-  const __m128i tag = _mm_set1_epi16(static_cast<short>(place.tag));
-  const auto equal = [&](uint32_t bucket) {
-    const void* tags = buckets_[bucket].tags.data();
-    return _mm_cmpeq_epi16(_mm_load_si128(static_cast<const __m128i*>(tags)), tag);
-  };
-  const __m128i both = _mm_packs_epi16(equal(place.bucket[0]), equal(place.bucket[1]));
-  return static_cast<uint32_t>(_mm_movemask_epi8(both));
+  const void* tags = buckets_[bucket].tags.data();
+  const __m128i equal = _mm_cmpeq_epi16(_mm_load_si128(static_cast<const __m128i*>(tags)),
+                                        _mm_set1_epi16(static_cast<short>(tag)));
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())));
 }
 
 ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
@@ -169,72 +176,118 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
 bool ConnTable::is_of(ConnId id, const Tuple& tuple, const AddressPair* pair,
                       Side& side) const noexcept {
   const Connection& c = entries_[id];
-  if (c.tuple == tuple && (!tuple.six || pairs_[id] == *pair)) {
-    side = kOriginal;
+  const bool original = c.tuple == tuple;
+  const bool reply = c.tuple == tuple.reversed();
+  side = original ? kOriginal : kReply;
+  if (!tuple.six || (!original && !reply)) {
+    return original || reply;
+  }
+  if (original && pairs_[id] == *pair) {
     return true;
   }
   side = kReply;
-  return c.tuple == tuple.reversed() && (!tuple.six || pairs_[id] == pair->reversed());
+  return reply && pairs_[id] == pair->reversed();
 }
 
+// The entry of a tuple among the slots with its tag; kNoConn if it is of none of them.
+ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
+                          const AddressPair* pair, Side& side) const noexcept {
+  for (; slots != 0; slots &= slots - 1) {
+    const ConnId id = buckets_[bucket].ids[static_cast<unsigned>(std::countr_zero(slots))];
+    if (is_of(id, tuple, pair, side)) {
+      return id;
+    }
+  }
+  return kNoConn;
+}
+
+void ConnTable::prefetch(uint32_t bucket, uint32_t slots, bool six) const noexcept {
+  const ConnId id = buckets_[bucket].ids[static_cast<unsigned>(std::countr_zero(slots))];
+  const Connection& c = entries_[id];
+  __builtin_prefetch(&c, 1);
+  __builtin_prefetch(&c.window, 1);
+  if (six) {
+    __builtin_prefetch(&pairs_[id]);
+  }
+}
+
+// Hashes them four at a time, and fetches each one's first bucket.
+void ConnTable::find_places(std::span<const Tuple> tuples, Place* places) const noexcept {
+  for (size_t i = 0; i < tuples.size(); i += 4) {
+    const size_t n = std::min<size_t>(tuples.size() - i, 4);
+    FourWords low = {}, high = {}, hashes = {};
+    for (size_t k = 0; k < n; ++k) {
+      const auto words = ordered(tuples[i + k]);
+      low[k] = words[0];
+      high[k] = words[1];
+    }
+    siphash13(key_, low, high, hashes);
+    for (size_t k = 0; k < n; ++k) {
+      places[i + k] = place_of_hash(hashes[k]);
+      __builtin_prefetch(&buckets_[places[i + k].bucket[0]]);
+    }
+  }
+}
+
+// Nearly all are in their first bucket, so the second one's line is fetched when it is not.
 void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
                      std::span<Side> sides,
                      std::span<const AddressPair* const> pairs) noexcept {
   assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
   std::array<Place, kMaxBurst> places;
-  std::array<uint16_t, kMaxBurst> found;
+  std::array<uint8_t, kMaxBurst> slots;  // of the first bucket
+  std::array<uint8_t, kMaxBurst> elsewhere;
   const size_t n = tuples.size();
+  size_t others = 0;
+  find_places(tuples, places.data());
   for (size_t i = 0; i < n; ++i) {
-    places[i] = place_of(tuples[i]);
-    __builtin_prefetch(&buckets_[places[i].bucket[0]]);
-    __builtin_prefetch(&buckets_[places[i].bucket[1]]);
+    slots[i] = static_cast<uint8_t>(slots_with(places[i].tag, places[i].bucket[0]));
+    if (slots[i] != 0) {
+      prefetch(places[i].bucket[0], slots[i], tuples[i].six);
+    } else {
+      __builtin_prefetch(&buckets_[places[i].bucket[1]]);
+      elsewhere[others++] = static_cast<uint8_t>(i);
+    }
   }
-  for (size_t i = 0; i < n; ++i) {
-    const uint32_t mask = candidates(places[i]);
-    found[i] = static_cast<uint16_t>(mask);
-    if (mask != 0) {
-      const ConnId id = candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)));
-      const Connection& c = entries_[id];
-      if (tuples[i].six) {
-        __builtin_prefetch(&pairs_[id]);
-      }
-      __builtin_prefetch(&c, 1);
-      __builtin_prefetch(&c.window, 1);
+  for (size_t k = 0; k < others; ++k) {
+    const Place& place = places[elsewhere[k]];
+    const uint32_t second = slots_with(place.tag, place.bucket[1]);
+    if (second != 0) {
+      prefetch(place.bucket[1], second, tuples[elsewhere[k]].six);
     }
   }
   for (size_t i = 0; i < n; ++i) {
-    ids[i] = kNoConn;
+    const AddressPair* pair = pairs.empty() ? nullptr : pairs[i];
+    const auto [first, second] = places[i].bucket;
     sides[i] = kOriginal;
-    for (uint32_t mask = found[i]; mask != 0; mask &= mask - 1) {
-      const ConnId id = candidate(places[i], static_cast<unsigned>(std::countr_zero(mask)));
-      if (is_of(id, tuples[i], pairs.empty() ? nullptr : pairs[i], sides[i])) {
-        ids[i] = expired(entries_[id], now) ? kNoConn : id;
-        break;
-      }
+    ids[i] = find_in(first, slots[i], tuples[i], pair, sides[i]);
+    if (ids[i] == kNoConn) [[unlikely]] {
+      ids[i] = find_in(second, slots_with(places[i].tag, second), tuples[i], pair, sides[i]);
+    }
+    if (ids[i] != kNoConn && expired(entries_[ids[i]], now)) {
+      ids[i] = kNoConn;
     }
   }
 }
 
+// In the first bucket, where a look-up begins, while it is not crowded; then in the emptier of
+// the two, so that both hardly ever overflow.
 bool ConnTable::insert(ConnId id, const Place& place) noexcept {
-  std::array<unsigned, 2> room = {};
-  std::array<unsigned, 2> slot = {};
-  for (unsigned b = 0; b < 2; ++b) {
-    for (unsigned s = 0; s < kSlots; ++s) {
-      if (buckets_[place.bucket[b]].tags[s] == 0) {
-        ++room[b];
-        slot[b] = s;
-      }
-    }
-  }
-  const unsigned b = room[1] > room[0] ? 1 : 0;
-  if (room[b] == 0) {
+  constexpr int kCrowd = kSlots * 3 / 4;
+  const std::array<uint32_t, 2> room = {slots_with(0, place.bucket[0]),
+                                        slots_with(0, place.bucket[1])};
+  const std::array<int, 2> left = {std::popcount(room[0]), std::popcount(room[1])};
+  const unsigned b = left[0] > static_cast<int>(kSlots) - kCrowd || left[0] >= left[1] ? 0 : 1;
+  if (left[b] == 0) {
     return false;
   }
-  buckets_[place.bucket[b]].tags[slot[b]] = place.tag;
-  buckets_[place.bucket[b]].ids[slot[b]] = id;
+  const auto slot = static_cast<unsigned>(std::countr_zero(room[b]));
+  buckets_[place.bucket[b]].tags[slot] = place.tag;
+  buckets_[place.bucket[b]].ids[slot] = id;
   return true;
 }
 
+// The entry may be a victim, and have another tag than the place.
 void ConnTable::remove(ConnId id, const Place& place) noexcept {
   for (const uint32_t b : place.bucket) {
     Bucket& bucket = buckets_[b];
@@ -351,13 +404,9 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     return true;
   };
   // The same flow's expired entry, which find() no longer shows.
-  for (uint32_t mask = candidates(place); mask != 0; mask &= mask - 1) {
-    const ConnId id = candidate(place, static_cast<unsigned>(std::countr_zero(mask)));
+  for (const uint32_t b : place.bucket) {
     Side side;
-    if (is_of(id, tuple, &pair, side)) {
-      recycle(id);
-      break;
-    }
+    recycle(find_in(b, slots_with(place.tag, b), tuple, &pair, side));
   }
   Crowd crowd;
   DropReason reason = DropReason::none;

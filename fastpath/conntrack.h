@@ -3,14 +3,14 @@
 //
 // Written and read only by the owning worker; no lock.  (Control reads it through snapshot
 // requests that the worker answers between bursts.)  An index of cache-line buckets, two
-// candidate buckets for a key (16 candidates, never more), points at entries.  The key is the
-// tuple with its ends ordered, so both directions find the same slot with one keyed hash
-// (SipHash-1-3, key from getrandom at start; linear hashes collide under every key).
-// A new entry recycles, among its 16 candidates: expired, closing, oldest unreplied.  Entries
-// live until `deadline`; expire() works off a bounded slice.  Times are nanoseconds of a
-// monotonic clock.  The addresses of IPv6 flows stand in a table of their own beside the
-// entries, which costs nothing until it is used.  No allocation after construction.
-// Source: reliability rules, section 3.
+// candidate buckets for a key (the second for when the first is full; 16 candidates, never
+// more), points at entries.  The key is the tuple with its ends ordered, so both directions
+// find the same slot with one keyed hash (SipHash-1-3, key from getrandom at start; linear
+// hashes collide under every key). A new entry recycles, among its 16 candidates: expired,
+// closing, oldest unreplied.  Entries live until `deadline`; expire() works off a bounded
+// slice.  Times are nanoseconds of a monotonic clock.  The addresses of IPv6 flows stand in a
+// table of their own beside the entries, which costs nothing until it is used.  No allocation
+// after construction. Source: reliability rules, section 3.
 #ifndef SLUICE_FASTPATH_CONNTRACK_H_
 #define SLUICE_FASTPATH_CONNTRACK_H_
 
@@ -32,11 +32,15 @@
 
 namespace sluice {
 
+struct Plain;
+
 using Nanos = uint64_t;
 using ConnId = uint32_t;
 inline constexpr ConnId kNoConn = UINT32_MAX;
 // Longer than TCP waits between two retransmissions.
 inline constexpr Nanos kCutFor = 300u * Nanos{1000000000};
+// Before that a UDP exchange is just a question.
+inline constexpr Nanos kAssuredAge = 2u * Nanos{1000000000};
 
 // Rules and endpoints as an entry holds them: all bits set is none.
 inline constexpr unsigned kRuleBits = 20, kEndpointBits = 12;
@@ -185,6 +189,11 @@ class ConnTable {
   DropReason update(ConnId id, Side side, const Parsed& p, Nanos now,
                     bool liberal = false) noexcept;
 
+  // The same for the packets that most are: of TCP that is established and was seen from its
+  // begin, or of UDP.  False: it is not one of those, or update() would refuse it; then nothing
+  // has changed.  In conntrack_pass.h.  REQUIRES: the entry is replied and not cut.
+  bool pass(Connection& c, Side side, const Plain& p, Nanos now) noexcept;
+
   // Has no good packet of the connection passed here since then?
   bool quiet_since(ConnId id, Nanos then) const noexcept;
 
@@ -248,12 +257,20 @@ class ConnTable {
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp = {};
+    std::array<Nanos, 2> established = {};  // and while it is stalled
     Nanos udp_one_way = 0, udp_both_ways = 0, icmp = 0, other = 0, midflow = 0, stalled = 0,
           grace = 0;
+    bool outlive_grace = true;  // those of pass() are never shorter
   };
 
+  static std::array<uint64_t, 2> ordered(const Tuple& tuple) noexcept;
+  Place place_of_hash(uint64_t hash) const noexcept;
   Place place_of(const Tuple& tuple) const noexcept;
-  uint32_t candidates(const Place& place) const noexcept;
+  void find_places(std::span<const Tuple> tuples, Place* places) const noexcept;
+  uint32_t slots_with(uint16_t tag, uint32_t bucket) const noexcept;
+  ConnId find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple, const AddressPair* pair,
+                 Side& side) const noexcept;
+  void prefetch(uint32_t bucket, uint32_t slots, bool six) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.
   struct Crowd {

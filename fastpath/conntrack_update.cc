@@ -8,7 +8,6 @@ namespace sluice {
 namespace {
 
 constexpr Nanos kSecond = 1'000'000'000;
-constexpr Nanos kAssuredAge = 2 * kSecond;  // before that a UDP exchange is just a question
 constexpr Nanos kResetWait = 10 * kSecond;  // for the challenge that an inexact RST meets
 
 // REQUIRES: TCP, and not a later fragment.

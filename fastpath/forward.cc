@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/forward.h"
 
-#include <rte_mbuf.h>
-
 #include "fastpath/ip6.h"
-#include "fastpath/ipip.h"
 
 namespace sluice {
 namespace {
@@ -47,32 +44,36 @@ void Forward::begin() noexcept {
   }
 }
 
-bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) const noexcept {
+// False: there is more to that way than depart() does.
+bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
   const View& view = out_.view();
-  const Route& route = view.generation->routes->routes[id];
+  const RouteTable& routes = *view.generation->routes;
+  const Route& route = routes.routes[id];
   Address next = route.next_hop;
-  hop = {epoch_, id, {}, {}, kUplinkPort, 0, {}, {}};
+  MacAddress to;
+  hop = {};
+  hop.route = id;
+  hop.port = kUplinkPort;
   switch (route.kind) {
     case RouteKind::endpoint: {
-      const Endpoint& to = view.generation->endpoints[route.endpoint];
-      if (to.port == kNoPort || view.owner[to.port] != out_.worker()) {
+      const Endpoint& pod = view.generation->endpoints[route.endpoint];
+      if (pod.port == kNoPort || view.owner[pod.port] != out_.worker()) {
         return false;
       }
-      hop.port = to.port;
-      hop.to = to.mac;
-      hop.destination = p.tuple.dst;
-      next = p.destination();
+      hop.port = pod.port;
+      to = pod.mac;
+      next = hop.destination = destination;
       break;
     }
     case RouteKind::tunnel:
       hop.tunnel_to = route.next_hop.v4();
+      hop.outer = OuterHeader(routes.outer_source, hop.tunnel_to);
       next = route.neighbour;
       break;
     case RouteKind::gateway:
       break;
     case RouteKind::connected:
-      hop.destination = p.tuple.dst;
-      next = p.destination();
+      next = hop.destination = destination;
       break;
     case RouteKind::local:
     case RouteKind::blackhole:
@@ -82,48 +83,17 @@ bool Forward::find_hop(RouteId id, const Parsed& p, Hop& hop) const noexcept {
   if (port == nullptr) {
     return false;
   }
-  hop.mtu = port->info().mtu;
-  hop.from = port->info().mac;
-  if (!hop.to.is_zero()) {
-    return true;
-  }
   Neighbours& neighbours = out_.neighbours();
-  const uint32_t slot = neighbours.find(hop.port, next, out_.now());
-  return slot != Neighbours::kNone && neighbours.mac(slot, hop.to);
-}
-
-// A tunnel's path may have become narrower at any time.
-bool Forward::takes(const Hop& hop, const Parsed& p) const noexcept {
-  const Ip4 peer = hop.tunnel_to;
-  return peer.value == 0 ? p.total_length <= hop.mtu
-                         : p.total_length + kIp4Bytes <=
-                               out_.neighbours().path_mtu().of(peer, hop.mtu, out_.now());
-}
-
-const Forward::Hop* Forward::hop_of(RouteId route, const Parsed& p) noexcept {
-  Hop& hop = hops_[route % kHops];
-  const bool known = hop.found_in == epoch_ && hop.route == route &&
-                     (hop.destination == p.tuple.dst || hop.destination.value == 0);
-  if (!known) {
-    Hop found;
-    if (!find_hop(route, p, found)) {
-      return nullptr;
+  if (to.is_zero()) {
+    const uint32_t slot = neighbours.find(hop.port, next, out_.now());
+    if (slot == Neighbours::kNone || !neighbours.mac(slot, to)) {
+      return false;
     }
-    hop = found;
   }
-  return takes(hop, p) ? &hop : nullptr;
-}
-
-void Forward::depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept {
-  decrement_ttl(frame, p);
-  if (hop.tunnel_to.value != 0 &&
-      !encapsulate(frame, p, out_.view().generation->routes->outer_source, hop.tunnel_to,
-                   next_id_++)) {
-    out_.drop(frame, DropReason::sys_bug);
-    return;
-  }
-  write_ether(frame, hop.from, hop.to, kTypeIp4);
-  out_.send_ready(frame, hop.port, Fate::forwarded);
+  hop.mtu = port->info().mtu;
+  hop.ether = {to, port->info().mac, Be16::of(kTypeIp4)};
+  hop.found_in = epoch_;
+  return true;
 }
 
 DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& route,

@@ -10,10 +10,14 @@
 #ifndef SLUICE_FASTPATH_FORWARD_H_
 #define SLUICE_FASTPATH_FORWARD_H_
 
+#include <cstring>
 #include <memory>
 
+#include <rte_mbuf.h>
+
+#include "fastpath/ipip.h"
 #include "fastpath/output.h"
-#include "fastpath/packet.h"
+#include "fastpath/parse_plain.h"
 #include "fastpath/rewrite.h"
 #include "fastpath/token_bucket.h"
 
@@ -21,7 +25,7 @@ namespace sluice {
 
 class Forward {
  public:
-  // The last step of IPv4 packets along one route, to one destination or to all behind it.
+  // The last step of plain packets along one route, to one destination or to all behind it.
   struct Hop {
     uint64_t found_in = 0;  // epoch
     RouteId route = 0;
@@ -29,7 +33,8 @@ class Forward {
     Ip4 tunnel_to;    // 0: none
     PortId port = kNoPort;
     uint16_t mtu = 0;  // of the port
-    MacAddress from, to;
+    EtherHeader ether;
+    OuterHeader outer;  // of the tunnel
   };
 
   Forward(Output& out, uint16_t first_id, uint8_t workers)
@@ -44,9 +49,14 @@ class Forward {
   void begin() noexcept;
   // How a packet that is not the node's own leaves by that route; null if there is more to it
   // than depart() does, or it is too large to leave whole.
-  const Hop* hop_of(RouteId route, const Parsed& p) noexcept;
-  // Sends an IPv4 packet whose TTL is above 1, and ends it.  REQUIRES: `hop` is hop_of() it.
-  void depart(rte_mbuf* frame, Parsed& p, const Hop& hop) noexcept;
+  const Hop* hop_of(RouteId route, const Plain& p) noexcept {
+    Hop& hop = hops_[route % kHops];
+    const bool known = hop.found_in == epoch_ && hop.route == route &&
+                       (hop.destination == p.tuple.dst || hop.destination.value == 0);
+    return (known || find_hop(route, p.tuple.dst, hop)) && takes(hop, p) ? &hop : nullptr;
+  }
+  // Sends a packet whose TTL is above 1, and ends it.  REQUIRES: `hop` is hop_of() it.
+  void depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noexcept;
 
   // Sends the packet along `route` and ends it.  REQUIRES: fits() said none.
   void send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_host) noexcept;
@@ -68,8 +78,14 @@ class Forward {
   // long, in one view.
   static constexpr Nanos kEpoch = 1000000;
 
-  bool find_hop(RouteId id, const Parsed& p, Hop& hop) const noexcept;
-  bool takes(const Hop& hop, const Parsed& p) const noexcept;
+  bool find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept;
+  // A tunnel's path may have become narrower at any time.
+  bool takes(const Hop& hop, const Plain& p) const noexcept {
+    const Ip4 peer = hop.tunnel_to;
+    return peer.value == 0 ? p.total_length <= hop.mtu
+                           : p.total_length + kIp4Bytes <=
+                                 out_.neighbours().path_mtu().of(peer, hop.mtu, out_.now());
+  }
   uint16_t mtu(const Route& route) const noexcept;
   bool may_tell(const Parsed& p, IcmpError what) noexcept;
   void complain(const rte_mbuf* frame, const Parsed& p, IcmpError what) noexcept;
@@ -88,6 +104,22 @@ class Forward {
   TokenBucket errors_;
   std::unique_ptr<Told[]> told_ = std::make_unique<Told[]>(kTold);
 };
+
+inline void Forward::depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noexcept {
+  auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
+  decrement_ttl(at + Plain::kL3);
+  if (hop.tunnel_to.value != 0) {
+    at = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(frame, kIp4Bytes));
+    if (at == nullptr) {
+      out_.drop(frame, DropReason::sys_bug);
+      return;
+    }
+    hop.outer.put(at + Plain::kL3, p.tos, static_cast<uint16_t>(p.total_length + kIp4Bytes),
+                  next_id_++);
+  }
+  std::memcpy(at, &hop.ether, sizeof hop.ether);
+  out_.send_ready(frame, hop.port, Fate::forwarded);
+}
 
 }  // namespace sluice
 

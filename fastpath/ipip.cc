@@ -12,19 +12,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint8_t kTunnelTtl = 64;
 constexpr uint8_t kNotEct = 0, kEct1 = 1, kEct0 = 2, kCe = 3, kEcn = 3;
-
-// The sum comes from the fields: to read back what was just written in smaller pieces would
-// wait for the writes.
-void put_header(uint8_t* at, Ip4Header h) {
-  const uint64_t sum = Be16::of(static_cast<uint16_t>(h.version_ihl << 8 | h.tos)).wire +
-                       uint64_t{h.total_length.wire} + h.id.wire + h.fragment.wire +
-                       Be16::of(static_cast<uint16_t>(h.ttl << 8 | h.protocol)).wire +
-                       h.src.wire + h.dst.wire;
-  h.checksum = checksum_fold(sum);
-  std::memcpy(at, &h, sizeof h);
-}
 
 // What the packet's ECN becomes when the outer header goes (RFC 6040, figure 4); `drop` when
 // congestion was met and the sender of the inner packet could not be told.
@@ -98,17 +86,8 @@ bool encapsulate(rte_mbuf* frame, Parsed& p, Ip4 src, Ip4 dst, uint16_t id) noex
   if (total > UINT16_MAX || rte_pktmbuf_prepend(frame, kIp4Bytes) == nullptr) {
     return false;
   }
-  put_header(rte_pktmbuf_mtod_offset(frame, uint8_t*, p.l3_offset),
-             {0x45,
-              p.tos,
-              Be16::of(static_cast<uint16_t>(total)),
-              Be16::of(id),
-              Be16::of(Ip4Header::kDf),
-              kTunnelTtl,
-              proto::kIpip,
-              {},
-              Be32::of(src.value),
-              Be32::of(dst.value)});
+  OuterHeader(src, dst).put(rte_pktmbuf_mtod_offset(frame, uint8_t*, p.l3_offset), p.tos,
+                            static_cast<uint16_t>(total), id);
   p.l3_offset = static_cast<uint16_t>(p.l3_offset + kIp4Bytes);
   p.l4_offset = static_cast<uint16_t>(p.l4_offset + kIp4Bytes);
   return true;

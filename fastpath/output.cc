@@ -12,10 +12,6 @@
 
 namespace sluice {
 
-PacketMeta& meta(rte_mbuf* frame) noexcept {
-  return *static_cast<PacketMeta*>(rte_mbuf_to_priv(frame));
-}
-
 rte_mbuf* Output::allocate() noexcept {
   rte_mbuf* frame = rte_pktmbuf_alloc(pool_);
   if (frame != nullptr) {
@@ -100,25 +96,6 @@ void Output::send(rte_mbuf* frame, PortId port, const Address& next, const MacAd
   send_ready(frame, port, fate);
 }
 
-void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
-  PacketMeta& m = meta(frame);
-  m.fate = fate;
-  m.out_port = port;
-  if (view_->owner[port] != worker_) {
-    m.stage = PacketMeta::Stage::ready;
-    hand_over(frame, view_->owner[port]);
-    return;
-  }
-  Batch& batch = batches_[port];
-  if (batch.count == 0) {
-    dirty_[dirty_count_++] = port;
-  }
-  batch.frames[batch.count++] = frame;
-  if (batch.count == kMaxBurst) {
-    flush_port(port);
-  }
-}
-
 void Output::hand_over(rte_mbuf* frame, uint8_t worker) noexcept {
   if (worker >= rings_.size() || rings_[worker] == nullptr) {
     drop(frame, DropReason::sys_bug);
@@ -147,6 +124,9 @@ void Output::flush_port(PortId port) noexcept {
     uint32_t length, index;
     PortId in_port;
     Fate fate;
+    bool as(const Leaving& other) const {
+      return in_port == other.in_port && fate == other.fate;
+    }
   };
   std::array<Leaving, kMaxBurst> leaving;
   for (unsigned i = 0; i < total; ++i) {
@@ -160,15 +140,19 @@ void Output::flush_port(PortId port) noexcept {
   }
   PortCounters& tx = counters_.port(port);
   uint64_t bytes = 0;
-  for (unsigned i = 0; i < sent; ++i) {
-    const Leaving& m = leaving[i];
-    bytes += m.length;
-    if (m.in_port == kNoPort) {
-      tx.originated.add(1);
-      continue;
+  for (unsigned i = 0, run; i < sent; i += run) {  // most came by one port
+    const Leaving& first = leaving[i];
+    for (run = 0; i + run < sent && leaving[i + run].as(first); ++run) {
+      bytes += leaving[i + run].length;
     }
-    counters_.port(m.in_port).fates[static_cast<size_t>(m.fate)].add(1);
-    if (fate_log_ != nullptr) {
+    (first.in_port == kNoPort
+         ? tx.originated
+         : counters_.port(first.in_port).fates[static_cast<size_t>(first.fate)])
+        .add(run);
+  }
+  for (unsigned i = 0; fate_log_ != nullptr && i < sent; ++i) {
+    const Leaving& m = leaving[i];
+    if (m.in_port != kNoPort) {
       fate_log_->push_back({m.in_port, m.index, m.fate, DropReason::none});
     }
   }

@@ -13,6 +13,8 @@
 #include <span>
 #include <vector>
 
+#include <rte_mbuf.h>
+
 #include "fastpath/conntrack.h"
 #include "fastpath/counters.h"
 #include "fastpath/drop_samples.h"
@@ -21,8 +23,6 @@
 #include "fastpath/packet.h"
 #include "fastpath/port.h"
 
-struct rte_mbuf;
-struct rte_mempool;
 struct rte_ring;
 
 namespace sluice {
@@ -31,7 +31,9 @@ namespace sluice {
 // own kernel, which takes no packet from its own addresses.
 inline constexpr Ip4 kLinkLocal{0xa9fe0101};
 
-PacketMeta& meta(rte_mbuf* frame) noexcept;
+inline PacketMeta& meta(rte_mbuf* frame) noexcept {
+  return *static_cast<PacketMeta*>(rte_mbuf_to_priv(frame));
+}
 
 // Everything a worker sees, behind one pointer: the tables and the ports.  Replaced whole.
 struct View {
@@ -159,6 +161,25 @@ class Output {
   unsigned held_count_ = 0;
   std::array<Held, kMaxHeld> held_;
 };
+
+inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
+  PacketMeta& m = meta(frame);
+  m.fate = fate;
+  m.out_port = port;
+  if (view_->owner[port] != worker_) {
+    m.stage = PacketMeta::Stage::ready;
+    hand_over(frame, view_->owner[port]);
+    return;
+  }
+  Batch& batch = batches_[port];
+  if (batch.count == 0) {
+    dirty_[dirty_count_++] = port;
+  }
+  batch.frames[batch.count++] = frame;
+  if (batch.count == kMaxBurst) {
+    flush_port(port);
+  }
+}
 
 }  // namespace sluice
 

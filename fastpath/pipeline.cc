@@ -7,6 +7,7 @@
 #include <rte_prefetch.h>
 
 #include "fastpath/arp.h"
+#include "fastpath/conntrack_pass.h"
 #include "fastpath/parse.h"
 
 namespace sluice {
@@ -28,6 +29,8 @@ void Pipeline::begin(const View& view, Nanos now) noexcept {
   g_ = view.generation.get();
   now_ = now;
   started_ = started_ == 0 ? now : started_;
+  short_ways_ = options_.short_ways && !g_->untracked;
+  short_hits_ = short_ways_ && !g_->options.verify_l4_all;
   out_.begin(view, now);
   forward_.begin();
 }
@@ -55,11 +58,8 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     m.origin = {port, {}};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
-    if (options_.short_ways && !g_->untracked &&
-        meet_plain(frame, l2, from, tunnels, b.parsed[b.count])) {
-      b.frames[b.count] = frame;
-      b.origins[b.count] = m.origin;
-      ++b.count;
+    if (short_ways_ && meet_plain(frame, l2, from, tunnels, b.plain[b.count])) {
+      b.add(frame, m.origin, true);
       continue;
     }
     const L2 l2_result = parse_l2(frame, l2);
@@ -88,9 +88,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       continue;
     }
     if (!g_->untracked || !untracked(frame, p, origin)) {
-      b.frames[i] = frame;
-      b.origins[i] = origin;
-      b.count = i + 1;
+      b.add(frame, origin, false);
     }
     if (fragment) {
       follow(b, p, origin, false);
@@ -130,9 +128,7 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
     if (m.stage == PacketMeta::Stage::untracked) {
       send_untracked(frame, p, origin);
     } else {
-      b.frames[b.count] = frame;
-      b.origins[b.count] = origin;
-      ++b.count;
+      b.add(frame, origin, false);
     }
     if (fragment) {
       follow(b, p, origin, true);
@@ -151,14 +147,21 @@ void Pipeline::track(Burst& b) noexcept {
   std::array<const AddressPair*, kMaxBurst> pairs;
   unsigned n = 0;
   for (unsigned i = 0; i < b.count; ++i) {
-    if (options_.workers > 1 && hand_over_early(b.frames[i], b.parsed[i], b.origins[i])) {
+    const Parsed& p = b.parsed[i];
+    if (options_.workers > 1 &&
+        hand_over_early(b.frames[i],
+                        b.narrow[i] ? Address(b.plain[i].tuple.dst) : p.destination(),
+                        b.origins[i])) {
       continue;
     }
     b.live[n] = static_cast<uint8_t>(i);
-    const Parsed& p = b.parsed[i];
+    if (b.narrow[i]) {
+      tuples[n] = b.plain[i].tuple;
+      pairs[n++] = nullptr;  // of IPv4
+      continue;
+    }
     tuples[n] = p.icmp_error ? p.quoted : p.tuple;
-    pairs[n] = p.icmp_error ? &p.quoted_pair : &p.pair;
-    ++n;
+    pairs[n++] = p.icmp_error ? &p.quoted_pair : &p.pair;
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
                     {pairs.data(), n});
@@ -170,28 +173,34 @@ void Pipeline::track(Burst& b) noexcept {
   for (unsigned k = 0; k < n; ++k) {
     const unsigned i = b.live[k];
     // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
-    if (changed_) {
+    if (changed_) [[unlikely]] {
       connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1}, {&pairs[k], 1});
     }
-    if (b.parsed[i].icmp_error) {
-      on_error(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
+    if (b.narrow[i] && ids[k] != kNoConn &&
+        pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
+      continue;
+    }
+    Parsed& p = b.wide(i);
+    if (p.icmp_error) {
+      on_error(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else if (ids[k] != kNoConn) {
-      on_hit(b.frames[i], b.parsed[i], b.origins[i], ids[k], sides[k]);
+      on_hit(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else {
       said_ = opening > 1 ? &ahead_[k] : nullptr;
-      on_miss(b.frames[i], b.parsed[i], b.origins[i]);
+      on_miss(b.frames[i], p, b.origins[i]);
       said_ = nullptr;
     }
   }
 }
 
 // A frame for another worker's pod goes there at once, unless its sender is ours to judge.
-bool Pipeline::hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept {
+bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
+                               Origin origin) noexcept {
   if (meta(frame).stage == PacketMeta::Stage::judged_egress ||
       owns(g_->endpoint_at(origin.port))) {
     return false;
   }
-  const RouteId route = g_->routes->find(p.destination());
+  const RouteId route = g_->routes->find(destination);
   if (route == Lpm4::kNone || g_->routes->routes[route].kind != RouteKind::endpoint) {
     return false;
   }
@@ -243,30 +252,30 @@ void Pipeline::refuse(rte_mbuf* frame, const Parsed& p, Origin origin,
   out_.drop(frame, reason);
 }
 
-// How a packet leaves that is past every check but that of its connection's state: most are.
-// Null: it needs all of them.
-const Forward::Hop* Pipeline::way_of_known(const Connection& c, Side side, const Parsed& p,
-                                           Origin origin) noexcept {
-  const PathOptions& o = g_->options;
-  const bool plain = c.origin(side) == origin && c.route_version == g_->routes->version &&
-                     c.replied != 0 && c.cut == 0 && !p.tuple.six && !p.fragment && p.ttl > 1 &&
-                     !opens_or_closes(p) && origin.port != kHostPort && !o.verify_l4_all &&
-                     !g_->untracked &&
-                     (!o.recheck || c.generation == static_cast<uint32_t>(g_->number));
-  return plain && options_.short_ways ? forward_.hop_of(c.route[side], p) : nullptr;
+// Most packets of connections: past every check but that of the connection's state, and
+// forwarded.  False: it needs the others, and nothing has changed.
+inline bool Pipeline::pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
+                                 Side side) noexcept {
+  Connection& c = connections_.at(id);
+  const bool plain =
+      c.origin(side) == origin && c.route_version == g_->routes->version && c.replied != 0 &&
+      c.cut == 0 && p.ttl > 1 && origin.port != kHostPort && short_hits_ &&
+      (!g_->options.recheck || c.generation == static_cast<uint32_t>(g_->number));
+  const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
+  if (hop == nullptr || !connections_.pass(c, side, p, now_)) {
+    return false;
+  }
+  forward_.depart(frame, p, *hop);
+  return true;
 }
 
 void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
                       Side side) noexcept {
   Connection& c = connections_.at(id);
-  const Forward::Hop* hop = way_of_known(c, side, p, origin);
-  DropReason reason = DropReason::none;
-  if (hop == nullptr) {
-    bool elsewhere = false;
-    reason = check_hit(frame, p, origin, id, side, elsewhere);
-    if (elsewhere) {
-      return;
-    }
+  bool elsewhere = false;
+  DropReason reason = check_hit(frame, p, origin, id, side, elsewhere);
+  if (elsewhere) {
+    return;
   }
   if (reason == DropReason::none) {
     reason = connections_.update(id, side, p, now_, g_->options.tcp_liberal);
@@ -287,11 +296,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (c.deadline <= now_) [[unlikely]] {
     end(id);
   }
-  if (hop != nullptr) {
-    forward_.depart(frame, p, *hop);
-  } else {
-    go(frame, p, route, origin);
-  }
+  go(frame, p, route, origin);
 }
 
 // All checks of a packet that has a connection, before that says what it thinks of it.

@@ -57,13 +57,30 @@ class Pipeline {
   void free_held() noexcept;
 
  private:
-  // The burst under way; `live` are the indices still in it, in order.
+  // The burst under way; `live` are the indices still in it, in order.  A packet is in `plain`,
+  // and in `parsed` from when the long way needs it; or there from the start.
   struct Burst {
     std::array<rte_mbuf*, kMaxBurst> frames;
+    std::array<Plain, kMaxBurst> plain;
     std::array<Parsed, kMaxBurst> parsed;
     std::array<Origin, kMaxBurst> origins;
+    std::array<bool, kMaxBurst> narrow;  // in `plain` only
     std::array<uint8_t, kMaxBurst> live;
     unsigned count = 0;
+
+    void add(rte_mbuf* frame, Origin origin, bool is_plain) {
+      frames[count] = frame;
+      origins[count] = origin;
+      narrow[count++] = is_plain;
+    }
+    // The packet as the long way reads it.
+    Parsed& wide(unsigned i) {
+      if (narrow[i]) {
+        widen(plain[i], parsed[i]);
+        narrow[i] = false;
+      }
+      return parsed[i];
+    }
   };
   // What a program says of a packet, at both its ends.
   struct Said {
@@ -87,7 +104,7 @@ class Pipeline {
   DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
   DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
   bool meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from, PlainTunnels& tunnels,
-                  Parsed& p) noexcept;
+                  Plain& p) noexcept;
   bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
@@ -95,10 +112,10 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
-  bool hand_over_early(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
+  bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
+  bool pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
+                  Side side) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
-  const Forward::Hop* way_of_known(const Connection& c, Side side, const Parsed& p,
-                                   Origin origin) noexcept;
   DropReason check_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side,
                        bool& elsewhere) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
@@ -111,7 +128,7 @@ class Pipeline {
   DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
-  void ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept;
+  void ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept;
   void count_staged(ProgramId pending, const FlowKey& key) noexcept;
   void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
                        EndpointId destination, Judged& out) noexcept;
@@ -153,6 +170,8 @@ class Pipeline {
   Fragments fragments_;
   PuntPolice police_;
   const Generation* g_ = nullptr;
+  bool short_ways_ = false;  // frames may take them
+  bool short_hits_ = false;  // and those of connections
   Nanos now_ = 0;
   Nanos started_ = 0;
   Nanos swept_ = 0;       // the sweep has come as far as it should have at this time

@@ -55,9 +55,8 @@ void Pipeline::release(const Parsed& first, Origin origin, bool handed_over) noe
     } else if (m.stage == PacketMeta::Stage::untracked) {
       send_untracked(frame, p, m.origin);
     } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin)) {
-      b.frames[0] = frame;
-      b.origins[0] = m.origin;
-      b.count = 1;
+      b.count = 0;
+      b.add(frame, m.origin, false);
       track(b);
     }
   }

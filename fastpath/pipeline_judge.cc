@@ -9,7 +9,7 @@ namespace sluice {
 // Asks the workloads' programs about all packets of the burst that find no connection,
 // together: so the reads of the tables hide behind each other.  What becomes of it is
 // judge()'s.
-void Pipeline::ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept {
+void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
   constexpr size_t kQuestions = size_t{2} * kMaxBurst;
   std::array<FlowKey, kQuestions> keys;
   std::array<InstanceId, kQuestions> who;
@@ -32,8 +32,11 @@ void Pipeline::ask_ahead(const Burst& b, std::span<const ConnId> ids) noexcept {
   for (size_t k = 0; k < ids.size(); ++k) {
     ahead_[k] = {};
     const unsigned i = b.live[k];
-    const Parsed& p = b.parsed[i];
-    if (ids[k] != kNoConn || p.icmp_error) {
+    if (ids[k] != kNoConn) {
+      continue;
+    }
+    const Parsed& p = b.wide(i);
+    if (p.icmp_error) {
       continue;
     }
     const FlowKey key = p.flow_key();

@@ -21,16 +21,19 @@ PlainTunnels Pipeline::plain_tunnels(PortId port) const noexcept {
 
 // Most packets: the short way.  False: it is not one of those, and the long way has it.
 bool Pipeline::meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from,
-                          PlainTunnels& tunnels, Parsed& p) noexcept {
+                          PlainTunnels& tunnels, Plain& p) noexcept {
   Origin& origin = meta(frame).origin;
   if (!parse_plain(frame, l2, tunnels, p, origin.outer_source)) {
     return false;
   }
-  if (origin.outer_source.value == 0 && g_->routes->broadcasts.contains(p.tuple.dst.value)) {
+  const bool tunnelled = origin.outer_source.value != 0;
+  if (!tunnelled && g_->routes->broadcasts.contains(p.tuple.dst.value)) {
     return false;
   }
-  if (origin.outer_source.value != 0 || from.info().unfinished_checksums) {
-    finish_checksum(frame, p);
+  if (p.unfinished && (tunnelled || from.info().unfinished_checksums)) {
+    Parsed wide;
+    widen(p, wide);
+    finish_checksum(frame, wide);
   }
   return true;
 }

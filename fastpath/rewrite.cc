@@ -71,14 +71,7 @@ void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept {
     header[offsetof(Ip6Header, hop_limit)] -= 1;
     return;
   }
-  uint8_t& ttl = header[offsetof(Ip4Header, ttl)];
-  uint8_t* field = header + offsetof(Ip4Header, checksum);
-  Be16 old;
-  std::memcpy(&old, field, sizeof old);
-  // The word of the TTL loses 0x0100, so its complement gains as much (RFC 1624, equation 3).
-  const uint32_t sum = uint32_t{old.host()} + 0x0100;
-  ttl = static_cast<uint8_t>(ttl - 1);
-  put(field, Be16::of(static_cast<uint16_t>(sum + (sum >= 0xffff))));
+  decrement_ttl(header);
 }
 
 void write_ether(rte_mbuf* frame, MacAddress src, MacAddress dst, uint16_t type) noexcept {

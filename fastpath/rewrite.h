@@ -5,6 +5,8 @@
 #ifndef SLUICE_FASTPATH_REWRITE_H_
 #define SLUICE_FASTPATH_REWRITE_H_
 
+#include <cstddef>
+#include <cstring>
 #include <span>
 
 #include "fastpath/packet.h"
@@ -23,7 +25,18 @@ inline Be16 checksum_fold(uint64_t sum) noexcept {
   return {static_cast<uint16_t>(~sum)};
 }
 
-// REQUIRES: the header at p.l3_offset is there and its TTL is above 1.
+// Of an IPv4 header; its checksum moves along.  REQUIRES: the TTL is above 1.
+inline void decrement_ttl(uint8_t* header) noexcept {
+  uint8_t* at = header + offsetof(Ip4Header, ttl);
+  uint32_t word;  // TTL, protocol, checksum
+  std::memcpy(&word, at, sizeof word);
+  // The word of the TTL loses 0x0100, so its complement gains as much (RFC 1624, equation 3).
+  const uint32_t sum = uint32_t{Be16{static_cast<uint16_t>(word >> 16)}.host()} + 0x0100;
+  const Be16 checksum = Be16::of(static_cast<uint16_t>(sum + (sum >= 0xffff)));
+  word = ((word & 0xffff) - 1) | uint32_t{checksum.wire} << 16;
+  std::memcpy(at, &word, sizeof word);
+}
+// REQUIRES: the header at p.l3_offset is there and its TTL, or hop limit, is above 1.
 void decrement_ttl(rte_mbuf* frame, const Parsed& p) noexcept;
 
 // Writes the Ethernet header in front of the outermost IP header.

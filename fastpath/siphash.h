@@ -8,28 +8,36 @@
 #define SLUICE_FASTPATH_SIPHASH_H_
 
 #include <array>
-#include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace sluice {
 
+// Of one message, or of four side by side in the lanes of a vector.
+template <typename Word>
 struct SipState {
-  uint64_t v0, v1, v2, v3;
+  Word v0, v1, v2, v3;
 
+  static constexpr void rotate(Word& word, int bits) noexcept {
+    word = word << bits | word >> (64 - bits);
+  }
   constexpr void round() noexcept {
     v0 += v1;
-    v1 = std::rotl(v1, 13) ^ v0;
-    v0 = std::rotl(v0, 32);
+    rotate(v1, 13);
+    v1 ^= v0;
+    rotate(v0, 32);
     v2 += v3;
-    v3 = std::rotl(v3, 16) ^ v2;
+    rotate(v3, 16);
+    v3 ^= v2;
     v0 += v3;
-    v3 = std::rotl(v3, 21) ^ v0;
+    rotate(v3, 21);
+    v3 ^= v0;
     v2 += v1;
-    v1 = std::rotl(v1, 17) ^ v2;
-    v2 = std::rotl(v2, 32);
+    rotate(v1, 17);
+    v1 ^= v2;
+    rotate(v2, 32);
   }
-
-  constexpr void take(uint64_t word) noexcept {
+  constexpr void take(const Word& word) noexcept {
     v3 ^= word;
     round();
     v0 ^= word;
@@ -37,18 +45,39 @@ struct SipState {
 };
 
 // The hash of the bytes of `low` and then `high`, each as it lies in memory.
-constexpr uint64_t siphash13(const std::array<uint64_t, 2>& key, uint64_t low,
-                             uint64_t high) noexcept {
-  SipState s{key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-             key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
+template <typename Word>
+constexpr void siphash13(const std::array<uint64_t, 2>& key, const Word& low, const Word& high,
+                         Word& hash) noexcept {
+  const Word zero = {};
+  SipState<Word> s{zero + (key[0] ^ 0x736f6d6570736575u), zero + (key[1] ^ 0x646f72616e646f6du),
+                   zero + (key[0] ^ 0x6c7967656e657261u),
+                   zero + (key[1] ^ 0x7465646279746573u)};
   s.take(low);
   s.take(high);
-  s.take(uint64_t{16} << 56);  // the length
-  s.v2 ^= 0xff;
+  s.take(zero + (uint64_t{16} << 56));  // the length
+  s.v2 ^= zero + 0xff;
   s.round();
   s.round();
   s.round();
-  return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+  hash = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+constexpr uint64_t siphash13(const std::array<uint64_t, 2>& key, uint64_t low,
+                             uint64_t high) noexcept {
+  uint64_t hash = 0;
+  siphash13<uint64_t>(key, low, high, hash);
+  return hash;
+}
+
+// The same of four messages.
+using FourWords = std::array<uint64_t, 4>;
+inline void siphash13(const std::array<uint64_t, 2>& key, const FourWords& low,
+                      const FourWords& high, FourWords& hashes) noexcept {
+  using Lanes [[gnu::vector_size(sizeof(FourWords))]] = uint64_t;
+  Lanes l, h, out;
+  std::memcpy(&l, low.data(), sizeof l);
+  std::memcpy(&h, high.data(), sizeof h);
+  siphash13<Lanes>(key, l, h, out);
+  std::memcpy(hashes.data(), &out, sizeof out);
 }
 
 }  // namespace sluice

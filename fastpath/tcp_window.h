@@ -89,6 +89,43 @@ void pick_up_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) n
 // Judges a segment, and moves the windows on if it is good.
 Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexcept;
 
+// The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
+// an acknowledgement, inside the window from end to end, of a connection both sides of which
+// were seen.  False: it is not one of those, or not good; then nothing has changed.
+inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side, uint32_t seq, uint32_t bytes,
+                        uint32_t ack, uint16_t window) noexcept {
+  const Side peer = side == kOriginal ? kReply : kOriginal;
+  const uint32_t end = seq + bytes;
+  const unsigned scale = m.scale(side);
+  const uint32_t own_largest = uint32_t{w.largest[side]} << scale;
+  const uint32_t peers_largest = uint32_t{w.largest[peer]} << m.scale(peer);
+  const uint32_t slack = kAckSlack > own_largest ? kAckSlack : own_largest;
+  const bool common = !seq_after(end, w.allowed[side]) && !seq_after(seq, w.allowed[side]) &&
+                      !seq_after(ack, w.end[peer]) &&
+                      !seq_before(end, w.end[side] - peers_largest) &&
+                      !seq_before(ack, w.end[peer] - slack);
+  if (!common || own_largest == 0 || peers_largest == 0) {
+    return false;
+  }
+  const bool is_new = seq_after(end, w.end[side]);
+  const bool acknowledges = seq_after(ack, w.acked[peer]);
+  const uint32_t offered = uint32_t{window} << scale;
+  const uint32_t allowed = ack + (offered == 0 ? 1 : offered);
+  w.largest[side] = window > w.largest[side] ? window : w.largest[side];
+  w.end[side] = is_new ? end : w.end[side];
+  w.acked[peer] = acknowledges ? ack : w.acked[peer];
+  w.allowed[peer] = seq_after(allowed, w.allowed[peer]) ? allowed : w.allowed[peer];
+  m.end_guessed = is_new && bytes != 0 ? 0 : m.end_guessed;
+  // Of data that brings nothing new, while the other side is silent (see pass_window()).
+  const unsigned again = m.last_sender != (side & 1) ? 1 : m.retransmissions + 1u;
+  const unsigned counted = bytes == 0 ? m.retransmissions : again > 3 ? 3 : again;
+  m.retransmissions = (is_new || acknowledges ? 0 : counted) & 3;
+  m.zero_window = window == 0;
+  m.last_sender = side & 1;
+  m.reset_waits = 0;
+  return true;
+}
+
 enum class Reset : uint8_t {
   exact,    // the receiver believes it: the connection ends
   inexact,  // the receiver answers with a challenge: let both through

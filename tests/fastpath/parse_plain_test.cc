@@ -107,7 +107,7 @@ TEST(ParsePlain, RemembersThePeer) {
   const Buffer frame(tunnelled().udp(1, 2));
   const std::unordered_set<uint32_t> nobody;
   PlainTunnels known{test::ip(kNode), &nobody, test::ip(kPeer)};
-  Parsed p;
+  Plain p;
   Ip4 peer;
   EXPECT_TRUE(parse_plain(frame, kLink, known, p, peer));
   EXPECT_EQ(peer, test::ip(kPeer));

@@ -69,5 +69,21 @@ TEST(SipHash, EqualsItsNaiveTwin) {
   }
 }
 
+TEST(SipHash, FourAtATimeAreTheSame) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 1000; ++i) {
+    const std::array<uint64_t, 2> key = {random(), random()};
+    const FourWords low = {random(), random(), random(), random()};
+    const FourWords high = {random(), random(), random(), random()};
+    FourWords hashes = {};
+    siphash13(key, low, high, hashes);
+    for (size_t n = 0; n < 4; ++n) {
+      ASSERT_EQ(hashes[n], siphash13(key, low[n], high[n]));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice

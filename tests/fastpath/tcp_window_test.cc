@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/tcp_window.h"
 
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -440,6 +441,56 @@ TEST(TcpWindow, TheCalicoPresetKnowsNoStall) {
 
 // A transfer both ways with loss, reordering and duplicates in front of us: nothing that a
 // correct stack sends is refused.
+// Numbers close to the edges, where the two could part.
+TEST(TcpWindow, TheShortWayDoesAsTheLongOneOrNothing) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 generator(seed);
+  const auto random = [&] { return static_cast<uint32_t>(generator()); };
+  const auto around = [&](uint32_t x) { return x + random() % 5 - 2; };
+  int taken = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    TcpWindow w;
+    TcpMarks m;
+    m.original_scale = random() & 3;
+    m.reply_scale = random() & 3;
+    m.retransmissions = random() & 3;
+    m.last_sender = random() & 1;
+    m.zero_window = random() & 1;
+    m.reset_waits = random() & 1;
+    m.end_guessed = random() & 1;
+    for (const Side side : {kOriginal, kReply}) {
+      w.end[side] = random() % 4 == 0 ? random() % 8 : random();
+      w.acked[side] = w.end[side] - random() % 3 * 100;
+      w.allowed[side] = w.end[side] + random() % 3 * 100;
+      w.largest[side] = static_cast<uint16_t>(random() % 4 == 0 ? random() % 2 : random());
+    }
+    const Side side = random() % 2 == 0 ? kOriginal : kReply;
+    const Side peer = side == kOriginal ? kReply : kOriginal;
+    TcpSegment s;
+    s.has_ack = true;
+    s.seq = around(random() % 2 == 0 ? w.end[side] : w.allowed[side]);
+    s.ack = s.sack = around(random() % 2 == 0 ? w.end[peer] : w.acked[peer]);
+    s.data = random() % 2 == 0;
+    s.end = s.seq + (s.data ? 1 + random() % 100 : 0);
+    s.window = static_cast<uint16_t>(random() % 3 == 0 ? random() % 2 : random());
+    TcpWindow short_w = w;
+    TcpMarks short_m = m;
+    const auto same = [&] {
+      return w.end == short_w.end && w.allowed == short_w.allowed && w.acked == short_w.acked &&
+             w.largest == short_w.largest && std::memcmp(&m, &short_m, sizeof m) == 0;
+    };
+    if (!pass_common(short_w, short_m, side, s.seq, s.end - s.seq, s.ack, s.window)) {
+      ASSERT_TRUE(same()) << i;
+      continue;
+    }
+    ++taken;
+    ASSERT_EQ(pass_window(w, m, side, s), Fit::good) << i;
+    ASSERT_TRUE(same()) << i;
+  }
+  EXPECT_GT(taken, 20'000);
+}
+
 TEST(TcpWindow, RealTransfersAreNeverRefused) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
