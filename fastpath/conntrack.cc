@@ -141,26 +141,21 @@ Result<ConnTable> ConnTable::make(const Options& options) {
 // The words that are hashed: the lower (address, port) end comes first, so both directions give
 // the same place.  The class of an ICMP query is left to the comparison: at most four flows
 // share a place for it.
-std::array<uint64_t, 2> ConnTable::ordered(const Tuple& t) noexcept {
+[[gnu::always_inline]] inline std::array<uint64_t, 2> ConnTable::ordered(
+    const Tuple& t) noexcept {
   const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
   const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
   return {std::min(src, dst) | uint64_t{t.protocol} << 48, std::max(src, dst)};
 }
 
-ConnTable::Place ConnTable::place_of_hash(uint64_t h) const noexcept {
-  const uint32_t first = static_cast<uint32_t>(h) & bucket_mask_;
-  const uint32_t second = static_cast<uint32_t>(h >> 24) & bucket_mask_;
-  const auto tag = static_cast<uint16_t>(h >> 48);
-  return {{first, second == first ? second ^ 1u : second}, tag == 0 ? uint16_t{1} : tag};
-}
-
 ConnTable::Place ConnTable::place_of(const Tuple& t) const noexcept {
   const auto [low, high] = ordered(t);
-  return place_of_hash(siphash13(key_, low, high));
+  return {siphash13(key_, low, high), bucket_mask_};
 }
 
 // The slots of a bucket that carry a tag, bit by bit.
-uint32_t ConnTable::slots_with(uint16_t tag, uint32_t bucket) const noexcept {
+[[gnu::always_inline]] inline uint32_t ConnTable::slots_with(uint16_t tag,
+                                                             uint32_t bucket) const noexcept {
   static_assert(sizeof(Bucket::tags) == sizeof(__m128i));
   const void* tags = buckets_[bucket].tags.data();
   const __m128i equal = _mm_cmpeq_epi16(_mm_load_si128(static_cast<const __m128i*>(tags)),
@@ -169,12 +164,13 @@ uint32_t ConnTable::slots_with(uint16_t tag, uint32_t bucket) const noexcept {
 }
 
 ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
-  return buckets_[place.bucket[n / kSlots]].ids[n % kSlots];
+  return buckets_[place.buckets()[n / kSlots]].ids[n % kSlots];
 }
 
 // Is the tuple of the entry, in one direction or the other?
-bool ConnTable::is_of(ConnId id, const Tuple& tuple, const AddressPair* pair,
-                      Side& side) const noexcept {
+[[gnu::always_inline]] inline bool ConnTable::is_of(ConnId id, const Tuple& tuple,
+                                                    const AddressPair* pair,
+                                                    Side& side) const noexcept {
   const Connection& c = entries_[id];
   const bool original = c.tuple == tuple;
   const bool reply = c.tuple == tuple.reversed();
@@ -201,8 +197,7 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
   return kNoConn;
 }
 
-void ConnTable::prefetch(uint32_t bucket, uint32_t slots, bool six) const noexcept {
-  const ConnId id = buckets_[bucket].ids[static_cast<unsigned>(std::countr_zero(slots))];
+[[gnu::always_inline]] inline void ConnTable::prefetch(ConnId id, bool six) const noexcept {
   const Connection& c = entries_[id];
   __builtin_prefetch(&c, 1);
   __builtin_prefetch(&c.window, 1);
@@ -211,58 +206,67 @@ void ConnTable::prefetch(uint32_t bucket, uint32_t slots, bool six) const noexce
   }
 }
 
-// Hashes them four at a time, and fetches each one's first bucket.
-void ConnTable::find_places(std::span<const Tuple> tuples, Place* places) const noexcept {
+// Four at a time, up to the next multiple of four; and fetches each one's first bucket.
+[[gnu::always_inline]] inline void ConnTable::find_hashes(std::span<const Tuple> tuples,
+                                                          uint64_t* hashes) const noexcept {
   for (size_t i = 0; i < tuples.size(); i += 4) {
-    const size_t n = std::min<size_t>(tuples.size() - i, 4);
-    FourWords low = {}, high = {}, hashes = {};
-    for (size_t k = 0; k < n; ++k) {
-      const auto words = ordered(tuples[i + k]);
+    FourWords low, high, four;
+    for (size_t k = 0; k < 4; ++k) {
+      const auto words = ordered(tuples[std::min(i + k, tuples.size() - 1)]);
       low[k] = words[0];
       high[k] = words[1];
     }
-    siphash13(key_, low, high, hashes);
-    for (size_t k = 0; k < n; ++k) {
-      places[i + k] = place_of_hash(hashes[k]);
-      __builtin_prefetch(&buckets_[places[i + k].bucket[0]]);
+    siphash13(key_, low, high, four);
+    for (size_t k = 0; k < 4; ++k) {
+      hashes[i + k] = four[k];
+      __builtin_prefetch(&buckets_[Place{four[k], bucket_mask_}.first()]);
     }
   }
 }
 
-// Nearly all are in their first bucket, so the second one's line is fetched when it is not.
+// Nearly all are in their first bucket, so the second one's line is fetched when it is not; and
+// there at the first slot with the tag.
 void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
                      std::span<Side> sides,
                      std::span<const AddressPair* const> pairs) noexcept {
   assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
-  std::array<Place, kMaxBurst> places;
+  std::array<uint64_t, kMaxBurst> hashes;
   std::array<uint8_t, kMaxBurst> slots;  // of the first bucket
   std::array<uint8_t, kMaxBurst> elsewhere;
   const size_t n = tuples.size();
   size_t others = 0;
-  find_places(tuples, places.data());
+  find_hashes(tuples, hashes.data());
   for (size_t i = 0; i < n; ++i) {
-    slots[i] = static_cast<uint8_t>(slots_with(places[i].tag, places[i].bucket[0]));
-    if (slots[i] != 0) {
-      prefetch(places[i].bucket[0], slots[i], tuples[i].six);
+    const Place place{hashes[i], bucket_mask_};
+    const uint32_t with_tag = slots_with(place.tag(), place.first());
+    slots[i] = static_cast<uint8_t>(with_tag);
+    if (with_tag != 0) {
+      ids[i] = buckets_[place.first()].ids[static_cast<unsigned>(std::countr_zero(with_tag))];
+      prefetch(ids[i], tuples[i].six);
     } else {
-      __builtin_prefetch(&buckets_[places[i].bucket[1]]);
+      ids[i] = kNoConn;
+      __builtin_prefetch(&buckets_[place.second()]);
       elsewhere[others++] = static_cast<uint8_t>(i);
     }
   }
   for (size_t k = 0; k < others; ++k) {
-    const Place& place = places[elsewhere[k]];
-    const uint32_t second = slots_with(place.tag, place.bucket[1]);
-    if (second != 0) {
-      prefetch(place.bucket[1], second, tuples[elsewhere[k]].six);
+    const Place place{hashes[elsewhere[k]], bucket_mask_};
+    const uint32_t with_tag = slots_with(place.tag(), place.second());
+    if (with_tag != 0) {
+      prefetch(buckets_[place.second()].ids[static_cast<unsigned>(std::countr_zero(with_tag))],
+               tuples[elsewhere[k]].six);
     }
   }
   for (size_t i = 0; i < n; ++i) {
-    const AddressPair* pair = pairs.empty() ? nullptr : pairs[i];
-    const auto [first, second] = places[i].bucket;
-    sides[i] = kOriginal;
-    ids[i] = find_in(first, slots[i], tuples[i], pair, sides[i]);
-    if (ids[i] == kNoConn) [[unlikely]] {
-      ids[i] = find_in(second, slots_with(places[i].tag, second), tuples[i], pair, sides[i]);
+    const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
+    if (ids[i] == kNoConn || !is_of(ids[i], tuples[i], pair, sides[i])) [[unlikely]] {
+      const Place place{hashes[i], bucket_mask_};
+      sides[i] = kOriginal;
+      ids[i] = find_in(place.first(), slots[i], tuples[i], pair, sides[i]);
+      if (ids[i] == kNoConn) {
+        ids[i] = find_in(place.second(), slots_with(place.tag(), place.second()), tuples[i],
+                         pair, sides[i]);
+      }
     }
     if (ids[i] != kNoConn && expired(entries_[ids[i]], now)) {
       ids[i] = kNoConn;
@@ -274,22 +278,23 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
 // the two, so that both hardly ever overflow.
 bool ConnTable::insert(ConnId id, const Place& place) noexcept {
   constexpr int kCrowd = kSlots * 3 / 4;
-  const std::array<uint32_t, 2> room = {slots_with(0, place.bucket[0]),
-                                        slots_with(0, place.bucket[1])};
+  const std::array<uint32_t, 2> room = {slots_with(0, place.first()),
+                                        slots_with(0, place.second())};
   const std::array<int, 2> left = {std::popcount(room[0]), std::popcount(room[1])};
   const unsigned b = left[0] > static_cast<int>(kSlots) - kCrowd || left[0] >= left[1] ? 0 : 1;
   if (left[b] == 0) {
     return false;
   }
   const auto slot = static_cast<unsigned>(std::countr_zero(room[b]));
-  buckets_[place.bucket[b]].tags[slot] = place.tag;
-  buckets_[place.bucket[b]].ids[slot] = id;
+  Bucket& bucket = buckets_[place.buckets()[b]];
+  bucket.tags[slot] = place.tag();
+  bucket.ids[slot] = id;
   return true;
 }
 
 // The entry may be a victim, and have another tag than the place.
 void ConnTable::remove(ConnId id, const Place& place) noexcept {
-  for (const uint32_t b : place.bucket) {
+  for (const uint32_t b : place.buckets()) {
     Bucket& bucket = buckets_[b];
     for (unsigned s = 0; s < kSlots; ++s) {
       if (bucket.ids[s] == id && bucket.tags[s] != 0) {
@@ -334,7 +339,7 @@ ConnId ConnTable::victim(const Place& place, Nanos now, Crowd crowd) const noexc
   ConnId best = kNoConn;
   bool best_closing = false;
   for (unsigned n = 0; n < 2 * kSlots; ++n) {
-    if (buckets_[place.bucket[n / kSlots]].tags[n % kSlots] == 0) {
+    if (buckets_[place.buckets()[n / kSlots]].tags[n % kSlots] == 0) {
       continue;
     }
     const ConnId id = candidate(place, n);
@@ -404,9 +409,9 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     return true;
   };
   // The same flow's expired entry, which find() no longer shows.
-  for (const uint32_t b : place.bucket) {
+  for (const uint32_t b : place.buckets()) {
     Side side;
-    recycle(find_in(b, slots_with(place.tag, b), tuple, &pair, side));
+    recycle(find_in(b, slots_with(place.tag(), b), tuple, &pair, side));
   }
   Crowd crowd;
   DropReason reason = DropReason::none;

@@ -235,10 +235,21 @@ class ConnTable {
     std::array<uint16_t, kSlots> tags;  // of the hash; 0: the slot is free
     std::array<ConnId, kSlots> ids;
   };
-  // Where a key may be: two buckets, and the mark it has there.
+  // Where a key may be, two buckets and the mark it has there: all in its hash.
   struct Place {
-    std::array<uint32_t, 2> bucket;
-    uint16_t tag;
+    uint64_t hash = 0;
+    uint32_t mask = 0;
+
+    uint16_t tag() const {
+      const auto tag = static_cast<uint16_t>(hash >> 48);
+      return tag == 0 ? uint16_t{1} : tag;
+    }
+    uint32_t first() const { return static_cast<uint32_t>(hash) & mask; }
+    uint32_t second() const {
+      const uint32_t other = static_cast<uint32_t>(hash >> 24) & mask;
+      return other == first() ? other ^ 1u : other;
+    }
+    std::array<uint32_t, 2> buckets() const { return {first(), second()}; }
   };
   struct Unmap {
     Unmap() noexcept : bytes(0) {}
@@ -264,13 +275,12 @@ class ConnTable {
   };
 
   static std::array<uint64_t, 2> ordered(const Tuple& tuple) noexcept;
-  Place place_of_hash(uint64_t hash) const noexcept;
   Place place_of(const Tuple& tuple) const noexcept;
-  void find_places(std::span<const Tuple> tuples, Place* places) const noexcept;
+  void find_hashes(std::span<const Tuple> tuples, uint64_t* hashes) const noexcept;
   uint32_t slots_with(uint16_t tag, uint32_t bucket) const noexcept;
   ConnId find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;
-  void prefetch(uint32_t bucket, uint32_t slots, bool six) const noexcept;
+  void prefetch(ConnId id, bool six) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.
   struct Crowd {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/parse_plain.h"
 
+#include <array>
+#include <bit>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 
@@ -12,8 +15,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint8_t kPlainIhl = 0x45;
-
 template <typename T>
 T load(const uint8_t* at) {
   T value;
@@ -21,81 +22,106 @@ T load(const uint8_t* at) {
   return value;
 }
 
+// Of the sums of RFC 1071 only the remainder counts: 2^16, 2^32 and 2^64 leave 1 each.
+constexpr uint64_t kOnes = 0xffff;
+constexpr uint64_t add_ones(uint64_t a, uint64_t b) {
+  const uint64_t sum = a + b;
+  return sum + (sum < a ? 1 : 0);
+}
+
 // Addresses as words of which the upper 16 bits are others' bytes.
 bool plain_ether(const uint8_t* at, uint64_t own) {
   constexpr uint64_t kMac = 0xffffffffffff, kGroup = 1;
   const uint64_t dst = load<uint64_t>(at) & kMac;
-  const uint64_t src = load<uint64_t>(at + sizeof(MacAddress)) & kMac;
-  return dst == own && src != own && src != 0 && (src & kGroup) == 0 &&
-         load<Be16>(at + 2 * sizeof(MacAddress)) == Be16::of(kTypeIp4);
+  const uint64_t src_and_type = load<uint64_t>(at + sizeof(MacAddress));
+  const uint64_t src = src_and_type & kMac;
+  return dst == own && src_and_type >> 48 == Be16::of(kTypeIp4).wire && src != own &&
+         src != 0 && (src & kGroup) == 0;
 }
 
-// An IPv4 header as three words of memory: version to identification and so on; fragment to
-// source; destination.
+// By the first byte of an address: Ip4::is_unusable().
+constexpr std::array<bool, 256> kUnusable = [] {
+  std::array<bool, 256> out = {};
+  for (uint32_t i = 0; i < out.size(); ++i) {
+    out[i] = Ip4{i << 24}.is_unusable();
+  }
+  return out;
+}();
+
+// An IPv4 header without options as the words it is made of, in memory's order.
 struct Words {
-  uint64_t first, second;
-  uint32_t third;
+  uint64_t first;      // version to fragment
+  uint32_t second;     // TTL, protocol, checksum
+  uint64_t addresses;  // source, destination
   explicit Words(const uint8_t* at)
       : first(load<uint64_t>(at)),
-        second(load<uint64_t>(at + 8)),
-        third(load<uint32_t>(at + 16)) {}
+        second(load<uint32_t>(at + 8)),
+        addresses(load<uint64_t>(at + 12)) {}
 
-  uint8_t version_ihl() const { return static_cast<uint8_t>(first); }
   uint8_t tos() const { return static_cast<uint8_t>(first >> 8); }
-  uint16_t total_length() const { return Be16{static_cast<uint16_t>(first >> 16)}.host(); }
+  uint32_t total_length() const { return Be16{static_cast<uint16_t>(first >> 16)}.host(); }
   uint16_t id() const { return Be16{static_cast<uint16_t>(first >> 32)}.host(); }
-  Be16 fragment() const { return {static_cast<uint16_t>(first >> 48)}; }
+  bool dont_fragment() const { return (first >> 48 & Be16::of(Ip4Header::kDf).wire) != 0; }
   uint8_t ttl() const { return static_cast<uint8_t>(second); }
   uint8_t protocol() const { return static_cast<uint8_t>(second >> 8); }
-  uint32_t src_wire() const { return static_cast<uint32_t>(second >> 32); }
-  Ip4 src() const { return {Be32{src_wire()}.host()}; }
-  Ip4 dst() const { return {Be32{third}.host()}; }
-  bool sum_is_right() const {
-    const uint64_t sum =
-        (first & UINT32_MAX) + (first >> 32) + (second & UINT32_MAX) + (second >> 32) + third;
-    return checksum_fold(sum).wire == 0;
-  }
+  Ip4 src() const { return {Be32{static_cast<uint32_t>(addresses)}.host()}; }
+  Ip4 dst() const { return {Be32{static_cast<uint32_t>(addresses >> 32)}.host()}; }
 };
 
 // A right header without options, of a whole packet of at most `available` bytes.
-bool plain_header(const Words& h, uint32_t available) {
+[[gnu::always_inline]] inline bool plain_header(const Words& h, uint32_t available) {
+  constexpr uint64_t kPieces = Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire;
+  constexpr uint64_t kFixed = kPieces << 48 | 0xff;
   const uint32_t total = h.total_length();
-  const uint16_t pieces = Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire;
-  return h.version_ihl() == kPlainIhl && total >= kIp4Bytes && total <= available &&
-         (h.fragment().wire & pieces) == 0 && h.sum_is_right() && !h.src().is_unusable() &&
-         !h.dst().is_unusable() && h.src_wire() != h.third;
+  const uint64_t sum = add_ones(add_ones(h.first, h.addresses), h.second);
+  return (h.first & kFixed) == 0x45 && total >= kIp4Bytes && total <= available &&
+         sum % kOnes == 0 &&
+         !(kUnusable[h.addresses & 0xff] || kUnusable[h.addresses >> 32 & 0xff]) &&
+         static_cast<uint32_t>(h.addresses) != h.addresses >> 32;
 }
 
-// Is a checksum the folded sum of the pseudo-header, complemented or not as kernels leave it?
-bool is_unfinished(const Words& h, uint32_t l4_bytes, Be16 checksum) {
-  const uint64_t pseudo = uint64_t{h.src_wire()} + h.third + Be16::of(h.protocol()).wire +
+// Is a checksum the folded sum of the pseudo-header, as kernels leave it to be finished?
+bool is_unfinished(const Words& h, uint32_t l4_bytes, uint16_t checksum) {
+  const uint64_t pseudo = (h.addresses & UINT32_MAX) + (h.addresses >> 32) +
+                          Be16::of(h.protocol()).wire +
                           Be16::of(static_cast<uint16_t>(l4_bytes)).wire;
-  return checksum.wire == static_cast<uint16_t>(~checksum_fold(pseudo).wire);
+  return checksum != 0 && (pseudo + (checksum ^ kOnes)) % kOnes == 0;
+}
+
+// The tuple as its two words.
+Tuple tuple_of(const Words& h, uint32_t ports) {
+  const uint64_t ends = std::rotl(__builtin_bswap64(h.addresses), 32);
+  const uint64_t rest = std::rotl(__builtin_bswap32(ports), 16) | uint64_t{h.protocol()} << 32;
+  return std::bit_cast<Tuple>(std::array<uint64_t, 2>{ends, rest});
 }
 
 // Neither opens nor ends a connection, and has no options but timestamps.
-bool plain_tcp(const uint8_t* at, uint32_t bytes, const Words& ip, Plain& out) {
+[[gnu::always_inline]] inline bool plain_tcp(const uint8_t* at, uint32_t bytes, const Words& ip,
+                                             Plain& out) {
   if (bytes < kTcpBytes) {
     return false;
   }
-  const auto h = load<TcpWire>(at);
-  const uint32_t header = 4u * (h.offset >> 4);
-  const bool bare = header == kTcpBytes;
-  const bool timed = header == kTcpBytes + kTimestampsBytes && header <= bytes &&
-                     load<Be32>(at + kTcpBytes).host() == kOnlyTimestamps;
-  const uint8_t kinds = h.flags & (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck);
-  if ((!bare && !timed) || kinds != tcp::kAck || h.src.wire == 0 || h.dst.wire == 0) {
-    return false;
+  const auto ports = load<uint32_t>(at);
+  const auto word = load<uint32_t>(at + offsetof(TcpWire, offset));  // and flags, window
+  // The length in words, and of the flags those that tell what a segment is for.
+  constexpr uint32_t kTells = 0xf0 | (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck) << 8;
+  constexpr uint32_t kBare = 0x50 | tcp::kAck << 8, kTimed = 0x80 | tcp::kAck << 8;
+  uint32_t header = kTcpBytes;
+  if ((word & kTells) != kBare) {
+    header += kTimestampsBytes;
+    if ((word & kTells) != kTimed || header > bytes ||
+        load<Be32>(at + kTcpBytes).host() != kOnlyTimestamps) {
+      return false;
+    }
   }
-  out.tuple.src_port = h.src.host();
-  out.tuple.dst_port = h.dst.host();
-  out.tcp_flags = h.flags;
-  out.seq = h.seq.host();
-  out.ack = h.ack.host();
-  out.window = h.window.host();
+  out.tuple = tuple_of(ip, ports);
+  out.seq = load<Be32>(at + offsetof(TcpWire, seq)).host();
+  out.ack = load<Be32>(at + offsetof(TcpWire, ack)).host();
+  out.tcp_flags = static_cast<uint8_t>(word >> 8);
+  out.window = Be16{static_cast<uint16_t>(word >> 16)}.host();
   out.payload = static_cast<uint16_t>(bytes - header);
-  out.unfinished = is_unfinished(ip, bytes, h.checksum);
-  return true;
+  out.unfinished = is_unfinished(ip, bytes, load<uint16_t>(at + offsetof(TcpWire, checksum)));
+  return (ports & 0xffff) != 0 && ports >> 16 != 0;
 }
 
 bool plain_udp(const uint8_t* at, uint32_t bytes, const Words& ip, Plain& out) {
@@ -104,13 +130,12 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Words& ip, Plain& out) {
   }
   const auto h = load<UdpWire>(at);
   const uint32_t length = h.length.host();
-  out.tuple.src_port = h.src.host();
-  out.tuple.dst_port = h.dst.host();
+  out.tuple = tuple_of(ip, load<uint32_t>(at));
   out.seq = out.ack = 0;
-  out.window = 0;
   out.tcp_flags = 0;
+  out.window = 0;
   out.payload = static_cast<uint16_t>(length - kUdpBytes);
-  out.unfinished = is_unfinished(ip, length, h.checksum);
+  out.unfinished = is_unfinished(ip, length, h.checksum.wire);
   return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
 }
 
@@ -151,17 +176,16 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pl
     return false;
   }
   Ip4 peer;
+  uint16_t stripped = 0;
   if (h.protocol() == proto::kIpip) {
     peer = h.src();
-    if (h.dst() != tunnels.own ||
+    const uint32_t payload = h.total_length() - kIp4Bytes;
+    if (h.dst() != tunnels.own || payload < kIp4Bytes ||
         (peer != tunnels.last && !tunnels.peers->contains(peer.value))) {
       return false;
     }
-    const uint32_t payload = h.total_length() - kIp4Bytes;
+    stripped = kIp4Bytes;
     at += kIp4Bytes;
-    if (payload < kIp4Bytes) {
-      return false;
-    }
     constexpr uint8_t kEcn = 3;
     const uint8_t outer_ecn = h.tos() & kEcn;
     h = Words(at);
@@ -172,9 +196,9 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pl
   }
   const uint32_t total = h.total_length();
   const uint32_t bytes = total - kIp4Bytes;
-  out.tuple = {h.src(), h.dst(), 0, 0, h.protocol()};
-  const bool whole = h.protocol() == proto::kTcp   ? plain_tcp(at + kIp4Bytes, bytes, h, out)
-                     : h.protocol() == proto::kUdp ? plain_udp(at + kIp4Bytes, bytes, h, out)
+  at += kIp4Bytes;
+  const bool whole = h.protocol() == proto::kTcp   ? plain_tcp(at, bytes, h, out)
+                     : h.protocol() == proto::kUdp ? plain_udp(at, bytes, h, out)
                                                    : false;
   if (!whole) {
     return false;
@@ -183,13 +207,11 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pl
   out.id = h.id();
   out.tos = h.tos();
   out.ttl = h.ttl();
-  out.dont_fragment = (h.fragment().wire & Be16::of(Ip4Header::kDf).wire) != 0;
-  if (peer.value != 0) {
-    frame->data_off = static_cast<uint16_t>(frame->data_off + kIp4Bytes);
-    tunnels.last = peer;
-  }
+  out.dont_fragment = h.dont_fragment();
+  frame->data_off = static_cast<uint16_t>(frame->data_off + stripped);
   frame->data_len = static_cast<uint16_t>(kEtherBytes + total);  // without padding
   frame->pkt_len = kEtherBytes + total;
+  tunnels.last = stripped != 0 ? peer : tunnels.last;
   outer_source = peer;
   return true;
 }

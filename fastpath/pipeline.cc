@@ -52,13 +52,20 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
   }
   PlainTunnels tunnels = plain_tunnels(port);
+  const bool unfinished = from.info().unfinished_checksums;
   for (rte_mbuf* frame : frames) {
     bytes += frame->pkt_len;
     PacketMeta& m = meta(frame);
     m.origin = {port, {}};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
-    if (short_ways_ && meet_plain(frame, l2, from, tunnels, b.plain[b.count])) {
+    Plain& plain = b.plain[b.count];
+    if (short_ways_ && parse_plain(frame, l2, tunnels, plain, m.origin.outer_source))
+        [[likely]] {
+      if (plain.unfinished && (unfinished || m.origin.outer_source.value != 0)) {
+        widen(plain, b.parsed[b.count]);
+        finish_checksum(frame, b.parsed[b.count]);
+      }
       b.add(frame, m.origin, true);
       continue;
     }
@@ -147,17 +154,16 @@ void Pipeline::track(Burst& b) noexcept {
   std::array<const AddressPair*, kMaxBurst> pairs;
   unsigned n = 0;
   for (unsigned i = 0; i < b.count; ++i) {
+    const Plain& plain = b.plain[i];
     const Parsed& p = b.parsed[i];
-    if (options_.workers > 1 &&
-        hand_over_early(b.frames[i],
-                        b.narrow[i] ? Address(b.plain[i].tuple.dst) : p.destination(),
+    if (options_.workers > 1 && !(b.narrow[i] && is_broadcast(plain, b.origins[i])) &&
+        hand_over_early(b.frames[i], b.narrow[i] ? Address(plain.tuple.dst) : p.destination(),
                         b.origins[i])) {
       continue;
     }
     b.live[n] = static_cast<uint8_t>(i);
     if (b.narrow[i]) {
-      tuples[n] = b.plain[i].tuple;
-      pairs[n++] = nullptr;  // of IPv4
+      tuples[n++] = plain.tuple;
       continue;
     }
     tuples[n] = p.icmp_error ? p.quoted : p.tuple;
@@ -180,6 +186,10 @@ void Pipeline::track(Burst& b) noexcept {
         pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
       continue;
     }
+    if (b.narrow[i] && is_broadcast(b.plain[i], b.origins[i])) {
+      out_.drop(b.frames[i], DropReason::ip4_dst);  // no connection has such an end
+      continue;
+    }
     Parsed& p = b.wide(i);
     if (p.icmp_error) {
       on_error(b.frames[i], p, b.origins[i], ids[k], sides[k]);
@@ -191,6 +201,11 @@ void Pipeline::track(Burst& b) noexcept {
       said_ = nullptr;
     }
   }
+}
+
+// As open() asks; of what is in a tunnel nobody does.
+bool Pipeline::is_broadcast(const Plain& p, Origin origin) const noexcept {
+  return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(p.tuple.dst.value);
 }
 
 // A frame for another worker's pod goes there at once, unless its sender is ours to judge.

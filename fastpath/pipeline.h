@@ -103,8 +103,6 @@ class Pipeline {
   PlainTunnels plain_tunnels(PortId port) const noexcept;
   DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
   DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
-  bool meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from, PlainTunnels& tunnels,
-                  Plain& p) noexcept;
   bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
                          Origin& origin) noexcept;
@@ -112,6 +110,7 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
+  bool is_broadcast(const Plain& p, Origin origin) const noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   bool pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
                   Side side) noexcept;

@@ -19,25 +19,6 @@ PlainTunnels Pipeline::plain_tunnels(PortId port) const noexcept {
   return {may_end ? routes.outer_source : Ip4{}, &routes.peers};
 }
 
-// Most packets: the short way.  False: it is not one of those, and the long way has it.
-bool Pipeline::meet_plain(rte_mbuf* frame, const L2Options& l2, const Port& from,
-                          PlainTunnels& tunnels, Plain& p) noexcept {
-  Origin& origin = meta(frame).origin;
-  if (!parse_plain(frame, l2, tunnels, p, origin.outer_source)) {
-    return false;
-  }
-  const bool tunnelled = origin.outer_source.value != 0;
-  if (!tunnelled && g_->routes->broadcasts.contains(p.tuple.dst.value)) {
-    return false;
-  }
-  if (p.unfinished && (tunnelled || from.info().unfinished_checksums)) {
-    Parsed wide;
-    widen(p, wide);
-    finish_checksum(frame, wide);
-  }
-  return true;
-}
-
 // What was proved before is read again.
 DropReason Pipeline::read_again(rte_mbuf* frame, Parsed& p) noexcept {
   std::construct_at(&p);  // in place: an assignment would copy it

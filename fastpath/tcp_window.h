@@ -11,6 +11,7 @@
 #define SLUICE_FASTPATH_TCP_WINDOW_H_
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -75,6 +76,13 @@ struct TcpMarks {
 };
 static_assert(sizeof(TcpMarks) == 2);
 
+// The same as one word, for who changes most of them at once.
+namespace marks {
+inline constexpr unsigned kRetransmissions = 8, kLastSender = 10;  // their lowest bits
+inline constexpr uint32_t kZeroWindow = 1u << 11, kResetWaits = 1u << 12,
+                          kEndGuessed = 1u << 13;
+}  // namespace marks
+
 enum class Fit : uint8_t {
   good,    // the window moves with it
   stale,   // old and harmless: pass it, forget it
@@ -92,37 +100,39 @@ Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexc
 // The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
 // an acknowledgement, inside the window from end to end, of a connection both sides of which
 // were seen.  False: it is not one of those, or not good; then nothing has changed.
-inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side, uint32_t seq, uint32_t bytes,
-                        uint32_t ack, uint16_t window) noexcept {
-  const Side peer = side == kOriginal ? kReply : kOriginal;
+[[gnu::always_inline]] inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side,
+                                               uint32_t seq, uint32_t bytes, uint32_t ack,
+                                               uint16_t window) noexcept {
+  const unsigned peer = side ^ 1u;
+  const auto bits = uint32_t{std::bit_cast<uint16_t>(m)};
+  const unsigned scale = bits >> (4u * side) & 15, peers_scale = bits >> (4u * peer) & 15;
   const uint32_t end = seq + bytes;
-  const unsigned scale = m.scale(side);
   const uint32_t own_largest = uint32_t{w.largest[side]} << scale;
-  const uint32_t peers_largest = uint32_t{w.largest[peer]} << m.scale(peer);
+  const uint32_t peers_largest = uint32_t{w.largest[peer]} << peers_scale;
   const uint32_t slack = kAckSlack > own_largest ? kAckSlack : own_largest;
-  const bool common = !seq_after(end, w.allowed[side]) && !seq_after(seq, w.allowed[side]) &&
-                      !seq_after(ack, w.end[peer]) &&
-                      !seq_before(end, w.end[side] - peers_largest) &&
-                      !seq_before(ack, w.end[peer] - slack);
-  if (!common || own_largest == 0 || peers_largest == 0) {
+  const uint32_t sent = w.end[side], sent_by_peer = w.end[peer], may_send = w.allowed[side];
+  if (seq_after(end, may_send) || seq_after(seq, may_send) || seq_after(ack, sent_by_peer) ||
+      seq_before(end, sent - peers_largest) || seq_before(ack, sent_by_peer - slack) ||
+      own_largest == 0 || peers_largest == 0 || scale == kNoScale || peers_scale == kNoScale) {
     return false;
   }
-  const bool is_new = seq_after(end, w.end[side]);
+  const bool is_new = seq_after(end, sent);
   const bool acknowledges = seq_after(ack, w.acked[peer]);
   const uint32_t offered = uint32_t{window} << scale;
   const uint32_t allowed = ack + (offered == 0 ? 1 : offered);
   w.largest[side] = window > w.largest[side] ? window : w.largest[side];
-  w.end[side] = is_new ? end : w.end[side];
+  w.end[side] = is_new ? end : sent;
   w.acked[peer] = acknowledges ? ack : w.acked[peer];
   w.allowed[peer] = seq_after(allowed, w.allowed[peer]) ? allowed : w.allowed[peer];
-  m.end_guessed = is_new && bytes != 0 ? 0 : m.end_guessed;
-  // Of data that brings nothing new, while the other side is silent (see pass_window()).
-  const unsigned again = m.last_sender != (side & 1) ? 1 : m.retransmissions + 1u;
-  const unsigned counted = bytes == 0 ? m.retransmissions : again > 3 ? 3 : again;
-  m.retransmissions = (is_new || acknowledges ? 0 : counted) & 3;
-  m.zero_window = window == 0;
-  m.last_sender = side & 1;
-  m.reset_waits = 0;
+  // Data that brings nothing new counts, while the other side is silent (see pass_window()).
+  const uint32_t counted = bits >> marks::kRetransmissions & 3;
+  const bool same_sender = (bits >> marks::kLastSender & 1) == side;
+  const uint32_t again = !same_sender ? 1 : counted + (counted < 3 ? 1 : 0);
+  const uint32_t stays = bytes == 0 ? counted : again;
+  const uint32_t guessed = is_new && bytes != 0 ? 0 : bits & marks::kEndGuessed;
+  m = std::bit_cast<TcpMarks>(static_cast<uint16_t>(
+      (bits & 0xff) | (is_new || acknowledges ? 0 : stays << marks::kRetransmissions) |
+      uint32_t{side} << marks::kLastSender | (window == 0 ? marks::kZeroWindow : 0) | guessed));
   return true;
 }
 

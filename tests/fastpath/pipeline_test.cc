@@ -66,7 +66,7 @@ TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
         const auto flow = static_cast<uint16_t>(1000 + below(3));
         const std::string_view peers[] = {kA, kB, kRemotePod};
         const std::string_view self = peers[port == kUplinkPort ? 2 : port == kPodA ? 0 : 1];
-        const std::string_view to = peers[below(3)];
+        const std::string_view to = below(12) == 0 ? "192.168.100.255" : peers[below(3)];
         Frame frame =
             port == kUplinkPort ? from_peer() : from_pod(port == kPodA ? kPodAMac : kPodBMac);
         frame.ip4(self, to).ttl(static_cast<uint8_t>(below(20) == 0 ? 1 : 64));
