@@ -74,7 +74,7 @@ formatted() {
   sources | xargs clang-format --dry-run -Werror
 }
 licensed() {
-  ! git ls-files '*.h' '*.cc' '*.c' '*.sh' '*.py' 'meson.build' '*/meson.build' '.ci/*' |
+  ! git ls-files '*.h' '*.cc' '*.c' '*.lua' '*.sh' '*.py' 'meson.build' '*/meson.build' '.ci/*' |
     xargs grep -L 'SPDX-License-Identifier' | grep .
 }
 # .clang-tidy, as build/compile_commands.json compiles each file.
