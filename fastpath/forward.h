@@ -114,8 +114,8 @@ inline void Forward::depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noe
       out_.drop(frame, DropReason::sys_bug);
       return;
     }
-    hop.outer.put(at + Plain::kL3, p.tos, static_cast<uint16_t>(p.total_length + kIp4Bytes),
-                  next_id_++);
+    hop.outer.put(at + Plain::kL3, p.ip.tos(),
+                  static_cast<uint16_t>(p.total_length + kIp4Bytes), next_id_++);
   }
   std::memcpy(at, &hop.ether, sizeof hop.ether);
   out_.send_ready(frame, hop.port, Fate::forwarded);

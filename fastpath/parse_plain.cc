@@ -24,6 +24,13 @@ T load(const uint8_t* at) {
 
 // Of the sums of RFC 1071 only the remainder counts: 2^16, 2^32 and 2^64 leave 1 each.
 constexpr uint64_t kOnes = 0xffff;
+// sum % kOnes == 0, which compilers divide for where they think it is rare: times the inverse
+// multiples come out small.
+constexpr bool is_multiple_of_ones(uint64_t sum) {
+  constexpr uint64_t kInverse = 0xfffefffefffeffff;
+  static_assert(kInverse * kOnes == 1);
+  return sum * kInverse <= UINT64_MAX / kOnes;
+}
 constexpr uint64_t add_ones(uint64_t a, uint64_t b) {
   const uint64_t sum = a + b;
   return sum + (sum < a ? 1 : 0);
@@ -48,56 +55,38 @@ constexpr std::array<bool, 256> kUnusable = [] {
   return out;
 }();
 
-// An IPv4 header without options as the words it is made of, in memory's order.
-struct Words {
-  uint64_t first;      // version to fragment
-  uint32_t second;     // TTL, protocol, checksum
-  uint64_t addresses;  // source, destination
-  explicit Words(const uint8_t* at)
-      : first(load<uint64_t>(at)),
-        second(load<uint32_t>(at + 8)),
-        addresses(load<uint64_t>(at + 12)) {}
-
-  uint8_t tos() const { return static_cast<uint8_t>(first >> 8); }
-  uint32_t total_length() const { return Be16{static_cast<uint16_t>(first >> 16)}.host(); }
-  uint16_t id() const { return Be16{static_cast<uint16_t>(first >> 32)}.host(); }
-  bool dont_fragment() const { return (first >> 48 & Be16::of(Ip4Header::kDf).wire) != 0; }
-  uint8_t ttl() const { return static_cast<uint8_t>(second); }
-  uint8_t protocol() const { return static_cast<uint8_t>(second >> 8); }
-  Ip4 src() const { return {Be32{static_cast<uint32_t>(addresses)}.host()}; }
-  Ip4 dst() const { return {Be32{static_cast<uint32_t>(addresses >> 32)}.host()}; }
-};
-
 // A right header without options, of a whole packet of at most `available` bytes.
-[[gnu::always_inline]] inline bool plain_header(const Words& h, uint32_t available) {
+[[gnu::always_inline]] inline bool plain_header(const Ip4Words& h, uint32_t available) {
   constexpr uint64_t kPieces = Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire;
   constexpr uint64_t kFixed = kPieces << 48 | 0xff;
   const uint32_t total = h.total_length();
   const uint64_t sum = add_ones(add_ones(h.first, h.addresses), h.second);
   return (h.first & kFixed) == 0x45 && total >= kIp4Bytes && total <= available &&
-         sum % kOnes == 0 &&
+         is_multiple_of_ones(sum) &&
          !(kUnusable[h.addresses & 0xff] || kUnusable[h.addresses >> 32 & 0xff]) &&
          static_cast<uint32_t>(h.addresses) != h.addresses >> 32;
 }
 
 // Is a checksum the folded sum of the pseudo-header, as kernels leave it to be finished?
-bool is_unfinished(const Words& h, uint32_t l4_bytes, uint16_t checksum) {
+bool is_unfinished(const Ip4Words& h, uint32_t l4_bytes, uint16_t checksum) {
   const uint64_t pseudo = (h.addresses & UINT32_MAX) + (h.addresses >> 32) +
                           Be16::of(h.protocol()).wire +
                           Be16::of(static_cast<uint16_t>(l4_bytes)).wire;
-  return checksum != 0 && (pseudo + (checksum ^ kOnes)) % kOnes == 0;
+  return checksum != 0 && is_multiple_of_ones(pseudo + (checksum ^ kOnes));
 }
 
-// The tuple as its two words.
-Tuple tuple_of(const Words& h, uint32_t ports) {
-  const uint64_t ends = std::rotl(__builtin_bswap64(h.addresses), 32);
-  const uint64_t rest = std::rotl(__builtin_bswap32(ports), 16) | uint64_t{h.protocol()} << 32;
-  return std::bit_cast<Tuple>(std::array<uint64_t, 2>{ends, rest});
+// As the two words it is: an assignment would go byte by byte.
+void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
+  const uint64_t words[2] = {
+      std::rotl(__builtin_bswap64(h.addresses), 32),
+      std::rotl(__builtin_bswap32(ports), 16) | uint64_t{h.protocol()} << 32};
+  static_assert(sizeof out == sizeof words);
+  std::memcpy(&out, words, sizeof words);
 }
 
 // Neither opens nor ends a connection, and has no options but timestamps.
-[[gnu::always_inline]] inline bool plain_tcp(const uint8_t* at, uint32_t bytes, const Words& ip,
-                                             Plain& out) {
+[[gnu::always_inline]] inline bool plain_tcp(const uint8_t* at, uint32_t bytes,
+                                             const Ip4Words& ip, Plain& out) {
   if (bytes < kTcpBytes) {
     return false;
   }
@@ -114,7 +103,7 @@ Tuple tuple_of(const Words& h, uint32_t ports) {
       return false;
     }
   }
-  out.tuple = tuple_of(ip, ports);
+  set_tuple(ip, ports, out.tuple);
   out.seq = load<Be32>(at + offsetof(TcpWire, seq)).host();
   out.ack = load<Be32>(at + offsetof(TcpWire, ack)).host();
   out.tcp_flags = static_cast<uint8_t>(word >> 8);
@@ -124,13 +113,13 @@ Tuple tuple_of(const Words& h, uint32_t ports) {
   return (ports & 0xffff) != 0 && ports >> 16 != 0;
 }
 
-bool plain_udp(const uint8_t* at, uint32_t bytes, const Words& ip, Plain& out) {
+bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out) {
   if (bytes < kUdpBytes) {
     return false;
   }
   const auto h = load<UdpWire>(at);
   const uint32_t length = h.length.host();
-  out.tuple = tuple_of(ip, load<uint32_t>(at));
+  set_tuple(ip, load<uint32_t>(at), out.tuple);
   out.seq = out.ack = 0;
   out.tcp_flags = 0;
   out.window = 0;
@@ -152,26 +141,26 @@ void widen(const Plain& plain, Parsed& out) noexcept {
   out.l3_offset = Plain::kL3;
   out.l4_offset = Plain::kL4;
   out.total_length = plain.total_length;
-  out.id = plain.id;
-  out.tos = plain.tos;
-  out.ttl = plain.ttl;
-  out.dont_fragment = plain.dont_fragment;
+  out.id = plain.ip.id();
+  out.tos = plain.ip.tos();
+  out.ttl = plain.ip.ttl();
+  out.dont_fragment = plain.ip.dont_fragment();
   out.piece_bytes = static_cast<uint16_t>(plain.total_length - kIp4Bytes);
 }
 
-bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Plain& out,
-                 Ip4& outer_source) noexcept {
+bool parse_plain(rte_mbuf* frame, const L2Options& l2, uint64_t own, PlainTunnels& tunnels,
+                 Plain& out, Ip4& outer_source) noexcept {
   const uint32_t length = frame->data_len;
   if (frame->nb_segs != 1 || length < kEtherBytes + kIp4Bytes ||
       length > uint32_t{l2.mtu} + kEtherBytes) {
     return false;
   }
   const uint8_t* at = rte_pktmbuf_mtod(frame, const uint8_t*);
-  if (!plain_ether(at, l2.own.number())) {
+  if (!plain_ether(at, own)) {
     return false;
   }
   at += kEtherBytes;
-  Words h(at);
+  Ip4Words h = Ip4Words::at(at);
   if (!plain_header(h, length - kEtherBytes)) {
     return false;
   }
@@ -188,7 +177,7 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pl
     at += kIp4Bytes;
     constexpr uint8_t kEcn = 3;
     const uint8_t outer_ecn = h.tos() & kEcn;
-    h = Words(at);
+    h = Ip4Words::at(at);
     // The inner header stays as it is where ECN has nothing, or nothing new, to tell.
     if (!plain_header(h, payload) || (outer_ecn != 0 && outer_ecn != (h.tos() & kEcn))) {
       return false;
@@ -204,10 +193,7 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, PlainTunnels& tunnels, Pl
     return false;
   }
   out.total_length = static_cast<uint16_t>(total);
-  out.id = h.id();
-  out.tos = h.tos();
-  out.ttl = h.ttl();
-  out.dont_fragment = h.dont_fragment();
+  out.ip = h;
   frame->data_off = static_cast<uint16_t>(frame->data_off + stripped);
   frame->data_len = static_cast<uint16_t>(kEtherBytes + total);  // without padding
   frame->pkt_len = kEtherBytes + total;

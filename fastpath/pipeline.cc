@@ -53,6 +53,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   }
   PlainTunnels tunnels = plain_tunnels(port);
   const bool unfinished = from.info().unfinished_checksums;
+  const uint64_t own = l2.own.number();
   for (rte_mbuf* frame : frames) {
     bytes += frame->pkt_len;
     PacketMeta& m = meta(frame);
@@ -60,7 +61,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
     Plain& plain = b.plain[b.count];
-    if (short_ways_ && parse_plain(frame, l2, tunnels, plain, m.origin.outer_source))
+    if (short_ways_ && parse_plain(frame, l2, own, tunnels, plain, m.origin.outer_source))
         [[likely]] {
       if (plain.unfinished && (unfinished || m.origin.outer_source.value != 0)) {
         widen(plain, b.parsed[b.count]);
@@ -274,7 +275,7 @@ inline bool Pipeline::pass_plain(rte_mbuf* frame, const Plain& p, Origin origin,
   Connection& c = connections_.at(id);
   const bool plain =
       c.origin(side) == origin && c.route_version == g_->routes->version && c.replied != 0 &&
-      c.cut == 0 && p.ttl > 1 && origin.port != kHostPort && short_hits_ &&
+      c.cut == 0 && p.ip.ttl() > 1 && origin.port != kHostPort && short_hits_ &&
       (!g_->options.recheck || c.generation == static_cast<uint32_t>(g_->number));
   const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
   if (hop == nullptr || !connections_.pass(c, side, p, now_)) {

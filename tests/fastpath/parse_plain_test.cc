@@ -109,7 +109,7 @@ TEST(ParsePlain, RemembersThePeer) {
   PlainTunnels known{test::ip(kNode), &nobody, test::ip(kPeer)};
   Plain p;
   Ip4 peer;
-  EXPECT_TRUE(parse_plain(frame, kLink, known, p, peer));
+  EXPECT_TRUE(parse_plain(frame, kLink, kLink.own.number(), known, p, peer));
   EXPECT_EQ(peer, test::ip(kPeer));
 }
 

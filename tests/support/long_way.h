@@ -95,7 +95,8 @@ inline bool short_way_is_right(const rte_mbuf& frame, const L2Options& l2, Plain
   Copy fast(frame), slow(frame);
   Plain plain;
   Ip4 outer_source;
-  const bool took = parse_plain(fast.frame(), l2, tunnels, plain, outer_source);
+  const bool took =
+      parse_plain(fast.frame(), l2, l2.own.number(), tunnels, plain, outer_source);
   if (taken != nullptr) {
     *taken = took;
   }
