@@ -89,12 +89,6 @@ void Forest::find_from(std::span<const FiveTuple> keys, std::span<const uint32_t
   lookups(level).trees(trees_->view, keys.data(), keys.size(), floors.data(), first.data());
 }
 
-uint32_t Forest::find_among(const FiveTuple& key,
-                            std::span<const uint64_t> removed) const noexcept {
-  assert(trees_ != nullptr && removed.size() * 64 >= rules_);
-  return forest::find_live(trees_->view, key, removed);
-}
-
 unsigned Forest::trees() const {
   return trees_ != nullptr ? trees_->count : 0;
 }

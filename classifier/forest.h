@@ -95,10 +95,6 @@ class Forest {
   void find_from(std::span<const FiveTuple> keys, std::span<const uint32_t> floors,
                  std::span<uint32_t> first, SimdLevel level) const noexcept;
 
-  // The first match of one key among the rules whose bit in `removed` is not set; slower than
-  // find.  REQUIRES: form() == Form::trees; a bit for each rule.
-  uint32_t find_among(const FiveTuple& key, std::span<const uint64_t> removed) const noexcept;
-
   Form form() const { return tables_ != nullptr ? Form::tables : Form::trees; }
   size_t rules() const { return rules_; }
   size_t bytes() const;    // of memory

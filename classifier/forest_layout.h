@@ -97,9 +97,6 @@ struct Lookups {
 };
 extern const Lookups kScalar, kAvx2, kAvx512;
 
-// The first match of one key among rules whose bit in `removed` is not set.
-uint32_t find_live(const View& view, const FiveTuple& key, std::span<const uint64_t> removed);
-
 }  // namespace sluice::forest
 
 #endif  // SLUICE_CLASSIFIER_FOREST_LAYOUT_H_

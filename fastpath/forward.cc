@@ -57,6 +57,12 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
   switch (route.kind) {
     case RouteKind::endpoint: {
       const Endpoint& pod = view.generation->endpoints[route.endpoint];
+      if (pod.worker != out_.worker()) {
+        hop.worker = pod.worker;
+        hop.mtu = mtu(route);
+        hop.found_in = epoch_;
+        return true;
+      }
       if (pod.port == kNoPort || view.owner[pod.port] != out_.worker()) {
         return false;
       }

@@ -25,6 +25,7 @@ namespace sluice {
 
 class Forward {
  public:
+  static constexpr uint8_t kNoWorker = UINT8_MAX;
   // The last step of plain packets along one route, to one destination or to all behind it.
   struct Hop {
     uint64_t found_in = 0;  // epoch
@@ -32,7 +33,8 @@ class Forward {
     Ip4 destination;  // 0: any
     Ip4 tunnel_to;    // 0: none
     PortId port = kNoPort;
-    uint16_t mtu = 0;  // of the port
+    uint16_t mtu = 0;            // of the port
+    uint8_t worker = kNoWorker;  // who goes on with it, as the destination's; or we do
     EtherHeader ether;
     OuterHeader outer;  // of the tunnel
   };
@@ -106,6 +108,11 @@ class Forward {
 };
 
 inline void Forward::depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noexcept {
+  if (hop.worker != kNoWorker) {
+    meta(frame).stage = PacketMeta::Stage::judged_egress;
+    out_.hand_over(frame, hop.worker);
+    return;
+  }
   auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
   decrement_ttl(at + Plain::kL3);
   if (hop.tunnel_to.value != 0) {

@@ -128,6 +128,20 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
   return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
 }
 
+// TCP or UDP behind a plain header at `at`.
+[[gnu::always_inline]] inline bool plain_packet(const Ip4Words& h, const uint8_t* at,
+                                                Plain& out) {
+  const uint32_t total = h.total_length();
+  const uint32_t bytes = total - kIp4Bytes;
+  at += kIp4Bytes;
+  const bool whole = h.protocol() == proto::kTcp   ? plain_tcp(at, bytes, h, out)
+                     : h.protocol() == proto::kUdp ? plain_udp(at, bytes, h, out)
+                                                   : false;
+  out.total_length = static_cast<uint16_t>(total);
+  out.ip = h;
+  return whole;
+}
+
 }  // namespace
 
 void widen(const Plain& plain, Parsed& out) noexcept {
@@ -183,23 +197,25 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, uint64_t own, PlainTunnel
       return false;
     }
   }
-  const uint32_t total = h.total_length();
-  const uint32_t bytes = total - kIp4Bytes;
-  at += kIp4Bytes;
-  const bool whole = h.protocol() == proto::kTcp   ? plain_tcp(at, bytes, h, out)
-                     : h.protocol() == proto::kUdp ? plain_udp(at, bytes, h, out)
-                                                   : false;
-  if (!whole) {
+  if (!plain_packet(h, at, out)) {
     return false;
   }
-  out.total_length = static_cast<uint16_t>(total);
-  out.ip = h;
   frame->data_off = static_cast<uint16_t>(frame->data_off + stripped);
-  frame->data_len = static_cast<uint16_t>(kEtherBytes + total);  // without padding
-  frame->pkt_len = kEtherBytes + total;
+  frame->data_len = static_cast<uint16_t>(kEtherBytes + out.total_length);  // without padding
+  frame->pkt_len = kEtherBytes + uint32_t{out.total_length};
   tunnels.last = stripped != 0 ? peer : tunnels.last;
   outer_source = peer;
   return true;
+}
+
+bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept {
+  const uint32_t length = frame->data_len;
+  if (frame->nb_segs != 1 || length < kEtherBytes + kIp4Bytes) {
+    return false;
+  }
+  const uint8_t* at = rte_pktmbuf_mtod_offset(frame, const uint8_t*, kEtherBytes);
+  const Ip4Words h = Ip4Words::at(at);
+  return plain_header(h, length - kEtherBytes) && plain_packet(h, at, out);
 }
 
 }  // namespace sluice

@@ -66,6 +66,8 @@ void widen(const Plain& plain, Parsed& out) noexcept;
 // `own`: l2.own.number().
 bool parse_plain(rte_mbuf* frame, const L2Options& l2, uint64_t own, PlainTunnels& tunnels,
                  Plain& out, Ip4& outer_source) noexcept;
+// The same of a frame that another worker took, and has brought to its innermost IP header.
+bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept;
 
 }  // namespace sluice
 

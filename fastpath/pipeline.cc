@@ -119,6 +119,11 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
       continue;
     }
     // The other worker proved and, if need be, unwrapped it: only what it read is read again.
+    if (short_ways_ && m.stage != PacketMeta::Stage::untracked &&
+        parse_plain_again(frame, b.plain[b.count])) {
+      b.add(frame, m.origin, true);
+      continue;
+    }
     Parsed& p = b.parsed[b.count];
     DropReason reason = read_again(frame, p);
     if (reason == DropReason::none) {

@@ -15,7 +15,6 @@
 #include <sched.h>
 
 #include "classifier/forest.h"
-#include "classifier/forest_edits.h"
 #include "fastpath/eal.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_sets.h"
@@ -64,7 +63,6 @@ struct Row {
   unsigned trees = 0;
   Subject forest;
   std::optional<Subject> acl;
-  std::optional<Spread> edit_us;  // to make an EditedForest; short lists take no edits
 };
 
 double thread_seconds() {
@@ -219,25 +217,6 @@ void time_both(const Input& in, const Settings& settings, const Forest& forest,
   }
 }
 
-// One more edit to a list that has half of what it may have: 128 rules added, 128 removed.
-Spread time_edit(const Input& in, const std::shared_ptr<const Forest>& forest, unsigned runs) {
-  std::vector<EditedForest::Added> added;
-  std::vector<uint32_t> removed;
-  for (size_t i = 0; i < EditedForest::kMaxAdded / 2; ++i) {
-    const size_t at = i * in.rules.size() / EditedForest::kMaxAdded;
-    added.push_back({static_cast<uint32_t>(at), in.rules[in.rules.size() - 1 - at]});
-    removed.push_back(static_cast<uint32_t>(in.rules.size() - 1 - at));
-  }
-  std::vector<double> us;
-  for (unsigned run = 0; run < runs; ++run) {
-    const double start = thread_seconds();
-    const auto edited = EditedForest::make(forest, added, removed);
-    us.push_back((thread_seconds() - start) * 1e6);
-    sink += edited ? 1 : 0;
-  }
-  return spread(us);
-}
-
 Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& settings) {
   const Input in = make_input(std::move(rules), settings);
   Row row;
@@ -265,9 +244,6 @@ Row measure(std::string name, std::vector<FiveTupleRule> rules, const Settings& 
   row.forest.bytes_per_rule =
       static_cast<double>(forest->bytes()) / static_cast<double>(in.rules.size());
   time_both(in, settings, *forest, acl.get(), row);
-  if (forest->form() == Forest::Form::trees) {
-    row.edit_us = time_edit(in, forest, settings.runs);
-  }
   return row;
 }
 
@@ -290,9 +266,6 @@ void print_row(const Row& row) {
   }
   if (row.acl && !row.acl->failed && !row.forest.failed) {
     std::printf("; %.2f times rte_acl", row.acl->burst_ns.median / row.forest.burst_ns.median);
-  }
-  if (row.edit_us) {
-    std::printf("; an edit %.0f us", row.edit_us->median);
   }
   std::printf("\n");
   print_subject("forest", row.forest);
@@ -323,9 +296,6 @@ nlohmann::json to_json(const Row& row) {
                         {"trees", row.trees},       {"forest", to_json(row.forest)}};
   if (row.acl) {
     out["rte_acl"] = to_json(*row.acl);
-  }
-  if (row.edit_us) {
-    out["editUs"] = spread_json(*row.edit_us);
   }
   return out;
 }

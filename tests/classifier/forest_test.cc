@@ -10,7 +10,6 @@
 
 #include <gtest/gtest.h>
 
-#include "classifier/forest_edits.h"
 
 namespace sluice {
 namespace {
@@ -274,116 +273,6 @@ TEST(Forest, RulesThatCannotBeAreRefused) {
     const Result<Forest> forest = Forest::make(rules);
     ASSERT_FALSE(forest) << row.sentence;
     EXPECT_EQ(forest.error().what, row.what) << row.sentence;
-  }
-}
-
-// The list as the edits leave it, with what EditedForest calls each rule.
-struct EditedList {
-  std::vector<FiveTupleRule> rules;
-  std::vector<uint32_t> names;
-};
-
-EditedList apply(const std::vector<FiveTupleRule>& base,
-                 const std::vector<EditedForest::Added>& added,
-                 const std::vector<uint32_t>& removed) {
-  EditedList list;
-  for (uint32_t i = 0; i <= base.size(); ++i) {
-    for (uint32_t a = 0; a < added.size(); ++a) {
-      if (added[a].before == i) {
-        list.rules.push_back(added[a].rule);
-        list.names.push_back(EditedForest::kAdded | a);
-      }
-    }
-    if (i < base.size() && std::find(removed.begin(), removed.end(), i) == removed.end()) {
-      list.rules.push_back(base[i]);
-      list.names.push_back(i);
-    }
-  }
-  return list;
-}
-
-void expect_like_the_edited_list(Random& random, const std::vector<FiveTupleRule>& base,
-                                 const std::shared_ptr<const Forest>& forest,
-                                 const Shape& shape) {
-  std::vector<EditedForest::Added> added;
-  for (const FiveTupleRule& rule : random_rules(random, shape, below(random, 40))) {
-    added.push_back({below(random, base.size() + 1), rule});
-  }
-  std::stable_sort(added.begin(), added.end(),
-                   [](const auto& a, const auto& b) { return a.before < b.before; });
-  std::vector<uint32_t> removed;
-  for (uint32_t i = 0, count = below(random, base.size()); i < count; ++i) {
-    removed.push_back(below(random, base.size()));
-  }
-  const auto edited = EditedForest::make(forest, added, removed);
-  ASSERT_TRUE(edited) << edited.error().what;
-  const EditedList list = apply(base, added, removed);
-  for (unsigned round = 0; round < 20; ++round) {
-    std::array<FiveTuple, Forest::kMaxBurst> keys;
-    std::array<uint32_t, Forest::kMaxBurst> first;
-    for (FiveTuple& key : keys) {
-      key = random_key(random, below(random, 2) == 0 ? base : list.rules);
-    }
-    edited->find(keys, first, best_simd_level());
-    for (size_t i = 0; i < keys.size(); ++i) {
-      const uint32_t at = naive_find(list.rules, keys[i]);
-      ASSERT_EQ(first[i], at == Forest::kNone ? at : list.names[at]) << "key " << i;
-    }
-  }
-}
-
-TEST(EditedForest, AnswersAsTheEditedListDoes) {
-  const unsigned seed = std::random_device{}();
-  std::printf("seed %u\n", seed);
-  for (const Shape& shape : shapes()) {
-    for (const size_t count : {1, 10, 400}) {
-      SCOPED_TRACE("seed " + std::to_string(seed) + ", " + shape.name + ", " +
-                   std::to_string(count) + " rules");
-      Random random(seed + count);
-      const auto base = random_rules(random, shape, count);
-      auto forest = Forest::make(base, {.form = Forest::Form::trees});
-      ASSERT_TRUE(forest) << forest.error().what;
-      const auto shared = std::make_shared<const Forest>(std::move(*forest));
-      for (unsigned edit = 0; edit < 8; ++edit) {
-        ASSERT_NO_FATAL_FAILURE(expect_like_the_edited_list(random, base, shared, shape));
-      }
-    }
-  }
-}
-
-TEST(EditedForest, EditsThatCannotBeAreRefused) {
-  const std::vector<FiveTupleRule> rules(3);
-  const auto trees = std::make_shared<const Forest>(
-      std::move(*Forest::make(rules, {.form = Forest::Form::trees})));
-  const auto tables = std::make_shared<const Forest>(
-      std::move(*Forest::make(rules, {.form = Forest::Form::tables})));
-  using Many = std::vector<EditedForest::Added>;
-  const struct {
-    const char* sentence;
-    std::shared_ptr<const Forest> base;
-    Many added;
-    std::vector<uint32_t> removed;
-    const char* what;
-  } rows[] = {
-      {"a short list", tables, {}, {}, "rule list: a short list takes no edits"},
-      {"too many", trees, Many(257), {}, "rule list: 257 added rules exceed 256"},
-      {"behind the end", trees, {{4, {}}}, {}, "added rule 0: not in order of its place"},
-      {"out of order",
-       trees,
-       {{2, {}}, {1, {}}},
-       {},
-       "added rule 1: not in order of its place"},
-      {"not there", trees, {}, {3}, "removed rule 3: the list has 3"},
-      {"not a rule",
-       trees,
-       {{0, {.src_length = 33}}},
-       {},
-       "rule 0: a prefix is longer than 32 bits"},
-  };
-  for (const auto& row : rows) {
-    const auto edited = EditedForest::make(row.base, row.added, row.removed);
-    ASSERT_FALSE(edited) << row.sentence;
-    EXPECT_EQ(edited.error().what, row.what) << row.sentence;
   }
 }
 
