@@ -5,11 +5,9 @@
 
 #include <rte_acl.h>
 #include <rte_errno.h>
-#include <rte_malloc.h>
-#include <rte_memory.h>
 #include <rte_vect.h>
 
-#include "perf/huge_pages.h"
+#include "perf/dpdk_heap.h"
 
 namespace sluice::perf {
 namespace {
@@ -55,17 +53,6 @@ AclRule acl_rule(const FiveTupleRule& rule, size_t index) {
   return r;
 }
 
-size_t heap_bytes() {
-  rte_malloc_socket_stats stats{};
-  rte_malloc_get_socket_stats(0, &stats);
-  return stats.heap_allocsz_bytes;
-}
-
-int collapse_segment(const rte_memseg_list*, const rte_memseg* segment, size_t bytes, void*) {
-  collapse(segment->addr, bytes);
-  return 0;
-}
-
 Error failed(const char* step, int code) {
   return Error{std::string(step) + ": " + rte_strerror(code < 0 ? -code : code)};
 }
@@ -85,7 +72,7 @@ std::vector<Key> FiveTupleAcl::keys_of(std::span<const FiveTuple> trace) {
 Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTupleRule> rules,
                                                          size_t max_bytes) {
   rte_vect_set_max_simd_bitwidth(RTE_VECT_SIMD_512);
-  const size_t before = heap_bytes();
+  const size_t before = dpdk_heap_bytes();
   std::unique_ptr<FiveTupleAcl> acl(new FiveTupleAcl);
   rte_acl_param param{};
   param.name = "five_tuple";
@@ -108,7 +95,7 @@ Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTup
   if (const int built = rte_acl_build(acl->context_, &c); built != 0) {
     return failed("rte_acl_build", built);
   }
-  rte_memseg_contig_walk(collapse_segment, nullptr);
+  collapse_dpdk_heap();
   const struct {
     enum rte_acl_classify_alg algorithm;
     const char* name;
@@ -121,7 +108,7 @@ Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTup
       break;
     }
   }
-  acl->bytes_ = heap_bytes() - before;
+  acl->bytes_ = dpdk_heap_bytes() - before;
   return acl;
 }
 

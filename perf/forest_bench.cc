@@ -16,6 +16,7 @@
 
 #include "classifier/forest.h"
 #include "fastpath/eal.h"
+#include "perf/figure.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_sets.h"
 #include "perf/huge_pages.h"
@@ -42,16 +43,12 @@ struct Settings {
   std::string output = "table";
 };
 
-struct Spread {
-  double median = 0, least = 0, most = 0;
-};
-
 struct Subject {
   std::optional<std::string> failed;  // why it could not be built
   double build_ms = 0;
   double bytes_per_rule = 0;
-  Spread burst_ns;
-  Spread serial_ns;
+  Figure burst_ns;
+  Figure serial_ns;
   size_t wrong = 0;  // of the checked answers
 };
 
@@ -69,11 +66,6 @@ double thread_seconds() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-Spread spread(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values.front(), values.back()};
 }
 
 // What a run of a subject returns is added up, so that no compiler leaves it out.
@@ -173,8 +165,8 @@ std::unique_ptr<FiveTupleAcl> build_peer(const Input& in, Subject& subject) {
 struct Samples {
   std::vector<double> burst, serial;
   void store(Subject& subject) {
-    subject.burst_ns = spread(burst);
-    subject.serial_ns = spread(serial);
+    subject.burst_ns = figure_of(burst);
+    subject.serial_ns = figure_of(serial);
   }
 };
 
@@ -275,7 +267,7 @@ void print_row(const Row& row) {
   std::fflush(stdout);
 }
 
-nlohmann::json spread_json(const Spread& v) {
+nlohmann::json figure_json(const Figure& v) {
   return {{"median", v.median}, {"least", v.least}, {"most", v.most}};
 }
 
@@ -283,8 +275,8 @@ nlohmann::json to_json(const Subject& s) {
   if (s.failed) {
     return {{"failed", *s.failed}, {"buildMs", s.build_ms}};
   }
-  return {{"burstNs", spread_json(s.burst_ns)},
-          {"serialisedNs", spread_json(s.serial_ns)},
+  return {{"burstNs", figure_json(s.burst_ns)},
+          {"serialisedNs", figure_json(s.serial_ns)},
           {"bytesPerRule", s.bytes_per_rule},
           {"buildMs", s.build_ms},
           {"wrong", s.wrong}};
