@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <new>
 
 #include <sys/mman.h>
 
@@ -25,6 +26,20 @@ void collapse(const void* data, size_t bytes) {
       madvise(at, kHuge, kCollapse);
     }
   }
+}
+
+void* map_huge(size_t bytes) {
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+  madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; plain pages work as well
+  return memory;
+}
+
+void unmap_huge(void* memory, size_t bytes) noexcept {
+  munmap(memory, bytes);
 }
 
 }  // namespace sluice::perf
