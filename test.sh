@@ -4,7 +4,7 @@
 # golden and system tests; the demo; the same tests under ASan and UBSan (of the system tests
 # three files), the thread tests under TSan.  Ends with one summary line.
 #   sudo ./test.sh [--long]    --long: the swap, kill and delta tests in full, all system tests
-#                              under ASan, lint of perf/, too
+#                              under ASan, perf/ built and linted, too
 set -uo pipefail
 cd "$(dirname "$0")"
 case "${1:-}" in
@@ -120,7 +120,9 @@ check "licence lines" licensed
 check "file length" short_files
 check "layering" python3 tests/layering_test.py
 
-check "build" build build -Ddebug=false
+perf=disabled
+[ "${SLUICE_LONG:-}" != 1 ] || perf=enabled
+check "build" build build -Ddebug=false -Dperf="$perf"
 beside "build with ASan and UBSan" build build-asan \
   -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=g \
   -Dcpp_args='-g1 -fno-sanitize=object-size'

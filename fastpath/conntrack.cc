@@ -6,7 +6,7 @@
 #include <cassert>
 #include <string>
 
-#include <emmintrin.h>
+#include <immintrin.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,6 +24,22 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 bool expired(const Connection& c, Nanos now) {
   return c.deadline <= now;
+}
+
+// A tuple in one register, and as reversed() has it.
+[[gnu::always_inline]] inline __m128i load(const Tuple& t) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(&t));
+}
+[[gnu::always_inline]] inline __m128i reversed(__m128i t) {
+  static_assert(offsetof(Tuple, dst) == 4 && offsetof(Tuple, src_port) == 8 &&
+                offsetof(Tuple, dst_port) == 10 && offsetof(Tuple, icmp_class) == 13);
+  const __m128i swap = _mm_setr_epi8(4, 5, 6, 7, 0, 1, 2, 3, 10, 11, 8, 9, 12, 13, 14, 15);
+  const __m128i negate = _mm_setr_epi8(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, 1, 1);
+  return _mm_sign_epi8(_mm_shuffle_epi8(t, swap), negate);
+}
+[[gnu::always_inline]] inline bool equal(__m128i a, __m128i b) {
+  const __m128i difference = _mm_xor_si128(a, b);
+  return _mm_testz_si128(difference, difference) != 0;
 }
 
 bool closing(const Connection& c) {
@@ -145,7 +161,9 @@ Result<ConnTable> ConnTable::make(const Options& options) {
     const Tuple& t) noexcept {
   const uint64_t src = uint64_t{t.src.value} << 16 | t.src_port;
   const uint64_t dst = uint64_t{t.dst.value} << 16 | t.dst_port;
-  return {std::min(src, dst) | uint64_t{t.protocol} << 48, std::max(src, dst)};
+  // Without a branch, which packets of mixed directions would mispredict every other time.
+  const uint64_t swapped = (src ^ dst) & (uint64_t{0} - (dst < src ? 1u : 0u));
+  return {(src ^ swapped) | uint64_t{t.protocol} << 48, dst ^ swapped};
 }
 
 ConnTable::Place ConnTable::place_of(const Tuple& t) const noexcept {
@@ -171,18 +189,16 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
 [[gnu::always_inline]] inline bool ConnTable::is_of(ConnId id, const Tuple& tuple,
                                                     const AddressPair* pair,
                                                     Side& side) const noexcept {
-  const Connection& c = entries_[id];
-  const bool original = c.tuple == tuple;
-  const bool reply = c.tuple == tuple.reversed();
-  side = original ? kOriginal : kReply;
-  if (!tuple.six || (!original && !reply)) {
-    return original || reply;
+  // Both are compared: which of them it is, no branch can predict.
+  const __m128i entry = load(entries_[id].tuple), asked = load(tuple);
+  unsigned original = equal(entry, asked) ? 1 : 0;
+  unsigned reply = equal(entry, reversed(asked)) ? 1 : 0;
+  if (tuple.six) [[unlikely]] {
+    original &= pairs_[id] == *pair ? 1 : 0;
+    reply &= pairs_[id] == pair->reversed() ? 1 : 0;
   }
-  if (original && pairs_[id] == *pair) {
-    return true;
-  }
-  side = kReply;
-  return reply && pairs_[id] == pair->reversed();
+  side = static_cast<Side>(original ^ 1);
+  return (original | reply) != 0;
 }
 
 // The entry of a tuple among the slots with its tag; kNoConn if it is of none of them.
@@ -224,8 +240,8 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
   }
 }
 
-// Nearly all are in their first bucket, so the second one's line is fetched when it is not; and
-// there at the first slot with the tag.
+// Nearly all are in their first bucket: the second one is read only if the first says that some
+// are there.
 void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
                      std::span<Side> sides,
                      std::span<const AddressPair* const> pairs) noexcept {
@@ -245,8 +261,10 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
       prefetch(ids[i], tuples[i].six);
     } else {
       ids[i] = kNoConn;
-      __builtin_prefetch(&buckets_[place.second()]);
-      elsewhere[others++] = static_cast<uint8_t>(i);
+      if (buckets_[place.first()].elsewhere != 0) {
+        __builtin_prefetch(&buckets_[place.second()]);
+        elsewhere[others++] = static_cast<uint8_t>(i);
+      }
     }
   }
   for (size_t k = 0; k < others; ++k) {
@@ -263,7 +281,7 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
       const Place place{hashes[i], bucket_mask_};
       sides[i] = kOriginal;
       ids[i] = find_in(place.first(), slots[i], tuples[i], pair, sides[i]);
-      if (ids[i] == kNoConn) {
+      if (ids[i] == kNoConn && buckets_[place.first()].elsewhere != 0) {
         ids[i] = find_in(place.second(), slots_with(place.tag(), place.second()), tuples[i],
                          pair, sides[i]);
       }
@@ -286,19 +304,22 @@ bool ConnTable::insert(ConnId id, const Place& place) noexcept {
     return false;
   }
   const auto slot = static_cast<unsigned>(std::countr_zero(room[b]));
+  buckets_[place.first()].elsewhere += b;
   Bucket& bucket = buckets_[place.buckets()[b]];
   bucket.tags[slot] = place.tag();
   bucket.ids[slot] = id;
   return true;
 }
 
-// The entry may be a victim, and have another tag than the place.
+// REQUIRES: the place is that of the entry.
 void ConnTable::remove(ConnId id, const Place& place) noexcept {
   for (const uint32_t b : place.buckets()) {
     Bucket& bucket = buckets_[b];
-    for (unsigned s = 0; s < kSlots; ++s) {
-      if (bucket.ids[s] == id && bucket.tags[s] != 0) {
-        bucket.tags[s] = 0;
+    for (uint32_t slots = slots_with(place.tag(), b); slots != 0; slots &= slots - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(slots));
+      if (bucket.ids[slot] == id) {
+        bucket.tags[slot] = 0;
+        buckets_[place.first()].elsewhere -= b == place.first() ? 0 : 1;
         return;
       }
     }
@@ -405,7 +426,7 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     }
     recycled_ = entries_[id];
     made.recycled = &recycled_;
-    erase(id, place);
+    erase(id);
     return true;
   };
   // The same flow's expired entry, which find() no longer shows.
@@ -463,14 +484,9 @@ void ConnTable::cut(ConnId id, Nanos now) noexcept {
 }
 
 void ConnTable::erase(ConnId id) noexcept {
-  erase(id, place_of(entries_[id].tuple));
-}
-
-// REQUIRES: the entry stands in one of the place's buckets.
-void ConnTable::erase(ConnId id, const Place& place) noexcept {
   Connection& c = entries_[id];
   assert(c.live != 0);
-  remove(id, place);
+  remove(id, place_of(c.tuple));
   c.live = 0;
   embryonic_ -= c.replied == 0 ? 1 : 0;
   if (c.source() != kNoEndpoint) {

@@ -234,6 +234,7 @@ class ConnTable {
   struct alignas(64) Bucket {
     std::array<uint16_t, kSlots> tags;  // of the hash; 0: the slot is free
     std::array<ConnId, kSlots> ids;
+    uint32_t elsewhere;  // entries that begin here, but are in their second bucket
   };
   // Where a key may be, two buckets and the mark it has there: all in its hash.
   struct Place {
@@ -295,7 +296,6 @@ class ConnTable {
   bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
   ConnId take(const Place& place) noexcept;
   void remove(ConnId id, const Place& place) noexcept;
-  void erase(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
   DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,
                         bool& ignored) noexcept;

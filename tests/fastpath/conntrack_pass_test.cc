@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fastpath/conntrack_pass.h"
+
+#include <cstring>
+#include <random>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "tests/fastpath/flows.h"
+
+namespace sluice {
+namespace {
+
+using namespace test;
+
+constexpr uint16_t kBytes = 100;  // of the longest payload
+
+// A packet of the flow whose numbers lie close to where windows begin and end.
+Plain plain_packet(const Connection& c, Side side, std::mt19937& random) {
+  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  const Side peer = side == kOriginal ? kReply : kOriginal;
+  Plain p;
+  p.tuple = side == kOriginal ? c.tuple : c.tuple.reversed();
+  p.payload = static_cast<uint16_t>(below(2) == 0 ? 0 : below(kBytes));
+  p.total_length = static_cast<uint16_t>(40 + p.payload);
+  if (c.tuple.protocol == proto::kTcp) {
+    const uint32_t seqs[] = {c.window.end[side], c.window.allowed[side], c.window.acked[side]};
+    const uint32_t acks[] = {c.window.end[peer], c.window.acked[peer],
+                             c.window.end[peer] - kAckSlack};
+    p.tcp_flags = tcp::kAck;
+    p.seq = seqs[below(8) == 0 ? below(3) : 0] + (below(8) == 0 ? below(5) - 2 : 0);
+    p.ack = acks[below(8) == 0 ? below(3) : 0] + (below(8) == 0 ? below(5) - 2 : 0);
+    p.window = static_cast<uint16_t>(below(8) == 0 ? below(2) : below(20000));
+  }
+  return p;
+}
+
+// One flow in two tables; the first takes the plain way where it can.
+struct Both {
+  ConnTable fast, slow;
+  Flow f, s;
+  int taken = 0;
+
+  Both(const Timeouts& timeouts, uint8_t protocol)
+      : fast(make(options(16, timeouts))),
+        slow(make(options(16, timeouts))),
+        f{fast, tuple(protocol)},
+        s{slow, tuple(protocol)} {
+    for (Flow* flow : {&f, &s}) {
+      if (protocol == proto::kTcp) {
+        establish(*flow);
+      } else {
+        flow->table.update(flow->id, kReply, packet(flow->t.reversed()), flow->now);
+      }
+    }
+  }
+  void pass(const Plain& p, Side side, Nanos now) {
+    Parsed wide;
+    widen(p, wide);
+    const Connection before = f.c();
+    DropReason reason = DropReason::none;
+    if (fast.pass(f.c(), side, p, now)) {
+      ++taken;
+    } else {
+      ASSERT_EQ(std::memcmp(&before, &f.c(), sizeof before), 0);
+      reason = fast.update(f.id, side, wide, now);
+    }
+    ASSERT_EQ(reason, slow.update(s.id, side, wide, now));
+    ASSERT_EQ(std::memcmp(&f.c(), &s.c(), sizeof before), 0);
+  }
+};
+
+TEST(Conntrack, ThePlainWayDoesAsTheLongOne) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (const Timeouts& timeouts : {Timeouts::linux_preset(), Timeouts::calico_bpf_preset()}) {
+    for (const uint8_t protocol : {proto::kTcp, proto::kUdp}) {
+      SCOPED_TRACE(std::to_string(protocol));
+      int taken = 0;
+      for (int flow = 0; flow < 100; ++flow) {
+        Both both(timeouts, protocol);
+        Nanos now = kStart;
+        for (int n = 0; n < 200; ++n) {
+          now += random() % 3 == 0 ? random() % (kSecond / 10) : 1000;
+          const Side side = random() % 2 == 0 ? kOriginal : kReply;
+          ASSERT_NO_FATAL_FAILURE(both.pass(plain_packet(both.f.c(), side, random), side, now))
+              << flow << ", " << n;
+        }
+        taken += both.taken;
+      }
+      EXPECT_GT(taken, 5000);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice
