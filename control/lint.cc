@@ -249,7 +249,8 @@ class Linter {
     }
     if (s.path.transit_allow) {
       findings_.warning(s.path.transit_at,
-                        "path.transit: allow forwards what touches no pod; no policy judges it",
+                        "path.transit: allow forwards what touches no pod; no policy judges it "
+                        "but those with applyOnForward at a HostEndpoint",
                         "path: {transit: deny} drops it as rt_transit");
     } else if (s.path.transit_at.line == 0) {
       findings_.note({s.node_at.file, 1, 1},
