@@ -74,8 +74,10 @@ Result<std::unique_ptr<FiveTupleAcl>> FiveTupleAcl::make(std::span<const FiveTup
   rte_vect_set_max_simd_bitwidth(RTE_VECT_SIMD_512);
   const size_t before = dpdk_heap_bytes();
   std::unique_ptr<FiveTupleAcl> acl(new FiveTupleAcl);
+  static unsigned serial = 0;  // one name, one context
+  const std::string name = "five_tuple" + std::to_string(serial++);
   rte_acl_param param{};
-  param.name = "five_tuple";
+  param.name = name.c_str();
   param.socket_id = SOCKET_ID_ANY;
   param.rule_size = RTE_ACL_RULE_SZ(kFields);
   param.max_rule_num = static_cast<uint32_t>(rules.size());

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 
 namespace sluice::perf {
-
 void collapse(const void* data, size_t bytes) {
   constexpr int kCollapse = 25;  // MADV_COLLAPSE, newer than these headers
   constexpr size_t kHuge = size_t{2} << 20;

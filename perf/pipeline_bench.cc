@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cycles per packet of the established path in memory, without any device, beside a plain DPDK
-// loop on the same frames.  See README.md for what is and what is not in the figures.
+// Cycles per packet of the packet path in memory, without any device, beside firewalls of
+// DPDK's own libraries on the same frames.  See README.md for what is and what is not in the
+// figures.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -9,129 +10,53 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <rte_cycles.h>
-#include <rte_mbuf.h>
-#include <rte_mempool.h>
-#include <sys/prctl.h>
 #include <sys/utsname.h>
 
 #include "perf/bench.h"
-#include "perf/subject.h"
+#include "perf/callgrind.h"
+#include "perf/contest.h"
 
 namespace sluice::perf {
 namespace {
 
-constexpr unsigned kRing = 1024;  // frames that lie ready, as in a NIC's ring
-constexpr uint64_t kLeastPackets = 524288;
-constexpr const char* kFloor = "floor";
-constexpr const char* kPeerDoes =
+constexpr const char* kFirewallDoes =
+    "validate both headers with checksums, check tunnel peer and source, rte_hash (CRC, bulk) "
+    "with one entry for both directions, counts by direction, last-seen time, TCP state by "
+    "flags, rte_lpm (bulk), TTL with checksum, MACs, IPIP header off or on, a batch per port; "
+    "of first packets rte_acl in bulk for each end, rte_hash_add_key, hits per rule";
+constexpr const char* kFirewallDoesNot =
+    "check TCP windows and sequence numbers, keyed hashing, IPv6, fragments, ICMP errors, IP "
+    "options, expiry, limits per endpoint, fates per port, unfinished checksums, hand-over "
+    "between cores, change of policy or routes under way";
+constexpr const char* kPlainDoes =
     "rte_hash (CRC) 5-tuple bulk lookup, rte_lpm bulk lookup, one counter entry per flow, TTL "
-    "and checksum, MACs, IPIP header off or on";
-constexpr const char* kPeerDoesNot =
-    "validate headers or checksums, check sources or tunnel peers, track TCP state or time, "
-    "match both directions, keyed hashing, fan out to ports, count fates, finish checksums";
+    "and checksum, MACs, IPIP header off or on; nothing else";
 
 struct Settings {
-  std::vector<uint32_t> flows = {1, 10000, 1000000};
+  std::vector<uint32_t> flows = {1, 1000, 1000000};
   uint16_t frame = 64;
   std::vector<std::string> paths;
-  unsigned rules = 100;
+  unsigned rules = 1000;
+  double new_ratio = 0;
+  std::vector<unsigned> first_rules = {1, 100, 1000, 10000};
+  bool no_first = false;
+  std::string pages = "both";
+  uint64_t packets = 524288;
   unsigned runs = 9;
   unsigned core = 1;
+  bool count = false;
   std::string output = "table";
 };
 
-struct Figure {
-  double median = 0, least = 0, most = 0;  // cycles per packet
-};
-
+// One subject's figure in one trial.
 struct Row {
   Scene scene;
-  std::string subject;
-  Figure cycles;
+  unsigned rules = 0;
+  double new_ratio = 0;
+  Pages pages = Pages::small;
+  Outcome outcome;
+  double peer = 0;  // what the DPDK firewall took in the same trial; 0: it did not run
 };
-
-// One run: rings of frames are written, then timed from the first burst to the last.
-double cycles_per_packet(Subject& subject, const Scene& scene, Order& order,
-                         std::span<rte_mbuf*> frames) {
-  const uint64_t rounds = std::max<uint64_t>(kLeastPackets, scene.flows) / kRing;
-  std::array<PortId, kRing / kMaxBurst> ports;
-  std::array<uint32_t, kMaxBurst> flows;
-  uint64_t spent = 0;
-  const uint64_t sent = subject.sent();
-  for (uint64_t round = 0; round < rounds; ++round) {
-    for (unsigned b = 0; b < ports.size(); ++b) {
-      order.next(flows);
-      ports[b] = scene.initiator_port(flows[0]);
-      for (unsigned i = 0; i < kMaxBurst; ++i) {
-        write_frame(scene, flows[i], tcp::kAck, true, frames[b * kMaxBurst + i]);
-      }
-    }
-    const uint64_t start = rte_rdtsc_precise();
-    for (unsigned b = 0; b < ports.size(); ++b) {
-      subject.port(ports[b]).offer(frames.subspan(size_t{b} * kMaxBurst, kMaxBurst));
-      subject.burst(ports[b]);
-    }
-    spent += rte_rdtsc_precise() - start;
-  }
-  const uint64_t packets = rounds * kRing;
-  if (subject.sent() - sent != packets) {
-    std::fprintf(stderr, "only %lu of %lu packets came out\n", subject.sent() - sent, packets);
-    std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
-  }
-  return static_cast<double>(spent) / static_cast<double>(packets);
-}
-
-Figure figure_of(std::vector<double> runs) {
-  std::sort(runs.begin(), runs.end());
-  return {runs[runs.size() / 2], runs.front(), runs.back()};
-}
-
-// How much of this process lies on transparent huge pages.
-uint64_t huge_kib() {
-  return kib_of("smaps_rollup", "AnonHugePages:");
-}
-
-// All subjects of one scene; runs are taken in turn, so that a noisy moment meets them all.
-std::vector<Row> measure(const Scene& scene, const Settings& settings, rte_mempool* pool,
-                         std::span<rte_mbuf*> frames) {
-  struct Contender {
-    std::string name;
-    std::unique_ptr<Subject> subject;
-    Order order;
-    std::vector<double> runs;
-  };
-  std::vector<Contender> all;
-  const auto add = [&](const char* name, std::unique_ptr<Subject> subject) {
-    all.push_back({name, std::move(subject), Order(scene), {}});
-  };
-  // DPDK's tables lie on plain pages here, so ours are measured on such, too.
-  prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  const uint64_t before = huge_kib();
-  auto on_huge_pages = make_sluice(scene, settings.rules, pool, frames);
-  if (huge_kib() > before) {
-    add("sluice, huge pages", std::move(on_huge_pages));
-  } else {
-    std::fprintf(stderr, "the kernel gave no huge pages: no figures for them\n");
-  }
-  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-  add("sluice", make_sluice(scene, settings.rules, pool, frames));
-  add("plain DPDK", make_plain_dpdk(scene));
-  add(kFloor, make_floor());
-  for (unsigned run = 0; run < settings.runs + 1; ++run) {
-    for (Contender& c : all) {
-      const double cycles = cycles_per_packet(*c.subject, scene, c.order, frames);
-      if (run > 0) {  // the first warms up
-        c.runs.push_back(cycles);
-      }
-    }
-  }
-  std::vector<Row> rows;
-  rows.reserve(all.size());
-  for (const Contender& c : all) {
-    rows.push_back({scene, c.name, figure_of(c.runs)});
-  }
-  return rows;
-}
 
 std::string machine() {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -149,7 +74,7 @@ std::string machine() {
 }
 
 bool forwards(const Row& row) {
-  return row.subject != kFloor;
+  return row.outcome.subject != kFloor;
 }
 
 double mpps(double cycles) {
@@ -158,40 +83,104 @@ double mpps(double cycles) {
 
 void print_table(const std::vector<Row>& rows, const Settings& s) {
   std::printf("%s\n", machine().c_str());
-  std::printf("%u-byte frames, %u rules, median of %u runs; TSC cycles per packet\n\n", s.frame,
-              s.rules, s.runs);
-  std::printf("%-9s %8s  %-20s %8s %17s %8s\n", "path", "flows", "subject", "cycles", "spread",
-              "Mpps");
+  std::printf("%u-byte frames, median of %u runs; TSC cycles per packet\n\n", s.frame, s.runs);
+  std::printf("%-9s %8s %6s %5s %5s  %-14s %8s %17s %7s %9s\n", "path", "flows", "rules", "new",
+              "pages", "subject", "cycles", "spread", "Mpps", "firewall");
   for (const Row& row : rows) {
-    std::printf("%-9s %8u  %-20s %8.1f %8.1f-%8.1f", std::string(name(row.scene.path)).c_str(),
-                row.scene.flows, row.subject.c_str(), row.cycles.median, row.cycles.least,
-                row.cycles.most);
-    forwards(row) ? std::printf(" %8.2f\n", mpps(row.cycles.median)) : std::printf("\n");
+    const Figure& cycles = row.outcome.cycles;
+    std::printf("%-9s %8u %6u %5.2f %5s  %-14s %8.1f %8.1f-%8.1f",
+                std::string(name(row.scene.path)).c_str(), row.scene.flows, row.rules,
+                row.new_ratio, name(row.pages), row.outcome.subject.c_str(), cycles.median,
+                cycles.least, cycles.most);
+    if (forwards(row)) {
+      std::printf(" %7.2f", mpps(cycles.median));
+    }
+    if (row.peer > 0 && forwards(row)) {
+      std::printf(" %7.2f x", row.peer / cycles.median);
+    }
+    std::printf("\n");
   }
-  std::printf("\nfloor: the memory ports alone, contained in the other figures.\n");
-  std::printf("plain DPDK does: %s.\nIt does not: %s.\n", kPeerDoes, kPeerDoesNot);
+  std::printf(
+      "\nnew: share of packets that are the first of their flow.  firewall: how many\n"
+      "times these cycles the DPDK firewall took.  floor: the memory ports alone,\n"
+      "contained in the other figures.\n");
+  std::printf("DPDK firewall does: %s.\nIt does not: %s.\n", kFirewallDoes, kFirewallDoesNot);
+  std::printf("plain DPDK does: %s.\n", kPlainDoes);
 }
 
 void print_json(const std::vector<Row>& rows, const Settings& s) {
   nlohmann::json out = {{"machine", machine()},
                         {"tsc_hz", rte_get_tsc_hz()},
                         {"frame_bytes", s.frame},
-                        {"rules", s.rules},
                         {"runs", s.runs},
-                        {"peer", {{"does", kPeerDoes}, {"does_not", kPeerDoesNot}}},
+                        {"firewall", {{"does", kFirewallDoes}, {"does_not", kFirewallDoesNot}}},
+                        {"plain", {{"does", kPlainDoes}}},
                         {"results", nlohmann::json::array()}};
   for (const Row& row : rows) {
-    nlohmann::json result = {
-        {"path", name(row.scene.path)},     {"flows", row.scene.flows},
-        {"subject", row.subject},           {"cycles", row.cycles.median},
-        {"cycles_least", row.cycles.least}, {"cycles_most", row.cycles.most}};
+    const Figure& cycles = row.outcome.cycles;
+    nlohmann::json result = {{"path", name(row.scene.path)}, {"flows", row.scene.flows},
+                             {"rules", row.rules},           {"new_ratio", row.new_ratio},
+                             {"pages", name(row.pages)},     {"subject", row.outcome.subject},
+                             {"cycles", cycles.median},      {"cycles_least", cycles.least},
+                             {"cycles_most", cycles.most}};
     if (forwards(row)) {
-      result["mpps"] = mpps(row.cycles.median);
+      result["mpps"] = mpps(cycles.median);
     }
     out["results"].push_back(result);
   }
   std::printf("%s\n", out.dump(2).c_str());
 }
+
+class Contest {
+ public:
+  Contest(const Settings& settings, Bench& bench) : s_(settings), bench_(bench) {}
+
+  // Established flows, and first packets at some numbers of rules.
+  void run(Pages pages) {
+    pages_ = pages;
+    for (const Path path : kPaths) {
+      if (!s_.paths.empty() && std::count(s_.paths.begin(), s_.paths.end(), name(path)) == 0) {
+        continue;
+      }
+      for (const uint32_t flows : s_.flows) {
+        meet({path, flows, s_.frame}, s_.rules, s_.new_ratio);
+      }
+      for (const unsigned rules : s_.no_first ? std::vector<unsigned>{} : s_.first_rules) {
+        meet({path, kKnown, s_.frame}, rules, 1);
+      }
+    }
+  }
+  const std::vector<Row>& rows() const { return rows_; }
+
+ private:
+  static constexpr uint32_t kKnown = 1000;  // flows that are there beside first packets
+
+  void meet(const Scene& scene, unsigned rules, double new_ratio) {
+    const Node node = make_node(rules);
+    Trial trial;
+    trial.scene = scene;
+    trial.node = &node;
+    trial.rules = rules;
+    trial.new_ratio = new_ratio;
+    trial.pages = pages_;
+    trial.packets = s_.packets;
+    trial.runs = s_.runs;
+    trial.counted = s_.count;
+    const auto outcomes = measure(trial, bench_.pool(), bench_.frames());
+    double peer = 0;
+    for (const Outcome& outcome : outcomes) {
+      peer = outcome.subject == kFirewall ? outcome.cycles.median : peer;
+    }
+    for (const Outcome& outcome : outcomes) {
+      rows_.push_back({scene, rules, new_ratio, pages_, outcome, peer});
+    }
+  }
+
+  const Settings& s_;
+  Bench& bench_;
+  Pages pages_ = Pages::small;
+  std::vector<Row> rows_;
+};
 
 int run(const Settings& settings) {
   auto bench = Bench::start(settings.core, kRing);
@@ -199,20 +188,19 @@ int run(const Settings& settings) {
     std::fprintf(stderr, "%s\n", bench.error().what.c_str());
     return 2;
   }
-  std::vector<Row> rows;
-  for (const Path path : kPaths) {
-    const bool wanted =
-        settings.paths.empty() ||
-        std::count(settings.paths.begin(), settings.paths.end(), name(path)) > 0;
-    for (const uint32_t flows : settings.flows) {
-      if (wanted) {
-        const auto more =
-            measure({path, flows, settings.frame}, settings, bench->pool(), bench->frames());
-        rows.insert(rows.end(), more.begin(), more.end());
-      }
-    }
+  Contest contest(settings, *bench);
+  // Small pages first: what EAL has on huge ones stays there.
+  if (settings.pages != "huge") {
+    contest.run(Pages::small);
   }
-  settings.output == "json" ? print_json(rows, settings) : print_table(rows, settings);
+  if (settings.pages != "4k" && !settings.count) {
+    contest.run(Pages::huge);
+  }
+  if (settings.count) {
+    return 0;
+  }
+  settings.output == "json" ? print_json(contest.rows(), settings)
+                            : print_table(contest.rows(), settings);
   return 0;
 }
 
@@ -223,16 +211,27 @@ int run(const Settings& settings) {
 int main(int argc, char** argv) {
   using namespace sluice::perf;
   Settings s;
-  CLI::App app{"Cycles per packet of the established path, in memory, beside plain DPDK"};
-  app.add_option("--flows", s.flows, "numbers of flows")->check(CLI::Range(1u, 5000000u));
+  CLI::App app{"Cycles per packet of the packet path, in memory, beside DPDK's libraries"};
+  app.add_option("--flows", s.flows, "numbers of established flows")
+      ->check(CLI::Range(1u, 5000000u));
   app.add_option("--frame", s.frame, "bytes of a frame at the pod, without FCS")
       ->check(CLI::Range(54, 1500));
   app.add_option("--path", s.paths, "ipip-in, ipip-out, pod-pod; all by default")
       ->check(CLI::IsMember({"ipip-in", "ipip-out", "pod-pod"}));
   app.add_option("--rules", s.rules, "rules per policy program")->check(CLI::Range(1u, 60000u));
+  app.add_option("--new-ratio", s.new_ratio, "share of packets that are the first of a flow")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--first-rules", s.first_rules, "rules to measure first packets alone with")
+      ->check(CLI::Range(1u, 60000u));
+  app.add_flag("--no-first", s.no_first, "no first packets but those of --new-ratio");
+  app.add_option("--pages", s.pages, "4k, huge or both")
+      ->check(CLI::IsMember({"4k", "huge", "both"}));
   app.add_option("--runs", s.runs, "runs, of which the median counts")
-      ->check(CLI::Range(9u, 1001u));
+      ->check(CLI::Range(1u, 1001u));
+  app.add_option("--packets", s.packets, "packets of a run, at least")
+      ->check(CLI::Range(uint64_t{kRing}, uint64_t{1} << 24));
   app.add_option("--core", s.core, "the CPU to run on");
+  app.add_flag("--count", s.count, "under callgrind: dump each subject's counts; no figures");
   app.add_option("-o,--output", s.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   try {

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is measured: something that takes bursts of frames and forwards them to a memory port.
+// What is measured: something that takes bursts of frames and forwards them to memory ports.
+//
+// All subjects of one process belong to its one thread.  Frames stay the benchmark's: a subject
+// that drops one frees it, and the run fails.
 #ifndef SLUICE_PERF_SUBJECT_H_
 #define SLUICE_PERF_SUBJECT_H_
 
 #include <algorithm>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "fastpath/conntrack.h"
 #include "fastpath/port.h"
+#include "perf/node.h"
 #include "perf/scene.h"
+
+struct rte_mempool;
 
 namespace sluice::perf {
 
@@ -36,6 +43,11 @@ class MemoryPort : public Port {
   uint64_t sent_ = 0;
 };
 
+// The uplink's and every pod's.
+using MemoryPorts = std::vector<std::unique_ptr<MemoryPort>>;
+MemoryPorts make_ports();
+uint64_t sent(const MemoryPorts& ports);
+
 class Subject {
  public:
   virtual ~Subject() = default;
@@ -44,21 +56,35 @@ class Subject {
   // The memory port by that name.
   virtual MemoryPort& port(PortId id) = 0;
   virtual uint64_t sent() const = 0;  // by all ports
+  // Knows nothing of these flows' connections from now on.
+  virtual void forget(std::span<const Tuple>) {}
   // What it knows of connections, if it does, and what it refused for a reason.
   virtual const ConnTable* connections() const { return nullptr; }
   virtual uint64_t drops(DropReason) const { return 0; }
 };
 
+// Opens the scene's flows, each by a TCP handshake; ends the program if one is refused.
+// REQUIRES: frames.size() >= kMaxBurst.
+void open_flows(Subject& subject, const Scene& scene, std::span<rte_mbuf*> frames);
+
 // The memory ports alone: what is received is sent.
 std::unique_ptr<Subject> make_floor();
 inline constexpr uint32_t kTableSize = 1'000'000;
-// The real Pipeline, with all flows of the scene established; `rules` per program, a table of
+// The real Pipeline on `node`, with all flows of the scene established and a table of
 // `table_size` connections, or as many as there are flows.
+std::unique_ptr<Subject> make_sluice(const Scene& scene, const Node& node, rte_mempool* pool,
+                                     std::span<rte_mbuf*> frames,
+                                     uint32_t table_size = kTableSize);
+// The same on make_node(rules).
 std::unique_ptr<Subject> make_sluice(const Scene& scene, unsigned rules, rte_mempool* pool,
                                      std::span<rte_mbuf*> frames,
                                      uint32_t table_size = kTableSize);
 // A plain DPDK loop: rte_hash (5-tuple -> entry), rte_lpm, TTL, MACs, bare IPIP.
-std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene);
+std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene, const Node& node);
+// A firewall of rte_hash, rte_acl and rte_lpm that does sluice's work, with all flows of the
+// scene established and room for `table_size`.
+std::unique_ptr<Subject> make_dpdk_firewall(const Scene& scene, const Node& node,
+                                            std::span<rte_mbuf*> frames, uint32_t table_size);
 
 }  // namespace sluice::perf
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The peer: what a forwarder written with DPDK's own libraries does at least.
+// The lower bound: what a forwarder written with DPDK's own libraries does at least.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include "fastpath/rewrite.h"
+#include "perf/huge_pages.h"
 #include "perf/subject.h"
 
 namespace sluice::perf {
@@ -40,7 +41,7 @@ struct Ports {
 
 class PlainDpdk : public Subject {
  public:
-  explicit PlainDpdk(const Scene& scene) : entries_(scene.flows), scene_(scene) {
+  PlainDpdk(const Scene& scene, const Node& node) : entries_(scene.flows) {
     static int count = 0;
     char name[32];
     std::snprintf(name, sizeof(name), "peer%d", count++);
@@ -57,11 +58,12 @@ class PlainDpdk : public Subject {
     if (hash_ == nullptr || lpm_ == nullptr) {
       fail("rte_hash or rte_lpm: out of memory");
     }
-    for (unsigned pod = 0; pod < kPods; ++pod) {
-      rte_lpm_add(lpm_, pod_address(pod).value, 32, pod);
+    for (unsigned pod = 0; pod < node.pods.size(); ++pod) {
+      rte_lpm_add(lpm_, node.pods[pod].address.value, 32, pod);
       macs_[pod] = pod_mac(pod);
     }
-    rte_lpm_add(lpm_, kRemoteNet.value, 16, kPods);
+    rte_lpm_add(lpm_, node.remote.base.v4().value,
+                static_cast<uint8_t>(node.remote.written_length()), kPods);
     macs_[kPods] = kPeerMac;
     for (uint32_t n = 0; n < scene.flows; ++n) {
       const Tuple t = scene.tuple(n);
@@ -71,6 +73,8 @@ class PlainDpdk : public Subject {
         fail("rte_hash is full");
       }
     }
+    collapse(entries_.data(), entries_.size() * sizeof(Entry));
+    collapse_dpdk_heap();
     outer_.version_ihl = 0x45;
     outer_.fragment = Be16::of(Ip4Header::kDf);
     outer_.ttl = 64;
@@ -147,7 +151,6 @@ class PlainDpdk : public Subject {
   }
 
   std::vector<Entry> entries_;
-  Scene scene_;
   rte_hash* hash_ = nullptr;
   rte_lpm* lpm_ = nullptr;
   std::array<MacAddress, kPods + 1> macs_;
@@ -163,8 +166,8 @@ class PlainDpdk : public Subject {
 
 }  // namespace
 
-std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene) {
-  return std::make_unique<PlainDpdk>(scene);
+std::unique_ptr<Subject> make_plain_dpdk(const Scene& scene, const Node& node) {
+  return std::make_unique<PlainDpdk>(scene, node);
 }
 
 }  // namespace sluice::perf
