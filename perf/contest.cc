@@ -146,12 +146,12 @@ std::vector<Outcome> measure(const Trial& trial, rte_mempool* pool,
   const auto add = [&](const char* name, std::unique_ptr<Subject> subject) {
     all.push_back({name, std::move(subject), Traffic(trial), {}});
   };
-  // Half of a table may be flows that nobody has answered.
+  // Half of a table may be flows that nobody has answered, and half one endpoint's.
   const auto opened =
       static_cast<uint32_t>(trial.new_ratio * static_cast<double>(trial.packets));
-  const uint32_t table = opened == 0
-                             ? std::max(kTableSize, scene.flows)
-                             : std::max(kTableSize, 2 * (scene.flows + opened + opened / 8));
+  const bool room = opened > 0 || scene.lanes != nullptr;
+  const uint32_t table =
+      std::max(kTableSize, (room ? 2 : 1) * (scene.flows + opened + opened / 8));
   prctl(PR_SET_THP_DISABLE, trial.pages == Pages::small ? 1 : 0, 0, 0, 0);
   const uint64_t before = huge_kib();
   add(kSluice, make_sluice(scene, *trial.node, pool, frames, table));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A policy program as a list of five-tuple rules, the only ones that rte_acl knows.
 //
-// Sets are expanded into their prefixes, tiers are joined; a log rule decides nothing and goes.
+// Sets and negated addresses are expanded into prefixes, named ports into addresses with their
+// ports, tiers are joined; a log rule decides nothing and goes.
 #ifndef SLUICE_PERF_FIVE_TUPLE_POLICY_H_
 #define SLUICE_PERF_FIVE_TUPLE_POLICY_H_
 
@@ -19,7 +20,7 @@ struct FiveTuplePolicy {
 };
 
 // What `program` says of IPv4 packets that are not ICMP; nothing where five-tuples cannot say
-// it: negations, sets of named ports, two sets for one side, pass, or over a million rules.
+// it: pass, negated protocols and named ports, or over a million rules.
 std::optional<FiveTuplePolicy> five_tuple_policy(const RuleSet& rules, const Program& program);
 
 }  // namespace sluice::perf

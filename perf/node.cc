@@ -38,7 +38,9 @@ std::shared_ptr<const RouteTable> make_routes(const Node& node) {
     entries.push_back({Prefix::of(Address::of(pod.address), 128), id});
     table->routes.push_back({RouteKind::endpoint, id, {}, {}});
   }
-  entries.push_back({node.remote, static_cast<RouteId>(entries.size())});
+  for (const Prefix& remote : node.remotes) {
+    entries.push_back({remote, static_cast<RouteId>(node.pods.size())});
+  }
   table->routes.push_back({RouteKind::tunnel, kNoEndpoint, kPeerNode, kPeerNode});
   table->lpm = Lpm4(entries);
   return table;
@@ -55,7 +57,7 @@ Node make_node(unsigned rules) {
   }
   node.rules = std::move(set);
   node.counters = 2 * rules;
-  node.remote = Prefix::of(Address::of(kRemoteNet), 96 + 16);
+  node.remotes = {Prefix::of(Address::of(kRemoteNet), 96 + 16)};
   for (unsigned pod = 0; pod < kPods; ++pod) {
     node.pods.push_back({pod_address(pod), 0, 1});
   }

@@ -2,8 +2,8 @@
 // The node that the path benchmarks measure: its pods, their policies and its routes.
 //
 // Either made up (kPods pods, two programs of as many rules as one asks for) or with the pods
-// and policies of a sluice.yaml, see config_node.h.  Pod p has port kFirstPodPort + p; what is
-// not a pod's is `remote`, behind the one tunnel peer.  Immutable once it is made.
+// and policies of a sluice.yaml, see config_node.h.  Pod p has port kFirstPodPort + p;
+// `remotes` are behind the one tunnel peer.  Immutable once it is made.
 #ifndef SLUICE_PERF_NODE_H_
 #define SLUICE_PERF_NODE_H_
 
@@ -22,7 +22,7 @@ struct Node {
     ProgramId egress = kNoProgram, ingress = kNoProgram;
   };
   std::vector<Pod> pods;  // kPods at most
-  Prefix remote;
+  std::vector<Prefix> remotes;  // of IPv4, each longer than 0
   std::shared_ptr<const RuleSet> rules;
   CounterSlot counters = 0;  // slots that the rules count in
 };

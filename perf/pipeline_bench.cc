@@ -13,7 +13,7 @@
 #include <sys/utsname.h>
 
 #include "perf/bench.h"
-#include "perf/callgrind.h"
+#include "perf/config_node.h"
 #include "perf/contest.h"
 
 namespace sluice::perf {
@@ -37,6 +37,7 @@ struct Settings {
   uint16_t frame = 64;
   std::vector<std::string> paths;
   unsigned rules = 1000;
+  std::string config;
   double new_ratio = 0;
   std::vector<unsigned> first_rules = {1, 100, 1000, 10000};
   bool no_first = false;
@@ -133,7 +134,9 @@ void print_json(const std::vector<Row>& rows, const Settings& s) {
 
 class Contest {
  public:
-  Contest(const Settings& settings, Bench& bench) : s_(settings), bench_(bench) {}
+  // `config`: of --config, or null.
+  Contest(const Settings& settings, const ConfigNode* config, Bench& bench)
+      : s_(settings), config_(config), bench_(bench) {}
 
   // Established flows, and first packets at some numbers of rules.
   void run(Pages pages) {
@@ -142,11 +145,21 @@ class Contest {
       if (!s_.paths.empty() && std::count(s_.paths.begin(), s_.paths.end(), name(path)) == 0) {
         continue;
       }
-      for (const uint32_t flows : s_.flows) {
-        meet({path, flows, s_.frame}, s_.rules, s_.new_ratio);
+      const std::vector<Lane>* lanes = lanes_of(path);
+      if (config_ != nullptr && lanes->empty()) {
+        std::fprintf(stderr, "%s: the policies allow no such flow\n",
+                     std::string(name(path)).c_str());
+        continue;
       }
-      for (const unsigned rules : s_.no_first ? std::vector<unsigned>{} : s_.first_rules) {
-        meet({path, kKnown, s_.frame}, rules, 1);
+      for (const uint32_t flows : s_.flows) {
+        meet({path, flows, s_.frame, lanes}, s_.rules, s_.new_ratio);
+      }
+      if (s_.no_first || s_.new_ratio > 0) {
+        continue;
+      }
+      for (const unsigned rules :
+           config_ == nullptr ? s_.first_rules : std::vector<unsigned>{0}) {
+        meet({path, kKnown, s_.frame, lanes}, rules, 1);
       }
     }
   }
@@ -155,8 +168,18 @@ class Contest {
  private:
   static constexpr uint32_t kKnown = 1000;  // flows that are there beside first packets
 
+  const std::vector<Lane>* lanes_of(Path path) const {
+    return config_ == nullptr ? nullptr : &config_->lanes[static_cast<size_t>(path)];
+  }
+  // `rules` is of no matter where there is a file.
   void meet(const Scene& scene, unsigned rules, double new_ratio) {
-    const Node node = make_node(rules);
+    const Node node = config_ == nullptr ? make_node(rules) : config_->node;
+    if (config_ != nullptr) {
+      rules = 0;
+      for (const RuleList& list : node.rules->lists) {
+        rules += static_cast<unsigned>(list.rules.size());
+      }
+    }
     Trial trial;
     trial.scene = scene;
     trial.node = &node;
@@ -166,6 +189,11 @@ class Contest {
     trial.packets = s_.packets;
     trial.runs = s_.runs;
     trial.counted = s_.count;
+    if (flows_of(trial) > room(scene)) {
+      std::fprintf(stderr, "%s: the file's endpoints have no %lu different flows\n",
+                   std::string(name(scene.path)).c_str(), flows_of(trial));
+      return;
+    }
     const auto outcomes = measure(trial, bench_.pool(), bench_.frames());
     double peer = 0;
     for (const Outcome& outcome : outcomes) {
@@ -176,7 +204,17 @@ class Contest {
     }
   }
 
+  // How many flows there must be, and how many there are.
+  static uint64_t flows_of(const Trial& trial) {
+    const double opened = trial.new_ratio * static_cast<double>(trial.packets);
+    return trial.scene.flows + static_cast<uint64_t>(1.1 * opened);
+  }
+  static uint64_t room(const Scene& scene) {
+    return scene.lanes == nullptr ? UINT64_MAX : uint64_t{scene.pods()} * Lane::kFlows;
+  }
+
   const Settings& s_;
+  const ConfigNode* config_;
   Bench& bench_;
   Pages pages_ = Pages::small;
   std::vector<Row> rows_;
@@ -188,7 +226,16 @@ int run(const Settings& settings) {
     std::fprintf(stderr, "%s\n", bench.error().what.c_str());
     return 2;
   }
-  Contest contest(settings, *bench);
+  std::optional<ConfigNode> config;
+  if (!settings.config.empty()) {
+    auto read = read_node(settings.config);
+    if (!read) {
+      std::fprintf(stderr, "%s\n", read.error().what.c_str());
+      return 2;
+    }
+    config = std::move(*read);
+  }
+  Contest contest(settings, config ? &*config : nullptr, *bench);
   // Small pages first: what EAL has on huge ones stays there.
   if (settings.pages != "huge") {
     contest.run(Pages::small);
@@ -219,6 +266,7 @@ int main(int argc, char** argv) {
   app.add_option("--path", s.paths, "ipip-in, ipip-out, pod-pod; all by default")
       ->check(CLI::IsMember({"ipip-in", "ipip-out", "pod-pod"}));
   app.add_option("--rules", s.rules, "rules per policy program")->check(CLI::Range(1u, 60000u));
+  app.add_option("--config", s.config, "a sluice.yaml whose endpoints and policies to take");
   app.add_option("--new-ratio", s.new_ratio, "share of packets that are the first of a flow")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--first-rules", s.first_rules, "rules to measure first packets alone with")

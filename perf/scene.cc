@@ -91,6 +91,11 @@ MacAddress pod_mac(unsigned pod) {
 }
 
 Tuple Scene::tuple(uint32_t n) const {
+  if (lanes != nullptr) {
+    const Lane& lane = (*lanes)[pod(n)];
+    const auto port = static_cast<uint16_t>(1024 + n / pods() % Lane::kFlows);
+    return {lane.src, lane.dst, port, lane.dst_port, proto::kTcp};
+  }
   const Ip4 here = pod_address(pod(n));
   const uint32_t k = n / pods();  // the flow's number at its pod
   const Ip4 remote{kRemoteNet.value + 0x100 + k % 200};
@@ -109,10 +114,14 @@ Tuple Scene::tuple(uint32_t n) const {
 }
 
 PortId Scene::initiator_port(uint32_t n) const {
-  return path == Path::ipip_in ? kUplinkPort : static_cast<PortId>(kFirstPodPort + pod(n));
+  const unsigned from = lanes == nullptr ? pod(n) : (*lanes)[pod(n)].from;
+  return path == Path::ipip_in ? kUplinkPort : static_cast<PortId>(kFirstPodPort + from);
 }
 
 PortId Scene::responder_port(uint32_t n) const {
+  if (lanes != nullptr && path != Path::ipip_out) {
+    return static_cast<PortId>(kFirstPodPort + (*lanes)[pod(n)].to);
+  }
   switch (path) {
     case Path::ipip_in:
       return static_cast<PortId>(kFirstPodPort + pod(n));

@@ -42,13 +42,26 @@ constexpr Ip4 pod_address(unsigned pod) {
 }
 MacAddress pod_mac(unsigned pod);
 
+// Flows between two addresses, to one TCP port.
+struct Lane {
+  static constexpr uint32_t kFlows = 64000;  // that differ in the source port
+  Ip4 src, dst;
+  uint16_t dst_port = 0;
+  unsigned from = 0, to = 0;  // the pods' numbers, of ends that are pods of ours
+};
+
 struct Scene {
   Path path = Path::ipip_in;
   uint32_t flows = 1;
   uint16_t frame_bytes = 64;  // at the pod, without FCS; in the tunnel 20 more
+  // Where flows go, in turn, if not between the made-up addresses: at most kFlows of each.
+  const std::vector<Lane>* lanes = nullptr;
 
-  unsigned pods() const { return flows < kPods ? flows : kPods; }
-  // The pod that flow `n` begins or ends at, by which bursts are grouped.
+  unsigned pods() const {
+    const unsigned all = lanes == nullptr ? kPods : static_cast<unsigned>(lanes->size());
+    return flows < all ? flows : all;
+  }
+  // The pod that flow `n` begins or ends at, or its lane, by which bursts are grouped.
   unsigned pod(uint32_t n) const { return n % pods(); }
   Tuple tuple(uint32_t n) const;  // as the initiator sends it
   PortId initiator_port(uint32_t n) const;

@@ -62,8 +62,10 @@ class PlainDpdk : public Subject {
       rte_lpm_add(lpm_, node.pods[pod].address.value, 32, pod);
       macs_[pod] = pod_mac(pod);
     }
-    rte_lpm_add(lpm_, node.remote.base.v4().value,
-                static_cast<uint8_t>(node.remote.written_length()), kPods);
+    for (const Prefix& remote : node.remotes) {
+      rte_lpm_add(lpm_, remote.base.v4().value, static_cast<uint8_t>(remote.written_length()),
+                  kPods);
+    }
     macs_[kPods] = kPeerMac;
     for (uint32_t n = 0; n < scene.flows; ++n) {
       const Tuple t = scene.tuple(n);

@@ -213,8 +213,10 @@ class DpdkFirewall : public Subject {
       rte_lpm_add(lpm_, node_.pods[pod].address.value, 32, pod);
       macs_[pod] = pod_mac(pod);
     }
-    rte_lpm_add(lpm_, node_.remote.base.v4().value,
-                static_cast<uint8_t>(node_.remote.written_length()), kPods);
+    for (const Prefix& remote : node_.remotes) {
+      rte_lpm_add(lpm_, remote.base.v4().value, static_cast<uint8_t>(remote.written_length()),
+                  kPods);
+    }
     macs_[kPods] = kPeerMac;
   }
   void make_policies() {
