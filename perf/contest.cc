@@ -70,13 +70,15 @@ class Traffic {
 
 struct Contender {
   std::string name;
-  std::unique_ptr<Subject> subject;
+  std::shared_ptr<Subject> subject;  // of all its stages
+  Stage stage;
   Traffic traffic;
   std::vector<double> runs;
 };
 
 double run_once(Contender& contender, const Trial& trial, std::span<rte_mbuf*> frames) {
   Subject& subject = *contender.subject;
+  subject.stop_after(contender.stage);
   // Every flow comes once, unless that is not what is asked.
   const bool all_flows = trial.new_ratio == 0 && !trial.counted;
   const uint64_t rounds =
@@ -143,8 +145,9 @@ std::vector<Outcome> measure(const Trial& trial, rte_mempool* pool,
                              std::span<rte_mbuf*> frames) {
   const Scene& scene = trial.scene;
   std::vector<Contender> all;
-  const auto add = [&](const char* name, std::unique_ptr<Subject> subject) {
-    all.push_back({name, std::move(subject), Traffic(trial), {}});
+  const auto add = [&](const char* name, std::shared_ptr<Subject> subject,
+                       Stage stage = Stage::all) {
+    all.push_back({name, std::move(subject), stage, Traffic(trial), {}});
   };
   // Half of a table may be flows that nobody has answered, and half one endpoint's.
   const auto opened =
@@ -158,6 +161,10 @@ std::vector<Outcome> measure(const Trial& trial, rte_mempool* pool,
   if (trial.pages == Pages::huge && huge_kib() <= before) {
     std::fprintf(stderr, "the kernel gave no huge pages: no figures for them\n");
     return {};
+  }
+  if (trial.new_ratio == 0) {
+    add(kReading, all[0].subject, Stage::read);
+    add(kFinding, all[0].subject, Stage::find);
   }
   if (has_five_tuples(*trial.node)) {
     add(kFirewall, make_dpdk_firewall(scene, *trial.node, frames, table));

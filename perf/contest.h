@@ -24,6 +24,8 @@ namespace sluice::perf {
 inline constexpr unsigned kRing = 1024;  // frames that lie ready, as in a NIC's ring
 inline constexpr const char* kFloor = "floor";
 inline constexpr const char* kSluice = "sluice";
+inline constexpr const char* kReading = " read";  // the stages up to there, alone
+inline constexpr const char* kFinding = " read, find";
 inline constexpr const char* kFirewall = "DPDK firewall";
 inline constexpr const char* kPlainDpdk = "plain DPDK";
 
@@ -51,9 +53,9 @@ struct Outcome {
   Figure cycles;
 };
 
-// One result for each subject; `plain DPDK` only where no packet is of a new flow, the DPDK
-// firewall only where it can say the node's policies.  None where the kernel gave no huge
-// pages.  EAL's memory never goes back to small ones: measure those first.
+// One result for each subject; sluice's stages and `plain DPDK` only where no packet is of a
+// new flow, the DPDK firewall only where it can say the node's policies.  None where the kernel
+// gave no huge pages.  EAL's memory never goes back to small ones: measure those first.
 // REQUIRES: frames.size() == kRing.
 std::vector<Outcome> measure(const Trial& trial, rte_mempool* pool,
                              std::span<rte_mbuf*> frames);

@@ -21,7 +21,7 @@ struct Node {
     Ip4 address;
     ProgramId egress = kNoProgram, ingress = kNoProgram;
   };
-  std::vector<Pod> pods;  // kPods at most
+  std::vector<Pod> pods;        // kPods at most
   std::vector<Prefix> remotes;  // of IPv4, each longer than 0
   std::shared_ptr<const RuleSet> rules;
   CounterSlot counters = 0;  // slots that the rules count in

@@ -48,6 +48,13 @@ using MemoryPorts = std::vector<std::unique_ptr<MemoryPort>>;
 MemoryPorts make_ports();
 uint64_t sent(const MemoryPorts& ports);
 
+// How far packets go: all the way, or only so far, and then out as they are.
+enum class Stage : uint8_t {
+  read,  // headers, and out of the tunnel
+  find,  // and their connections are looked up
+  all,
+};
+
 class Subject {
  public:
   virtual ~Subject() = default;
@@ -58,6 +65,9 @@ class Subject {
   virtual uint64_t sent() const = 0;  // by all ports
   // Knows nothing of these flows' connections from now on.
   virtual void forget(std::span<const Tuple>) {}
+  // Bursts from now on end there.  REQUIRES: has_stages(), or `stage` is all.
+  virtual void stop_after(Stage) {}
+  virtual bool has_stages() const { return false; }
   // What it knows of connections, if it does, and what it refused for a reason.
   virtual const ConnTable* connections() const { return nullptr; }
   virtual uint64_t drops(DropReason) const { return 0; }
