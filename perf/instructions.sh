@@ -19,7 +19,7 @@ valgrind --quiet --tool=callgrind --collect-atstart=no --callgrind-out-file="$ou
   "$build/perf/pipeline_bench" --count --runs 1 --packets 16384 --pages 4k "$@" \
   >"$out/said" 2>&1 || { cat "$out/said" >&2; exit 1; }
 printf '%-9s %8s %-12s %6s  %-14s %12s\n' path flows packets rules subject instructions
-for counts in $(ls "$out"/counts.* | sort -t. -k2n); do
+for counts in $(ls "$out"/counts.* | sort -V); do
   awk '/^desc: Trigger: Client Request: / {sub(/^desc: Trigger: Client Request: /, ""); name = $0}
        /^totals: / {total = $2}
        END {
