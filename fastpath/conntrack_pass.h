@@ -18,7 +18,7 @@ inline bool ConnTable::pass(Connection& c, Side side, const Plain& p, Nanos now)
   Nanos span;
   if (p.tuple.protocol == proto::kTcp) {
     if (c.tcp != TcpState::established || c.syn_passed != 0 || c.midflow != 0 ||
-        !pass_common(c.window, c.marks, side, p.seq, p.payload, p.ack, p.window)) {
+        !pass_common(c.window, c.marks, side, {p.seq, p.payload, p.ack, p.window})) {
       return false;
     }
     const bool stalled = (unacknowledged(c.window) && c.marks.end_guessed == 0) ||

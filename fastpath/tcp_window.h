@@ -100,9 +100,13 @@ Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexc
 // The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
 // an acknowledgement, inside the window from end to end, of a connection both sides of which
 // were seen.  False: it is not one of those, or not good; then nothing has changed.
+struct CommonSegment {
+  uint32_t seq, bytes, ack;
+  uint16_t window;
+};
 [[gnu::always_inline]] inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side,
-                                               uint32_t seq, uint32_t bytes, uint32_t ack,
-                                               uint16_t window) noexcept {
+                                               const CommonSegment& s) noexcept {
+  const auto [seq, bytes, ack, window] = s;
   const unsigned peer = side ^ 1u;
   const auto bits = uint32_t{std::bit_cast<uint16_t>(m)};
   const unsigned scale = bits >> (4u * side) & 15, peers_scale = bits >> (4u * peer) & 15;

@@ -107,11 +107,6 @@ double run_once(Contender& contender, const Trial& trial, std::span<rte_mbuf*> f
   return static_cast<double>(spent) / static_cast<double>(packets);
 }
 
-Figure figure_of(std::vector<double> runs) {
-  std::sort(runs.begin(), runs.end());
-  return {runs[runs.size() / 2], runs.front(), runs.back()};
-}
-
 bool has_five_tuples(const Node& node) {
   return std::all_of(node.pods.begin(), node.pods.end(), [&node](const Node::Pod& pod) {
     const std::vector<Program>& programs = node.rules->programs;

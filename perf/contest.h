@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "perf/figure.h"
 #include "perf/node.h"
 #include "perf/scene.h"
 
@@ -44,13 +45,9 @@ struct Trial {
   bool counted = false;  // under callgrind: each subject's run is dumped
 };
 
-struct Figure {
-  double median = 0, least = 0, most = 0;  // TSC cycles per packet
-};
-
 struct Outcome {
   std::string subject;
-  Figure cycles;
+  Figure cycles;  // TSC, per packet
 };
 
 // One result for each subject; sluice's stages and `plain DPDK` only where no packet is of a

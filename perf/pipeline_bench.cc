@@ -4,17 +4,16 @@
 // figures.
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <string>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <rte_cycles.h>
-#include <sys/utsname.h>
 
 #include "perf/bench.h"
 #include "perf/config_node.h"
 #include "perf/contest.h"
+#include "perf/machine.h"
 
 namespace sluice::perf {
 namespace {
@@ -58,21 +57,6 @@ struct Row {
   Outcome outcome;
   double peer = 0;  // what the DPDK firewall took in the same trial; 0: it did not run
 };
-
-std::string machine() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  std::string model = "unknown CPU";
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("model name")) {
-      model = line.substr(line.find(':') + 2);
-      break;
-    }
-  }
-  utsname system{};
-  uname(&system);
-  return model + ", TSC " + std::to_string(rte_get_tsc_hz() / 1000000) + " MHz, Linux " +
-         system.release;
-}
 
 bool forwards(const Row& row) {
   const std::string& subject = row.outcome.subject;

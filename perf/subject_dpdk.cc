@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include "fastpath/rewrite.h"
+#include "perf/dpdk_heap.h"
 #include "perf/huge_pages.h"
 #include "perf/subject.h"
 

@@ -18,9 +18,9 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "perf/dpdk_heap.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_policy.h"
-#include "perf/huge_pages.h"
 #include "perf/subject.h"
 
 namespace sluice::perf {

@@ -480,7 +480,7 @@ TEST(TcpWindow, TheShortWayDoesAsTheLongOneOrNothing) {
       return w.end == short_w.end && w.allowed == short_w.allowed && w.acked == short_w.acked &&
              w.largest == short_w.largest && std::memcmp(&m, &short_m, sizeof m) == 0;
     };
-    if (!pass_common(short_w, short_m, side, s.seq, s.end - s.seq, s.ack, s.window)) {
+    if (!pass_common(short_w, short_m, side, {s.seq, s.end - s.seq, s.ack, s.window})) {
       ASSERT_TRUE(same()) << i;
       continue;
     }
