@@ -207,10 +207,12 @@ void run_all(Captures& captures, const View& view, Pipeline& pipeline, Output& o
 }  // namespace
 
 Status replay(const config::Loaded& loaded, const std::string& directory) {
-  const config::Settings& settings = loaded.model.settings;
+  config::Model model = loaded.model;
+  model.settings.workers.cores = {0};  // one worker owns all endpoints
+  const config::Settings& settings = model.settings;
   Registries registries;
   config::Findings findings;
-  const Built built = build(loaded.model, registries, nullptr, findings);
+  const Built built = build(model, registries, nullptr, findings);
   if (findings.has_errors()) {
     return Error{findings.format(loaded.model.files)};
   }

@@ -225,6 +225,7 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
 // Four at a time, up to the next multiple of four; and fetches each one's first bucket.
 [[gnu::always_inline]] inline void ConnTable::find_hashes(std::span<const Tuple> tuples,
                                                           uint64_t* hashes) const noexcept {
+  static_assert(kMaxBurst % 4 == 0);
   for (size_t i = 0; i < tuples.size(); i += 4) {
     FourWords low, high, four;
     for (size_t k = 0; k < 4; ++k) {

@@ -3,7 +3,7 @@
 //
 // Written and read only by the owning worker; no lock.  (Control reads it through snapshot
 // requests that the worker answers between bursts.)  An index of cache-line buckets, two
-// candidate buckets for a key (the second for when the first is full; 16 candidates, never
+// candidate buckets for a key (the second for when the first is crowded; 16 candidates, never
 // more), points at entries.  The key is the tuple with its ends ordered, so both directions
 // find the same slot with one keyed hash (SipHash-1-3, key from getrandom at start; linear
 // hashes collide under every key). A new entry recycles, among its 16 candidates: expired,
@@ -68,6 +68,7 @@ struct alignas(64) Connection {
   uint8_t simultaneous : 1 = 0;  // TCP: both sides sent a SYN first
   uint8_t syn_passed : 1 = 0;    // TCP: the initiator's last packet was a SYN out of turn
   uint8_t cut : 1 = 0;           // TCP: ended by policy
+  uint8_t spare : 1 = 0;
   TcpMarks marks;
   uint32_t route_version = 0;         // both routes below are good for this table version
   std::array<RouteId, 2> route = {};  // by side: where packets of that side go

@@ -51,54 +51,55 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
   const Route& route = routes.routes[id];
   Address next = route.next_hop;
   MacAddress to;
-  hop = {};
-  hop.route = id;
-  hop.port = kUplinkPort;
+  Hop found;
+  found.found_in = epoch_;
+  found.route = id;
+  found.port = kUplinkPort;
   switch (route.kind) {
     case RouteKind::endpoint: {
       const Endpoint& pod = view.generation->endpoints[route.endpoint];
-      if (pod.worker != out_.worker()) {
-        hop.worker = pod.worker;
-        hop.mtu = mtu(route);
-        hop.found_in = epoch_;
+      if (others_ && pod.worker != out_.worker()) {
+        found.worker = pod.worker;
+        found.mtu = mtu(route);
+        hop = found;
         return true;
       }
       if (pod.port == kNoPort || view.owner[pod.port] != out_.worker()) {
         return false;
       }
-      hop.port = pod.port;
+      found.port = pod.port;
       to = pod.mac;
-      next = hop.destination = destination;
+      next = found.destination = destination;
       break;
     }
     case RouteKind::tunnel:
-      hop.tunnel_to = route.next_hop.v4();
-      hop.outer = OuterHeader(routes.outer_source, hop.tunnel_to);
+      found.tunnel_to = route.next_hop.v4();
+      found.outer = OuterHeader(routes.outer_source, found.tunnel_to);
       next = route.neighbour;
       break;
     case RouteKind::gateway:
       break;
     case RouteKind::connected:
-      next = hop.destination = destination;
+      next = found.destination = destination;
       break;
     case RouteKind::local:
     case RouteKind::blackhole:
       return false;
   }
-  const Port* port = view.ports[hop.port];
+  const Port* port = view.ports[found.port];
   if (port == nullptr) {
     return false;
   }
   Neighbours& neighbours = out_.neighbours();
   if (to.is_zero()) {
-    const uint32_t slot = neighbours.find(hop.port, next, out_.now());
+    const uint32_t slot = neighbours.find(found.port, next, out_.now());
     if (slot == Neighbours::kNone || !neighbours.mac(slot, to)) {
       return false;
     }
   }
-  hop.mtu = port->info().mtu;
-  hop.ether = {to, port->info().mac, Be16::of(kTypeIp4)};
-  hop.found_in = epoch_;
+  found.mtu = port->info().mtu;
+  found.ether = {to, port->info().mac, Be16::of(kTypeIp4)};
+  hop = found;
   return true;
 }
 

@@ -40,7 +40,10 @@ class Forward {
   };
 
   Forward(Output& out, uint16_t first_id, uint8_t workers)
-      : out_(out), next_id_(first_id), error_every_(kErrorEvery * workers) {}
+      : out_(out),
+        next_id_(first_id),
+        others_(workers > 1),
+        error_every_(kErrorEvery * workers) {}
 
   // Can the packet go that way: none, or ip4_ttl or mtu_exceeded (then the sender is told).
   // `from_host`: the node's own packet, whose TTL has not been spent.
@@ -98,6 +101,7 @@ class Forward {
 
   Output& out_;
   uint16_t next_id_;
+  bool others_;  // there are workers besides this one
   uint64_t epoch_ = 1;
   uint64_t serial_ = 0;
   Nanos begun_ = 0;

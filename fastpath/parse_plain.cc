@@ -144,6 +144,18 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
 
 }  // namespace
 
+void finish_plain(rte_mbuf* frame, const Plain& p) noexcept {
+  uint8_t* l4 = rte_pktmbuf_mtod_offset(frame, uint8_t*, Plain::kL4);
+  const bool udp = p.tuple.protocol == proto::kUdp;
+  const uint32_t bytes = udp ? p.payload + kUdpBytes : p.total_length - uint32_t{kIp4Bytes};
+  Be16 sum = checksum_fold(checksum_add({l4, bytes}, 0));
+  if (udp && sum.wire == 0) {
+    sum.wire = 0xffff;
+  }
+  std::memcpy(l4 + (udp ? offsetof(UdpWire, checksum) : offsetof(TcpWire, checksum)), &sum,
+              sizeof sum);
+}
+
 void widen(const Plain& plain, Parsed& out) noexcept {
   std::construct_at(&out);  // in place: an assignment would copy it
   out.tuple = plain.tuple;

@@ -58,6 +58,9 @@ struct Plain {
   uint16_t payload = 0;  // L4 payload bytes
   uint16_t total_length = 0;
 };
+static_assert(sizeof(Plain) == 56);
+// What finish_checksum() does of a packet whose checksum is unfinished.
+void finish_plain(rte_mbuf* frame, const Plain& p) noexcept;
 // The same packet as the long way tells it.
 void widen(const Plain& plain, Parsed& out) noexcept;
 

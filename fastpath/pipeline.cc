@@ -64,8 +64,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     if (short_ways_ && parse_plain(frame, l2, own, tunnels, plain, m.origin.outer_source))
         [[likely]] {
       if (plain.unfinished && (unfinished || m.origin.outer_source.value != 0)) {
-        widen(plain, b.parsed[b.count]);
-        finish_checksum(frame, b.parsed[b.count]);
+        finish_plain(frame, plain);
       }
       b.add(frame, m.origin, true);
       continue;
@@ -162,7 +161,7 @@ void Pipeline::track(Burst& b) noexcept {
   for (unsigned i = 0; i < b.count; ++i) {
     const Plain& plain = b.plain[i];
     const Parsed& p = b.parsed[i];
-    if (options_.workers > 1 && !(b.narrow[i] && is_broadcast(plain, b.origins[i])) &&
+    if (options_.workers > 1 &&
         hand_over_early(b.frames[i], b.narrow[i] ? Address(plain.tuple.dst) : p.destination(),
                         b.origins[i])) {
       continue;
@@ -192,7 +191,7 @@ void Pipeline::track(Burst& b) noexcept {
         pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
       continue;
     }
-    if (b.narrow[i] && is_broadcast(b.plain[i], b.origins[i])) {
+    if (b.narrow[i] && is_broadcast(b.plain[i].tuple.dst, b.origins[i])) {
       out_.drop(b.frames[i], DropReason::ip4_dst);  // no connection has such an end
       continue;
     }
@@ -210,8 +209,8 @@ void Pipeline::track(Burst& b) noexcept {
 }
 
 // As open() asks; of what is in a tunnel nobody does.
-bool Pipeline::is_broadcast(const Plain& p, Origin origin) const noexcept {
-  return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(p.tuple.dst.value);
+bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
+  return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(destination.value);
 }
 
 // A frame for another worker's pod goes there at once, unless its sender is ours to judge.
@@ -226,7 +225,8 @@ bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
     return false;
   }
   const uint8_t owner = g_->endpoints[g_->routes->routes[route].endpoint].worker;
-  if (owner == options_.worker) {
+  if (owner == options_.worker ||
+      (destination.is_v4() && is_broadcast(destination.v4(), origin))) {
     return false;
   }
   meta(frame).origin = origin;

@@ -110,7 +110,7 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
-  bool is_broadcast(const Plain& p, Origin origin) const noexcept;
+  bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   bool pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
                   Side side) noexcept;

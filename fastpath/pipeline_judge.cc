@@ -32,7 +32,8 @@ void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
   for (size_t k = 0; k < ids.size(); ++k) {
     ahead_[k] = {};
     const unsigned i = b.live[k];
-    if (ids[k] != kNoConn || (b.narrow[i] && is_broadcast(b.plain[i], b.origins[i]))) {
+    if (ids[k] != kNoConn ||
+        (b.narrow[i] && is_broadcast(b.plain[i].tuple.dst, b.origins[i]))) {
       continue;
     }
     const Parsed& p = b.wide(i);

@@ -69,6 +69,7 @@ struct TcpMarks {
   uint8_t zero_window : 1 = 0;      // and it closed the window
   uint8_t reset_waits : 1 = 0;      // an inexact RST passed, nothing good since
   uint8_t end_guessed : 1 = 0;      // a segment came in fragments: nobody saw where it ended
+  uint8_t spare : 2 = 0;            // so that all bits of the word have a value
   unsigned scale(Side side) const {
     const unsigned n = side == kOriginal ? original_scale : reply_scale;
     return n == kNoScale ? 0 : n;
@@ -97,13 +98,13 @@ void pick_up_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) n
 // Judges a segment, and moves the windows on if it is good.
 Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexcept;
 
-// The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
-// an acknowledgement, inside the window from end to end, of a connection both sides of which
-// were seen.  False: it is not one of those, or not good; then nothing has changed.
 struct CommonSegment {
   uint32_t seq, bytes, ack;
   uint16_t window;
 };
+// The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
+// an acknowledgement, inside the window from end to end, of a connection both sides of which
+// were seen.  False: it is not one of those, or not good; then nothing has changed.
 [[gnu::always_inline]] inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side,
                                                const CommonSegment& s) noexcept {
   const auto [seq, bytes, ack, window] = s;

@@ -124,6 +124,9 @@ TEST(ParsePlain, SaysWhatTheLongWaySaysOfChangedFrames) {
     const auto flags = static_cast<uint8_t>(below(2) == 0 ? tcp::kAck : below(64));
     below(3) != 0 ? frame.tcp(1, static_cast<uint16_t>(below(3)), flags)
                   : frame.udp(1, static_cast<uint16_t>(below(3)));
+    if (below(3) == 0) {
+      frame.unfinished();
+    }
     Bytes bytes = frame.payload(below(40)).build();
     for (uint32_t changes = below(3); changes > 0; --changes) {
       const uint32_t at = below(static_cast<uint32_t>(bytes.size()));

@@ -439,8 +439,6 @@ TEST(TcpWindow, TheCalicoPresetKnowsNoStall) {
 
 // ---- any numbers ------------------------------------------------------------------------
 
-// A transfer both ways with loss, reordering and duplicates in front of us: nothing that a
-// correct stack sends is refused.
 // Numbers close to the edges, where the two could part.
 TEST(TcpWindow, TheShortWayDoesAsTheLongOneOrNothing) {
   const auto seed = std::random_device()();
@@ -491,6 +489,8 @@ TEST(TcpWindow, TheShortWayDoesAsTheLongOneOrNothing) {
   EXPECT_GT(taken, 20'000);
 }
 
+// A transfer both ways with loss, reordering and duplicates in front of us: nothing that a
+// correct stack sends is refused.
 TEST(TcpWindow, RealTransfersAreNeverRefused) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
