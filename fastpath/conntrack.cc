@@ -194,6 +194,7 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
   unsigned original = equal(entry, asked) ? 1 : 0;
   unsigned reply = equal(entry, reversed(asked)) ? 1 : 0;
   if (tuple.six) [[unlikely]] {
+    assert(pair != nullptr);
     original &= pairs_[id] == *pair ? 1 : 0;
     reply &= pairs_[id] == pair->reversed() ? 1 : 0;
   }
