@@ -16,6 +16,7 @@
 
 #include "classifier/forest.h"
 #include "fastpath/eal.h"
+#include "perf/dpdk_heap.h"
 #include "perf/figure.h"
 #include "perf/five_tuple_acl.h"
 #include "perf/five_tuple_sets.h"
@@ -304,6 +305,7 @@ int run(const Settings& settings) {
     std::fprintf(stderr, "%s\n", up.error().what.c_str());
     return 1;
   }
+  make_dpdk_heap_anonymous();
   nlohmann::json all = nlohmann::json::array();
   bool wrong = false;
   const std::vector<std::string> no_shapes;
