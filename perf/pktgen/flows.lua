@@ -40,8 +40,9 @@ function flows.shape(count, most_sources)
 end
 
 -- Makes port `s.send` ready for frames of `size` bytes, FCS included, in `count` flows or, as
--- shape() has it, a few more: returns how many.
-function flows.set_up(s, size, count)
+-- shape() has it, a few more: returns how many.  They go to `destination_port` or the settings'.
+function flows.set_up(s, size, count, destination_port)
+  destination_port = destination_port or s.destination_port
   local port, to = tostring(s.send), s.scenarios[s.scenario].destination
   local sources, ports = flows.shape(count, s.sources)
   local last = address_after(s.source, sources - 1)
@@ -51,7 +52,7 @@ function flows.set_up(s, size, count)
   pktgen.set_ipaddr(port, "src", s.source .. "/32")
   pktgen.set_ipaddr(port, "dst", to)
   pktgen.set(port, "sport", 1024)
-  pktgen.set(port, "dport", s.destination_port)
+  pktgen.set(port, "dport", destination_port)
   pktgen.set(port, "size", size)
   pktgen.set(port, "count", 0)
 
@@ -61,7 +62,7 @@ function flows.set_up(s, size, count)
   range(ranges.src_ip, port, s.source, last, "0.0.0.1")
   range(ranges.dst_ip, port, to, to, "0.0.0.0")
   range(ranges.src_port, port, 1024, 1023 + ports, ports > 1 and 1 or 0)
-  range(ranges.dst_port, port, s.destination_port, s.destination_port, 0)
+  range(ranges.dst_port, port, destination_port, destination_port, 0)
   range(ranges.ttl, port, 64, 64, 0)
   range(ranges.pkt_size, port, size, size, 0)
   pktgen.set_range(port, "on")
@@ -88,6 +89,16 @@ function flows.trial(s, rate, seconds)
   return sent, received
 end
 
+-- Raises if anything comes back of what the gateway's policy denies.
+function flows.check_denied(s)
+  flows.set_up(s, 64, 1, s.denied_port)
+  local sent, received = flows.trial(s, s.highest / 100, s.warm_up)
+  if received > 0 then
+    error(("%d of %d frames to port %d, which is denied, came back: is the policy in force?"):format(
+      received, sent, s.denied_port), 0)
+  end
+end
+
 -- Frames a second that the sender's link carries.
 function flows.line_rate(s, size)
   local state = pktgen.linkState(tostring(s.send))[s.send]
@@ -99,7 +110,8 @@ function flows.line_rate(s, size)
 end
 
 -- Calls `body` with a function that writes a line to the screen and to `name` in the directory of
--- results.  Whatever happens, nothing is sent any more when this returns or raises.
+-- results.  When this returns or raises, nothing is sent any more.  It does not outlive Pktgen: what
+-- ends that ends all.
 function flows.session(s, name, body)
   local path = s.results .. "/" .. name
   local file = assert(io.open(path, "w"))

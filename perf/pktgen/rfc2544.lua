@@ -3,6 +3,7 @@
 -- which all that is sent comes back, by bisection.
 --   Pktgen:/> load perf/pktgen/rfc2544.lua
 -- or pktgen ... -- ... -f perf/pktgen/rfc2544.lua.  settings.lua has addresses, sizes and times.
+-- Frames that the policy denies are sent first: none may come back.
 -- Prints CSV and leaves it in rfc2544-SCENARIO.csv.
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or "./"
 local settings = dofile(here .. "settings.lua")
@@ -47,6 +48,7 @@ local function measure(s, size, count)
 end
 
 flows.session(settings, ("rfc2544-%s.csv"):format(settings.scenario), function(say)
+  flows.check_denied(settings)
   say("size,flows,rate_percent,packets_per_second,gbit_per_second,sent,lost,note")
   for _, count in ipairs(settings.flows) do
     for _, size in ipairs(settings.scenarios[settings.scenario].sizes) do

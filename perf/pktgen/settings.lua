@@ -32,6 +32,7 @@ return {
   source = "198.18.0.1",
   sources = 64,
   destination_port = 5000,
+  denied_port = 80,  -- none of it may come back: else it is not the policy that is measured
 
   -- The search of rfc2544.lua: rates are per cent of the link, loss is a share of what was sent
   -- (0.001 is a packet in a thousand), times are seconds.

@@ -7,6 +7,7 @@ highest rate at which all that is sent comes back, by bisection; latency at that
   perf/pktgen/trex_rfc2544.py --path ipip --flows 100000 >ipip.csv
 """
 import argparse
+import signal
 import sys
 import time
 
@@ -92,6 +93,7 @@ def main(arguments=None):
     parser.add_argument("--loss", type=float, default=0, help="share of what was sent")
     trex_flows.add_arguments(parser)
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of `finally`, as for INT
     client = STLClient(server=options.server)
     client.connect()
     try:

@@ -2,7 +2,8 @@
 -- Pktgen's Lua API with a gateway behind it, for the scripts of perf/pktgen.
 --   lua fake_pktgen.lua SCRIPT OPTIONS    OPTIONS: the fields of a Lua table, see `options`
 -- Checks what Pktgen would (arguments, order of calls) and prints at the end, whether the script raised
--- or not: its error, whether a port still sends, and each trial as "trial SIZE FLOWS RATE".
+-- or not: its error, whether a port still sends, and each trial as "trial SIZE FLOWS RATE", or as
+-- "denied SIZE FLOWS RATE" if it goes to port 80.
 -- The script's settings.lua is changed by `options.settings`.  Exit 1 if the script raised.
 local script, text = arg[1], arg[2]
 local options = setmetatable(load("return {" .. text .. "}")(), {
@@ -11,6 +12,7 @@ local options = setmetatable(load("return {" .. text .. "}")(), {
     tester = 100,    -- per cent of the link that the tester can send
     link = "<UP-10000-FD>",
     echoes = 1,      -- frames that come back for one
+    denies = 1,      -- 0: frames to port 80 come back, too
     raise = 0,       -- the trial in which delay() raises
     settings = {},
   },
@@ -58,6 +60,9 @@ local function rates(seconds)
   local out = math.min(port.rate, options.tester)
   port.sent = math.floor(line * out / 100)
   port.received = math.floor(line * math.min(out, options.carries) / 100 * options.echoes)
+  if options.denies == 1 and port.range.dst_port.start == 80 then
+    port.received = 0
+  end
 end
 
 pktgen = {
@@ -78,7 +83,8 @@ pktgen = {
   clr = function() port.sent, port.received = 0, 0 end,
   start = function()
     assert(port.on.range and not port.sending)
-    trials[#trials + 1] = ("trial %d %d %.4f"):format(port.size, flows(), port.rate)
+    local kind = port.range.dst_port.start == 80 and "denied" or "trial"
+    trials[#trials + 1] = ("%s %d %d %.4f"):format(kind, port.size, flows(), port.rate)
     port.sending = true
   end,
   stop = function() port.sending = false end,

@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
 import pytest
@@ -32,6 +33,8 @@ def lua(script, directory, **options):
     fields = "".join(f"{name}={value!r}," for name, value in options.items())
     done = run("lua5.4", HERE / "fake_pktgen.lua", SCRIPTS / script,
                f"{fields} settings={{results='{directory}', {settings}}}")
+    kinds = re.findall(r"^(trial|denied) ", done.stdout, re.M)
+    assert "denied" not in kinds[1:] and (script != "rfc2544.lua" or kinds[:1] != ["trial"])
     assert "sending false" in done.stdout, done.stderr + done.stdout
     trials = [(int(size), int(flows), float(rate)) for size, flows, rate in
               re.findall(r"^trial (\S+) (\S+) (\S+)$", done.stdout, re.M)]
@@ -59,6 +62,13 @@ def test_the_echo_compiles(tmp_path):
 
 def test_shell_is_shell():
     assert run("bash", "-n", SCRIPTS / "node/echo_pod.sh").returncode == 0
+
+
+@pytest.mark.parametrize("words, status", [(["--help"], 0), (["-h"], 0), (["up"], 2),
+                                           (["down", "now"], 2), ([""], 2)])
+def test_echo_pod_does_nothing_but_what_it_was_told(words, status):
+    done = run(SCRIPTS / "node/echo_pod.sh", *words)
+    assert done.returncode == status and "usage:" in done.stderr
 
 
 @pytest.mark.parametrize("carries", [100, 99.95, 80.8, 37.3, 12.5, 1, 0.15])
@@ -118,6 +128,7 @@ def test_transit_leaves_room_for_the_tunnel(tmp_path):
     ({"carries": 0.0, "tester": 0}, "sent nothing"),
     ({"echoes": 2}, "traffic of others"),
     ({"link": "<--Down-->"}, "Down"),
+    ({"denies": 0}, "which is denied, came back"),
     ({"settings": "flows={10000000}"}, "flows need"),
 ])
 def test_nothing_is_sent_after_an_error(tmp_path, options, problem):
@@ -194,6 +205,17 @@ def test_trex_search(monkeypatch, capsys, carries):
     assert sorted({size for size, _ in STLClient.trials}) == SIZES
     assert all(carries - 0.11 <= float(row["rate_percent"]) <= carries for row in rows)
     assert carries == 0 or rows[0]["latency_us_mean"] == "5.5"
+    assert STLClient.connected == 0
+
+
+def test_trex_lets_go_when_terminated(monkeypatch):
+    monkeypatch.setattr(STLClient, "get_stats", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            trex_rfc2544.main(["--settle", "0"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert STLClient.connected == 0
 
 
