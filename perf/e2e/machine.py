@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine it runs on: packages, settings of the whole kernel (put back at the end), facts."""
+"""The machine it runs on: settings of the whole kernel (put back at the end), cores, facts."""
 import contextlib
 import os
 import pathlib
@@ -14,46 +14,68 @@ SETTINGS = {
     "/sys/module/nf_conntrack/parameters/hashsize": 1 << 20,
 }
 COMMON = ("ethtool", "iperf3", "iproute2", "procps", "python3-matplotlib", "util-linux")
-
-
-def install(packages):
-    """Debian packages that are missing."""
-    missing = [p for p in sorted(packages) if "install ok installed" not in run(
-        "dpkg-query", "-W", "-f", "${Status}", p, check=False).stdout]
-    if not missing:
-        return
-    print("installing:", *missing, flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    command = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
-    if run(*command, timeout=600, env=environment, check=False).returncode != 0:
-        run("apt-get", "update", "-qq", timeout=300)
-        run(*command, timeout=600, env=environment)
+CPUS = pathlib.Path("/sys/devices/system/cpu")
+BUSY = 0.5  # load from which on the figures are doubted
 
 
 @contextlib.contextmanager
 def settings():
-    """Connection tracking with room for all flows, as long as this lasts."""
+    """The kernel's connection tracking with room for all flows, as long as this lasts."""
+    paths = {pathlib.Path(name): value for name, value in SETTINGS.items()}
+    if not all(path.exists() for path in paths):
+        run("modprobe", "nf_conntrack")
     before = {}
     try:
-        for name, value in SETTINGS.items():
-            path = pathlib.Path(name)
-            if path.exists():
-                was = int(path.read_text())
-                if was < value:
-                    path.write_text(str(value))
-                    before[path] = was
+        for path, value in paths.items():
+            was = int(path.read_text())
+            if was < value:
+                before[path] = was
+                path.write_text(str(value))
+            if int(path.read_text()) < value:
+                raise Failure(f"{path} stays at {path.read_text().strip()}; {value} is needed")
         yield
     finally:
         for path, value in before.items():
-            path.write_text(str(value))
+            with contextlib.suppress(OSError):
+                path.write_text(str(value))
 
 
-def cores():
-    """Two to use: of the generator, and of what is measured."""
+def siblings(core):
+    """The hardware threads of the same core, itself included."""
+    path = CPUS / f"cpu{core}/topology/thread_siblings_list"
+    if not path.exists():
+        return {core}
+    found = set()
+    for part in path.read_text().strip().split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+def cores(chosen=None):
+    """Two to use: of the generator, and of what is measured; `chosen`, or the first two that are
+    not threads of one core, if there are such."""
     usable = sorted(os.sched_getaffinity(0))
+    if chosen:
+        if len(set(chosen)) != 2 or not set(chosen) <= set(usable):
+            raise Failure(f"--cores wants two different ones of {usable}")
+        return tuple(chosen)
     if len(usable) < 2:
         raise Failure("two cores are needed: one for the traffic, one for what is measured")
-    return usable[0], usable[1]
+    first = usable[0]
+    return first, next((core for core in usable[1:] if core not in siblings(first)), usable[1])
+
+
+def doubts(used):
+    """What about the machine makes figures doubtful: to be asked before anything is measured."""
+    found = []
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        found.append(f"the machine was busy (load {load:.1f}): processor time of others counts as "
+                     "the subject's")
+    if used[1] in siblings(used[0]):
+        found.append(f"cores {used[0]} and {used[1]} are threads of one core: each slows the other")
+    return found
 
 
 def facts():

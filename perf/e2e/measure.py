@@ -5,16 +5,20 @@ A Sample is one figure of one run; run.py makes medians of them.
 """
 import dataclasses
 import json
-import subprocess
 
 import rules
 from scene import FIRST, Failure, run, wait_until
+from subjects import CONNECTIONS
 
 WITHOUT_FCS = 4
 FLOWS = 1024        # that are established
 FLOWS_APART = 20_000_000  # between runs: none meets a connection of the one before
 BELOW_CAPACITY = 0.95     # processor time is measured at this share of what it forwards
 IDLE_PPS = 1000
+WARM_UP = 0.2             # seconds before a run
+TOUCH_PPS = 100_000       # of new flows that are not measured
+TOUCH_SECONDS = 0.5
+READY = 0.95              # share of the allowed packets that have to pass: some are under way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +36,14 @@ class Bench:
         self.seconds = seconds
         self.generator_ns = 0.0
 
-    def run(self, scene, frame=64, seconds=None, drop_at=None, **options):
+    def run(self, scene, frame=64, seconds=None, warm_up=WARM_UP, drop_at=None, **options):
         """One run of `traffic`; with rates added to what it prints."""
         # Its main thread is away from the generator, which leaves it no time.
-        command = [*FIRST, "taskset", "-c", str(scene.core), self.traffic, "--from", scene.client.place, "--to",
-                   scene.server.place, "--core", str(scene.generator_core), "--watch",
-                   str(scene.core), "--frame", str(frame - WITHOUT_FCS), "--seconds",
-                   str(seconds or self.seconds)]
+        command = [*FIRST, "taskset", "-c", str(scene.core), self.traffic,
+                   "--from", scene.client.place, "--to", scene.server.place,
+                   "--core", str(scene.generator_core), "--watch", str(scene.core),
+                   "--frame", str(frame - WITHOUT_FCS), "--warm-up", str(warm_up),
+                   "--seconds", str(seconds or self.seconds)]
         if drop_at:
             command += ["--drop-at", drop_at]
         for name, value in options.items():
@@ -62,19 +67,22 @@ class Bench:
             return outcome["busy_ns"] / outcome["sent"]
         self.generator_ns = min(cost() for _ in range(3))
 
-    def wait_ready(self, subject):
-        """It forwards what it should, and not what its policy denies."""
-        scene = subject.scene
+    def wait_ready(self, subject, count):
+        """It forwards what it should, and nothing of what its policy of `count` rules denies."""
+        short = {"seconds": 0.1, "warm_up": 0.05, "flows": 16, "rate": 2000}
+        seen = "nothing was sent"
 
         def forwards():
-            return self.run(scene, seconds=0.1, warm_up=0.05, flows=16, established=True,
-                            rate=2000)["received"] > 0
-        wait_until(forwards, lambda: f"{subject.name} does not forward: {subject.problem()}", 20)
-        if subject.policy:
-            denied = self.run(scene, seconds=0.2, flows=16, rate=2000, port=rules.DENIED_PORT)
+            nonlocal seen
+            allowed = self.run(subject.scene, established=True, **short)
+            seen = f"{allowed['received']} of {allowed['sent']} allowed packets passed"
+            return allowed["sent"] and allowed["received"] >= READY * allowed["sent"]
+        wait_until(forwards, lambda: f"{subject.name}: {seen}: {subject.problem()}", 20)
+        for port in rules.denied_ports(count) if subject.policy else ():
+            denied = self.run(subject.scene, port=port, **short)
             if denied["received"] or not denied["sent"]:
                 raise Failure(f"{subject.name} let {denied['received']} of {denied['sent']} "
-                              f"denied packets pass")
+                              f"denied packets to port {port} pass")
 
     def _rate_and_cost(self, scene, **options):
         """Packets a second at most, and how many were offered then; nanoseconds of processor
@@ -90,7 +98,24 @@ class Bench:
         cost = ((paced["busy_ns"] - self.generator_ns * paced["sent"]) /
                 max(paced["received"], 1))
         loss = 1 - paced["received"] / max(paced["sent"], 1)
-        return {"mpps": most / 1e6, "ns": cost, "loss": loss, "offered_mpps": flood["sent_pps"] / 1e6}
+        if not options.get("flows"):
+            self._check_room(flood, paced)
+        return {"mpps": most / 1e6, "ns": cost, "loss": loss,
+                "offered_mpps": flood["sent_pps"] / 1e6}
+
+    def _check_room(self, *runs):
+        sent = TOUCH_PPS * (TOUCH_SECONDS + WARM_UP) + sum(
+            run["sent_pps"] * (run["seconds"] + WARM_UP) for run in runs)
+        if sent > CONNECTIONS:
+            raise Failure(f"{sent:.0f} new flows were sent, and connection tables have room for "
+                          f"{CONNECTIONS}: take fewer --seconds")
+
+    def _seconds_with_room(self):
+        """How long a run of new flows may be: twice what the generator can send fits."""
+        if not self.generator_ns > 0:
+            return self.seconds
+        room = CONNECTIONS - TOUCH_PPS * (TOUCH_SECONDS + WARM_UP)
+        return max(0.1, min(self.seconds, room / 2 * self.generator_ns / 1e9 - WARM_UP))
 
     def established(self, subject, count, frame):
         figures = self._rate_and_cost(subject.scene, frame=frame, flows=FLOWS, established=True)
@@ -98,7 +123,10 @@ class Bench:
                 for what, value in figures.items()]
 
     def new_flows(self, subject, count):
-        figures = self._rate_and_cost(subject.scene, first=FLOWS_APART)
+        # Tables that nothing was entered into have no memory yet; the kernel's have.
+        self.run(subject.scene, first=2 * FLOWS_APART, rate=TOUCH_PPS, seconds=TOUCH_SECONDS)
+        figures = self._rate_and_cost(subject.scene, first=FLOWS_APART,
+                                      seconds=self._seconds_with_room())
         return [Sample(subject.name, "new_flow_" + what, count, 64, value)
                 for what, value in figures.items()]
 
@@ -128,13 +156,13 @@ class Bench:
         seconds = max(1, round(4 * self.seconds))
         try:
             done = scene.run(*pin, "iperf3", "-c", scene.server.address, "-J", "-t", str(seconds),
-                             "-O", "0.5", "--connect-timeout", "3000",
+                             "-O", "1", "--connect-timeout", "3000",
                              space=scene.client.space, check=False, timeout=seconds + 20)
             report = json.loads(done.stdout)
             if "error" in report:
                 raise Failure(f"iperf3: {report['error']}")
             rate = report["end"]["sum_received"]["bits_per_second"] / 1e9
-        except (subprocess.TimeoutExpired, json.JSONDecodeError, KeyError) as problem:
+        except (json.JSONDecodeError, KeyError) as problem:
             raise Failure(f"iperf3 through {subject.name}: {problem!r}") from problem
         finally:
             scene.stop(server)

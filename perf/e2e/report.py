@@ -6,6 +6,8 @@ from subjects import ALL
 
 SIZES = (64, 512, 1518)
 PERCENTILES = ("p50", "p99", "p99.9")
+LEAST_DIFFERENCE = 0.05  # of an established packet's time: less is none
+NO_DIFFERENCE = "no difference to an established packet could be measured"
 
 
 class Results:
@@ -19,6 +21,10 @@ class Results:
     def get(self, subject, what, rules, frame=64):
         found = self.runs.get((subject, what, rules, frame))
         return statistics.median(found) if found else None
+
+    def spread(self, subject, what, rules, frame=64):
+        found = self.runs[subject, what, rules, frame]
+        return max(found) - min(found)
 
     def as_json(self):
         return [{"subject": subject, "what": what, "rules": rules, "frame": frame,
@@ -79,8 +85,20 @@ def _ratio(over, under):
     return None if over is None or not under else over / under
 
 
+def _more_than_established(results, subject, count, rules):
+    """Nanoseconds that a new flow takes more than an established packet: None if not measured, 0
+    if that is not clearly more."""
+    new, old = (subject, "new_flow_ns", count), (subject, "established_ns", rules)
+    if results.get(*new) is None or results.get(*old) is None:
+        return None
+    difference = results.get(*new) - results.get(*old)
+    noise = max(results.spread(*new), results.spread(*old),
+                LEAST_DIFFERENCE * results.get(*old))
+    return difference if difference > noise else 0
+
+
 def goals(results, rules):
-    """(goal, reached, text) of each that these results can answer."""
+    """(text, reached) of each for which there are results; reached is None if they cannot tell."""
     get = results.get
     ours = next((n for n in ("sluice", "sluice-poll") if get(n, "established_mpps", rules)), None)
     if ours is None:
@@ -96,13 +114,15 @@ def goals(results, rules):
     add("iptables' processor time an established packet over ours",
         _ratio(get("iptables", "established_ns", rules), get(ours, "established_ns", rules)), 1)
     for count, least in ((100, 10), (10_000, 100)):
-        over, under = get("nftables", "new_flow_ns", count), get(ours, "new_flow_ns", count)
-        add(f"nftables' processor time a new flow over ours, {count} rules", _ratio(over, under),
-            least)
-        base = get("nftables", "established_ns", rules), get(ours, "established_ns", rules)
-        if None not in (over, under, *base):
-            add("the same without what an established packet costs",
-                _ratio(over - base[0], max(under - base[1], 1)), least)
+        add(f"nftables' processor time a new flow over ours, {count} rules",
+            _ratio(get("nftables", "new_flow_ns", count), get(ours, "new_flow_ns", count)), least)
+        text = "the same without what an established packet costs"
+        over = _more_than_established(results, "nftables", count, rules)
+        under = _more_than_established(results, ours, count, rules)
+        if over and under:
+            add(text, over / under, least)
+        elif None not in (over, under):
+            found.append((f"{text}: {NO_DIFFERENCE}", None))
     counts = results.rule_counts()
     if len(counts) > 1:
         add(f"ours with {counts[0]} rule(s) over ours with {counts[-1]}",

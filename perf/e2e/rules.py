@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One list of policy rules, as Calico's YAML and as each peer says the same.
 
-The list is in ingress policies of the pod "server", 1000 rules in each: `count` rules of which only the last allows the
-benchmark's UDP; one more for iperf3's TCP. The others allow UDP from elsewhere to a port each:
-every second one from a network, the rest from one of 50 sets of four networks. No packet
-matches them. What no rule allows is denied. The pod "client" may send what it likes.
+The list is in ingress policies of the pod "server", 1000 rules in each: `count` rules of which
+only the last allows the benchmark's UDP; one more for iperf3's TCP. The others allow UDP from
+elsewhere to a port each: every second one from a network of its own, the rest from one of 50 sets
+of four networks. No packet matches them. What no rule allows is denied. The pod "client" may send
+what it likes.
 """
 SETS = 50
 PORTS = (20000, 59999)
@@ -14,8 +15,9 @@ A_POLICY = 1000  # rules: sluice takes no more than 1024 in one
 ACCEPT, PASS = 0x10000, 0x20000  # Calico's marks
 
 
-def network(i):
-    return f"172.{16 + i // 256 % 16}.{i % 256}.0/24"
+def network(n):
+    """One of 16 384 that differ, all of 100.64.0.0/10."""
+    return f"100.{64 + n // 256}.{n % 256}.0/24"
 
 
 def members(s):
@@ -27,8 +29,8 @@ class Miss:
 
     def __init__(self, i):
         self.port = 1024 + i
-        self.network = network(i) if i % 2 == 0 else None
-        self.set = i % SETS
+        self.network = network(i // 2) if i % 2 == 0 else None
+        self.set = i // 2 % SETS
 
 
 def misses(count):
@@ -43,6 +45,13 @@ def policies(count):
 
 def used_sets(count):
     return sorted({rule.set for rule in misses(count) if rule.network is None})
+
+
+def denied_ports(count):
+    """To which the client may not send: one that no rule names, and those of the last rules that
+    name it with a network and with a set, neither of which has the client."""
+    last = misses(count)[-2:]
+    return [DENIED_PORT, *(rule.port for rule in last)]
 
 
 def calico(count, scene):

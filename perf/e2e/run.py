@@ -15,8 +15,9 @@ import time
 
 import machine
 import measure
+import packages
 import report
-from scene import Failure, Scene, remove_leftovers
+from scene import Failure, Scene, remove_leftovers, remove_ours
 from subjects import ALL
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -32,7 +33,11 @@ def arguments():
     parser.add_argument("--only", metavar="NAMES", help="some of: " + ",".join(ALL))
     parser.add_argument("--rounds", type=int, default=3, help="in turn (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5,
-                        help="of one run (default: %(default)s)")
+                        help="of one run (default: %(default)s); those of new flows are shorter if "
+                        "a table has no room for them")
+    parser.add_argument("--cores", type=int, nargs=2, metavar=("A", "B"),
+                        help="of the generator and of what is measured (default: the first two "
+                        "that are not threads of one core)")
     parser.add_argument("--build", type=pathlib.Path,
                         default=os.environ.get("SLUICE_BUILD", ROOT / "build"),
                         help="directory of sluiced (default: SLUICE_BUILD or build)")
@@ -62,9 +67,11 @@ class Run:
     def __init__(self, chosen):
         self.chosen = chosen
         self.bench = measure.Bench(chosen.traffic, chosen.seconds)
-        self.cores = machine.cores()
-        self.settings = {"build": chosen.build.resolve(),
+        self.cores = machine.cores(chosen.cores)
+        self.settings = {"build": chosen.build.resolve(), "install": not chosen.no_install,
                          "cache": chosen.build.resolve() / "perf/e2e"}
+        self.facts = machine.facts()
+        self.doubts = machine.doubts(self.cores)
         self.samples = []
         self.versions = {}
         self.problems = {}  # the first of each subject
@@ -81,7 +88,7 @@ class Run:
             subject = ALL[name](scene, self.settings)
             try:
                 subject.start(count)
-                self.bench.wait_ready(subject)
+                self.bench.wait_ready(subject, count)
                 self.versions[name] = subject.version()
                 yield subject
             finally:
@@ -123,23 +130,25 @@ class Run:
                 if name in self.problems:
                     continue
                 try:
-                    for samples in self.measured(name, count):
-                        self.samples += samples
-                        self.say(f"{name}, {count} rules: " + ", ".join(
-                            f"{s.what}{f' at {s.frame}' if s.frame else ''} {s.value:.4g}"
-                            for s in samples))
-                except Failure as problem:
+                    with contextlib.closing(self.measured(name, count)) as measured:
+                        for samples in measured:
+                            self.samples += samples
+                            self.say(f"{name}, {count} rules: " + ", ".join(
+                                f"{s.what}{f' at {s.frame}' if s.frame else ''} {s.value:.4g}"
+                                for s in samples))
+                except (Failure, OSError, json.JSONDecodeError) as problem:
                     self.problems[name] = str(problem)
                     self.say(f"{name}, {count} rules: left out from here on: {problem}")
 
     def finish(self):
         results = report.Results(self.samples)
-        facts = {**machine.facts(), "versions": self.versions}
+        facts = {**self.facts, "versions": self.versions}
         goals = report.goals(results, RULES)
+        doubts = self.doubts + report.doubts(results)
         everything = {"measured_on": facts, "rules": RULES, "seconds": self.chosen.seconds,
                       "rounds": self.chosen.rounds, "problems": self.problems,
                       "goals": [{"text": t, "reached": r} for t, r in goals],
-                      "doubts": report.doubts(results), "results": results.as_json()}
+                      "doubts": doubts, "results": results.as_json()}
         if self.chosen.json:
             self.chosen.json.write_text(json.dumps(everything, indent=1) + "\n")
         if self.chosen.output == "json":
@@ -149,8 +158,8 @@ class Run:
                   + "; ".join(sorted(set(self.versions.values()))) + "\n")
             print(report.tables(results, RULES) + "\n")
             for text, reached in goals:
-                print(("reached  " if reached else "missed   ") + text)
-            for doubt in report.doubts(results):
+                print({True: "reached  ", False: "missed   ", None: "unclear  "}[reached] + text)
+            for doubt in doubts:
                 print("doubt    " + doubt)
             for name, problem in self.problems.items():
                 print(f"{name} was not measured in full: {problem}")
@@ -159,31 +168,42 @@ class Run:
         return 1 if self.problems else 0
 
 
-def end(*_):
-    """INT, TERM, HUP: what was made is removed, and nothing interrupts that."""
+def on_signals(action):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, action)
+
+
+def end(*_):
+    """INT, TERM, HUP: what was made is removed, and no second one interrupts that."""
+    on_signals(signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def measure_all(chosen):
+    if not chosen.no_install:
+        packages.install({*machine.COMMON, *(p for n in chosen.names for p in ALL[n].packages)})
+    remove_leftovers()
+    if not chosen.traffic.exists():
+        raise Failure(f"{chosen.traffic} is missing: ninja -C {chosen.build} perf/e2e/traffic")
+    run = Run(chosen)
+    for doubt in run.doubts:
+        run.say(doubt)
+    tracks = any(ALL[name].kernel_tracks for name in chosen.names)
+    with machine.settings() if tracks else contextlib.nullcontext():
+        for number in range(1, chosen.rounds + 1):
+            run.round(number)
+    return run.finish()
 
 
 def main():
     chosen = arguments()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
     os.umask(0o022)  # sluiced refuses files that others may write
-    remove_leftovers()
-    if not chosen.no_install:
-        machine.install({*machine.COMMON, *(p for n in chosen.names for p in ALL[n].packages)})
-    if not chosen.traffic.exists():
-        raise Failure(f"{chosen.traffic} is missing: ninja -C {chosen.build} perf/e2e/traffic")
-    run = Run(chosen)
-    if os.getloadavg()[0] > 0.5:
-        run.say(f"the machine is busy (load {os.getloadavg()[0]:.1f}): processor time of others "
-                "counts as the subject's")
-    with machine.settings():
-        for number in range(1, chosen.rounds + 1):
-            run.round(number)
-    return run.finish()
+    on_signals(end)
+    try:
+        return measure_all(chosen)
+    finally:
+        on_signals(signal.SIG_IGN)
+        remove_ours()
 
 
 if __name__ == "__main__":
@@ -191,6 +211,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         print(f"e2e: {failure}", file=sys.stderr)
         sys.exit(2)

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 PREFIX = "sluice-e2e-"
+OURS = f"{PREFIX}{os.getpid()}-"
 NODE_MAC = "ee:ee:ee:ee:ee:ee"
 FIRST = ("nice", "-n", "-20")  # before whatever else runs on the machine
 _PR_SET_PDEATHSIG = 1
@@ -68,13 +69,15 @@ class Pod:
 
 class Scene:
     UPLINK, UPLINK_ADDRESS = "ens10", "192.168.100.111"
+    open = []  # scenes that are not closed
 
     def __init__(self, cores):
         """`cores`: of the generator, and of what is measured."""
         self.generator_core, self.core = cores
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.processes = []
         self.spaces = []
+        Scene.open.append(self)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=OURS))
         self.client = Pod("client", "10.244.153.204", {"role": "client"})
         self.server = Pod("server", "10.244.153.201", {"role": "server"})
         self.pods = (self.client, self.server)
@@ -85,9 +88,9 @@ class Scene:
             raise
 
     def _namespace(self, name):
-        space = f"{PREFIX}{os.getpid()}-{name}"
-        run("ip", "netns", "add", space)
+        space = OURS + name
         self.spaces.append(space)
+        run("ip", "netns", "add", space)
         run("ip", "-n", space, "link", "set", "lo", "up")
         for scope in ("all", "default"):
             run("ip", "netns", "exec", space, "sysctl", "-qw",
@@ -182,15 +185,18 @@ class Scene:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self.processes.remove(process)
+        if process in self.processes:
+            self.processes.remove(process)
 
     def close(self):
-        for process in list(self.processes):
-            self.stop(process)
-        for space in self.spaces:
-            run("ip", "netns", "del", space, check=False)
-        self.spaces = []
-        _remove(self.directory)
+        """Each step is tried whatever comes of the others; may be called again if one failed."""
+        with contextlib.ExitStack() as steps:  # the last first
+            steps.callback(_remove, self.directory)
+            for space in self.spaces:
+                steps.callback(run, "ip", "netns", "del", space, check=False)
+            for process in list(self.processes):
+                steps.callback(self.stop, process)
+        Scene.open.remove(self)
 
 
 def _read(path):
@@ -199,17 +205,29 @@ def _read(path):
     return ""
 
 
+def _remove_all(is_left):
+    for space in pathlib.Path("/run/netns").glob(PREFIX + "*"):
+        if is_left(space.name):
+            run("ip", "netns", "del", space.name, check=False)
+    for directory in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+        if is_left(directory.name):
+            _remove(directory)
+
+
 def remove_leftovers():
     """Removes what runs that were killed have left."""
     def is_left(name):
         owner = name.removeprefix(PREFIX).split("-")[0]
         return name.startswith(PREFIX) and not os.path.exists(f"/proc/{owner}")
-    for line in run("ip", "netns", "list").stdout.splitlines():
-        if line.strip() and is_left(line.split()[0]):
-            run("ip", "netns", "del", line.split()[0], check=False)
-    for directory in pathlib.Path(tempfile.gettempdir()).glob(PREFIX + "*"):
-        if is_left(directory.name):
-            _remove(directory)
+    _remove_all(is_left)
+
+
+def remove_ours():
+    """Ends and removes what this run has made and not closed, wherever it was interrupted."""
+    for scene in list(Scene.open):
+        with contextlib.suppress(Failure, OSError, AttributeError):  # not all of it may be there
+            scene.close()
+    _remove_all(lambda name: name.startswith(OURS))
 
 
 def _remove(directory):

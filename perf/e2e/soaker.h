@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much of a core nobody wants, by the clock: a thread of the lowest class (SCHED_IDLE)
 // reads the TSC over and over and adds up the steps between its readings.  A step that is
-// longer than kLongest was not its own: a thread, a softirq, an interrupt or the hypervisor had
-// the core.
+// longer than kLongestNs was not its own: a thread, a softirq, an interrupt or the hypervisor
+// had the core.
 //
 // Counts what the kernel's accounting by ticks does not see; needs no calibration and does not
-// depend on the core's frequency.  What takes less than kLongest at once is not noticed.
+// depend on the core's frequency.  What takes less than kLongestNs at once is not noticed.
 // free_ns() may be called by any thread.
 #ifndef SLUICE_PERF_E2E_SOAKER_H_
 #define SLUICE_PERF_E2E_SOAKER_H_

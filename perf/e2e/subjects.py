@@ -7,18 +7,27 @@ it. `policy` says whether it judges at all: what does not is there to compare wi
 import json
 import os
 
+import packages
 import rules
 from scene import Failure, run, wait_until
 
 CONNECTIONS = 4_000_000  # room in every connection table: none fills up in a run
 OVS_PACKAGES = ("openvswitch-switch-dpdk", "openvswitch-switch", "openvswitch-common")
+AF_XDP_PACKAGE = "librte-net-af-xdp23"  # a plugin: nothing depends on it
 EAL = ("--no-huge", "--no-shconf", "--no-pci", "--no-telemetry")
+BUFFERS = 16384 + 128 * 512  # as sluiced has with up to 102 pods (control/port_set.cc)
+
+
+def af_xdp(number, pod):
+    """DPDK's name of a pod's interface; without busy polling, as sluice's sockets are."""
+    return f"net_af_xdp{number},iface={pod.interface},busy_budget=0"
 
 
 class Subject:
     name = ""
     title = ""
     policy = True
+    kernel_tracks = False  # connections
     packages = ()
 
     def __init__(self, scene, settings):
@@ -60,7 +69,8 @@ class Forwarding(Subject):
 
 class Iptables(Forwarding):
     name, title, policy = "iptables", "kernel, Calico's iptables", True
-    packages = ("iptables", "ipset", "conntrack")
+    kernel_tracks = True
+    packages = ("iptables", "ipset", "conntrack", "kmod")
 
     def load(self, count):
         self.scene.run("ipset", "restore", input=rules.ipset(count, self.scene))
@@ -72,7 +82,8 @@ class Iptables(Forwarding):
 
 class Nftables(Forwarding):
     name, title, policy = "nftables", "kernel, nftables", True
-    packages = ("nftables", "conntrack")
+    kernel_tracks = True
+    packages = ("nftables", "conntrack", "kmod")
 
     def load(self, count):
         self.scene.run("nft", "-f", "-", input=rules.nftables(count, self.scene))
@@ -83,7 +94,7 @@ class Nftables(Forwarding):
 
 class Testpmd(Subject):
     name, title, policy = "testpmd", "DPDK testpmd, no policy", False
-    packages = ("dpdk",)
+    packages = ("dpdk-dev", AF_XDP_PACKAGE)
     writing = None
 
     def start(self, count):
@@ -91,43 +102,44 @@ class Testpmd(Subject):
         scene.finish_checksums()
         devices = []
         for number, pod in enumerate(scene.pods):
-            devices += ["--vdev", f"net_af_xdp{number},iface={pod.interface}"]
+            devices += ["--vdev", af_xdp(number, pod)]
         # The pipe stays open: testpmd ends when it can read a line.
         reading, self.writing = os.pipe()
         scene.start("dpdk-testpmd", "-l", f"{scene.generator_core},{scene.core}",
                     "--main-lcore", str(scene.generator_core), *EAL, "-m", "1024", *devices, "--",
                     "--forward-mode=mac", f"--eth-peer=0,{scene.client.mac}",
-                    f"--eth-peer=1,{scene.server.mac}", "--auto-start", "--nb-cores=1", "--disable-link-check",
-                    "--total-num-mbufs=65536", stdin=reading)
+                    f"--eth-peer=1,{scene.server.mac}", "--auto-start", "--nb-cores=1",
+                    "--disable-link-check", f"--total-num-mbufs={BUFFERS}", stdin=reading)
         os.close(reading)
         wait_until(scene.has_xdp, lambda: "testpmd: " + scene.log())
 
     def stop(self):
         if self.writing is not None:
             os.close(self.writing)
+            self.writing = None
 
     def version(self):
-        return run("dpkg-query", "-W", "-f", "DPDK ${Version}", "dpdk").stdout
+        return run("dpkg-query", "-W", "-f", "DPDK ${Version}", "dpdk-dev").stdout
 
 
 class Ovs(Subject):
-    """Debian's packages unpacked into the build directory: no service is started, nothing installed."""
+    """Debian's packages unpacked into the build directory: no service is started; of what they
+    depend on, libraries are installed."""
     name, title = "ovs", "OVS-DPDK, ct()"
-    packages = ("dpdk",)
+    packages = (AF_XDP_PACKAGE, "librte-mempool-ring23")
 
     def __init__(self, scene, settings):
         super().__init__(scene, settings)
         self.root = settings["cache"] / "ovs"
+        self.directory = scene.directory / "ovs"
+        self.environment = {**os.environ, **{f"OVS_{what}DIR": str(self.directory)
+                                             for what in ("RUN", "LOG", "SYSCONF", "DB")}}
 
     def unpack(self):
-        if (self.root / "usr/bin/ovs-vsctl").exists():
-            return
-        self.root.mkdir(parents=True, exist_ok=True)
-        # apt wants to drop its rights to _apt, which cannot write here.
-        run("apt-get", "-o", "APT::Sandbox::User=root", "download", *OVS_PACKAGES, cwd=self.root,
-            timeout=120)
-        for package in self.root.glob("*.deb"):
-            run("dpkg-deb", "-x", str(package), str(self.root))
+        if not (self.root / "usr/bin/ovs-vsctl").exists():
+            packages.unpack(OVS_PACKAGES, self.root)
+        if self.settings["install"]:
+            packages.install(packages.libraries(self.root))
 
     def tool(self, name):
         for place in ("usr/lib/openvswitch-switch-dpdk", "usr/bin", "usr/sbin",
@@ -136,22 +148,22 @@ class Ovs(Subject):
                 return str(self.root / place / name)
         raise Failure(f"{name} is not in Debian's packages of OVS")
 
+    def run(self, name, *arguments):
+        return run(self.tool(name), *arguments, env=self.environment)
+
     def vsctl(self, *arguments):
-        run(self.tool("ovs-vsctl"), f"--db=unix:{self.directory}/db.sock", "--timeout=30",
-            *arguments)
+        self.run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=30", *arguments)
 
     def start(self, count):
         self.unpack()
         scene = self.scene
         scene.finish_checksums()
-        self.directory = scene.directory / "ovs"
-        self.directory.mkdir(exist_ok=True)
-        os.environ.update(OVS_RUNDIR=str(self.directory), OVS_LOGDIR=str(self.directory),
-                          OVS_SYSCONFDIR=str(self.directory), OVS_DBDIR=str(self.directory))
+        self.directory.mkdir()
         schema = self.root / "usr/share/openvswitch/vswitch.ovsschema"
-        run(self.tool("ovsdb-tool"), "create", f"{self.directory}/conf.db", str(schema))
+        self.run("ovsdb-tool", "create", f"{self.directory}/conf.db", str(schema))
         scene.start(self.tool("ovsdb-server"), f"{self.directory}/conf.db",
-                    f"--remote=punix:{self.directory}/db.sock", "--no-chdir")
+                    f"--remote=punix:{self.directory}/db.sock", "--no-chdir",
+                    env=self.environment)
         wait_until(lambda: (self.directory / "db.sock").exists(), scene.log)
         extra = " ".join([*EAL, "--legacy-mem"])  # else OVS adds --in-memory, against --no-huge
         self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".",
@@ -160,23 +172,23 @@ class Ovs(Subject):
                    f"other_config:pmd-cpu-mask={1 << scene.core:#x}")
         scene.start(self.tool("ovs-vswitchd-dpdk"), f"unix:{self.directory}/db.sock",
                     "--no-chdir", f"--unixctl={self.directory}/vswitchd.ctl",
-                    f"--log-file={self.directory}/vswitchd.log")
+                    f"--log-file={self.directory}/vswitchd.log", env=self.environment)
         self.vsctl("add-br", "bench", "--", "set", "bridge", "bench", "datapath_type=netdev",
                    "fail_mode=secure")
         for number, pod in enumerate(scene.pods):
             self.vsctl("add-port", "bench", f"pod{number}", "--", "set", "Interface",
                        f"pod{number}", "type=dpdk", f"ofport_request={number + 1}",
-                       f"options:dpdk-devargs=net_af_xdp{number},iface={pod.interface}")
+                       f"options:dpdk-devargs={af_xdp(number, pod)}")
         wait_until(scene.has_xdp, self.problem)
         flows = self.directory / "flows"
         flows.write_text(rules.openflow(count, scene))
-        run(self.tool("ovs-ofctl"), "-O", "OpenFlow14", "--bundle", "add-flows",
-            f"unix:{self.directory}/bench.mgmt", str(flows))
-        run(self.tool("ovs-appctl"), "-t", f"{self.directory}/vswitchd.ctl",
-            "dpctl/ct-set-maxconns", str(CONNECTIONS))
+        self.run("ovs-ofctl", "-O", "OpenFlow14", "--bundle", "add-flows",
+                 f"unix:{self.directory}/bench.mgmt", str(flows))
+        self.run("ovs-appctl", "-t", f"{self.directory}/vswitchd.ctl", "dpctl/ct-set-maxconns",
+                 str(CONNECTIONS))
 
     def version(self):
-        return run(self.tool("ovs-vswitchd-dpdk"), "--version").stdout.splitlines()[0]
+        return self.run("ovs-vswitchd-dpdk", "--version").stdout.splitlines()[0]
 
     def problem(self):
         log = self.directory / "vswitchd.log"
@@ -197,7 +209,8 @@ class Sluice(Subject):
             "node": "node", "resources": ["policy.d"],
             "uplink": {"interface": scene.UPLINK, "addresses": [f"{scene.UPLINK_ADDRESS}/24"]},
             "workers": {"cores": [scene.core], "idle": self.idle},
-            "connections": {"max": CONNECTIONS, "endpointShare": 1},
+            # Twice: unanswered flows, as all new ones are here, may have half of it.
+            "connections": {"max": 2 * CONNECTIONS, "endpointShare": 1},
             "path": {"onExit": "kernel"},
             "control": {"socket": str(self.socket), "state": str(scene.directory / "state")}}))
         process = scene.start(str(build / "control/sluiced"), "--config", str(config))

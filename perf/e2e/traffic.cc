@@ -27,10 +27,13 @@
 #include <unistd.h>
 
 #include "perf/e2e/soaker.h"
-#include "perf/e2e/traffic_bytes.h"
 
 namespace sluice::perf {
 namespace {
+
+alignas(8) constexpr unsigned char kTrafficBytes[] = {
+#include "perf/e2e/traffic_bytes.h"
+};
 
 constexpr double kOpeningRate =
     100'000;  // slow enough that no ring loses a flow's first packet

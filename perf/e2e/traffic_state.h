@@ -25,6 +25,7 @@ enum {
   kBuckets = 1024,
 };
 
+/* NOLINTBEGIN(readability-identifier-naming): of C, too */
 struct stamp {
   __u32 magic;
   __u32 time_high; /* CLOCK_MONOTONIC in ns; halves, since the place is not aligned */
@@ -55,5 +56,6 @@ struct traffic_state {
   __u64 received_bytes;
   __u64 latencies[kBuckets];
 };
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif /* SLUICE_PERF_E2E_TRAFFIC_STATE_H_ */
