@@ -306,13 +306,14 @@ class Past:
     def __init__(self, segments, n, kernel, ours):
         self.segment, self.kernel, self.reason = segments[n], kernel[n], ours[n]
         self.begins(segments[0])
-        self.early_reset = self.reopened = self.stray_syn = self.anew = False
+        self.early_reset = self.reopened = self.stray_syn = self.anew = self.old_fin = False
         for s, passed in zip(segments[:n], kernel):
             if passed:
                 self.see(s)
 
     def begins(self, syn):
         self.initiator, self.first = syn.side, syn.seq
+        self.first_of = {syn.side: syn.seq}
         self.answered = self.established = self.reset = self.other_syn = False
         self.fins = 0
 
@@ -327,11 +328,14 @@ class Past:
             self.other_syn |= s.side == self.initiator and s.seq != self.first
             self.stray_syn |= self.answered
         elif s.flags & SYN:
+            self.first_of.setdefault(s.side, s.seq)
             self.anew |= self.stray_syn and s.side != self.initiator
             self.answered |= s.side != self.initiator
         else:
             self.established |= s.side == self.initiator and self.answered
             self.fins += bool(s.flags & FIN)
+            first = self.first_of.get(s.side, s.seq)
+            self.old_fin |= bool(s.flags & FIN) and (s.seq - first) & MASK > MASK // 2
 
     def is_reset(self):
         return bool(self.segment.flags & RST)
@@ -355,6 +359,9 @@ DIFFERENCES = (
     ("what an inexact reset numbers is sent for the kernel; an exact one ends a connection for "
      "sluice only if it is not stale",
      lambda p: p.reset),
+    ("a FIN numbered before its side's SYN may close the connection: sluice keeps the largest "
+     "window in units of its scale, rounded up, the kernel to the byte",
+     lambda p: p.old_fin),
     ("a little more than the window allows may pass (the kernel calls it invalid, and follows)",
      lambda p: not p.kernel and p.reason is None and p.segment.what in ("ahead", "far ahead")),
 )
