@@ -163,7 +163,8 @@ def plot(results, rules, path, facts):
         axis.set_xticks([x + 0.4 - width / 2 for x in range(len(SIZES))],
                         [f"{size} bytes" for size in SIZES])
     rate.set_title(f"Established flows, {rules} rules: Mpps (more is better)")
-    rate.legend(fontsize=8)
+    rate.set_ylim(0, rate.get_ylim()[1] * 1.3)  # room for the legend
+    rate.legend(fontsize=7, ncols=2, loc="upper center")
     cost.set_title("Processor time a packet, all cores, ns (less is better)")
     for name in names:
         line = [(c, results.get(name, "new_flow_ns", c)) for c in results.rule_counts()]
