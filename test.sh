@@ -140,7 +140,8 @@ targets=(
   tests/control/supervision_test
   tests/fastpath/worker_test
 )
-beside "build with TSan" build build-tsan -Db_sanitize=thread -Db_lundef=false
+beside "build with TSan" build build-tsan \
+  -Db_sanitize=thread -Db_lundef=false -Doptimization=g -Ddebug=false -Dcpp_args=-g1
 run_tests build
 check "demo" ./demo.sh
 finish "build with ASan and UBSan"
