@@ -10,7 +10,6 @@
 namespace sluice {
 
 Region::Region(size_t bytes) {
-  constexpr size_t kHugePage = size_t{2} << 20;
   if (bytes == 0) {
     return;
   }

@@ -11,6 +11,8 @@
 
 namespace sluice {
 
+inline constexpr size_t kHugePage = size_t{2} << 20;
+
 class Region {
  public:
   Region() = default;
@@ -39,6 +41,21 @@ class Region {
  private:
   void* data_ = nullptr;
   size_t bytes_ = 0;
+};
+
+// The same as `count` elements of a type that zeros are a value of.
+template <typename T>
+class RegionOf {
+ public:
+  RegionOf() = default;
+  explicit RegionOf(size_t count) : region_(count * sizeof(T)) {}
+
+  T& operator[](size_t i) noexcept { return region_.as<T>()[i]; }
+  const T& operator[](size_t i) const noexcept { return region_.as<T>()[i]; }
+  explicit operator bool() const noexcept { return region_.bytes() > 0; }
+
+ private:
+  Region region_;
 };
 
 }  // namespace sluice

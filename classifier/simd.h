@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace sluice {
 
@@ -23,6 +24,11 @@ inline SimdLevel best_simd_level() noexcept {
       __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
       __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
   return wide ? SimdLevel::avx512 : SimdLevel::avx2;
+}
+
+// All that this processor has.
+inline std::span<const SimdLevel> simd_levels() noexcept {
+  return std::span(kSimdLevels).first(static_cast<size_t>(best_simd_level()) + 1);
 }
 
 }  // namespace sluice

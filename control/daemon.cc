@@ -362,7 +362,7 @@ void Daemon::settle_ports() {
 
 // Once a second, as a port must be back by then.
 void Daemon::retry_refused() {
-  constexpr Nanos kEvery = 1000000000;
+  constexpr Nanos kEvery = kSecond;
   const Nanos now = monotonic_now();
   if (ports_->refused() && now - retried_ >= kEvery) {
     retried_ = now;

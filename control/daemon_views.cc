@@ -140,7 +140,7 @@ json Daemon::status() const {
       {"pending", !published_->settled()},
       {"alarms", alarms()},
       {"pid", getpid()},
-      {"uptime_s", (monotonic_now() - started_) / 1000000000},
+      {"uptime_s", (monotonic_now() - started_) / kSecond},
       {"workers", workers},
       {"endpoints", built_->policy.endpoints.size()},
       {"policies", built_->policy.policies},
@@ -282,8 +282,8 @@ json Daemon::connections() const {
           {"dst", to_string(flow.destination())},
           {"dport", c.tuple.dst_port},
           {"state", connection_state(c)},
-          {"age_s", age(c.created, now) / 1000000000},
-          {"expires_s", (c.deadline - now) / 1000000000},
+          {"age_s", age(c.created, now) / kSecond},
+          {"expires_s", (c.deadline - now) / kSecond},
           {"packets", c.packets(kOriginal)},
           {"reply_packets", c.packets(kReply)},
           {"bytes", c.bytes(kOriginal)},
@@ -345,8 +345,8 @@ Result<json> Daemon::unused(const json& request) {
   }
   look_at_rules();
   const Now now{monotonic_now(), std::time(nullptr)};
-  const Nanos longest = now.monotonic / 1000000000;
-  const Nanos before = *age ? now.monotonic - std::min(**age, longest) * 1000000000 : 0;
+  const Nanos longest = now.monotonic / kSecond;
+  const Nanos before = *age ? now.monotonic - std::min(**age, longest) * kSecond : 0;
   return unused_json(rule_use_, built_->policy, model_.files, before, now);
 }
 

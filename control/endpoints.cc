@@ -12,10 +12,6 @@
 namespace sluice::control {
 namespace {
 
-constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
-constexpr const char* kOrchestratorLabel = "projectcalico.org/orchestrator";
-constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
-
 void strip_inherited_keys(config::Labels& labels) {
   std::erase_if(labels, [](const auto& label) {
     return label.first.starts_with("pcns.") || label.first.starts_with("pcsa.");

@@ -21,8 +21,8 @@ constexpr MacAddress kKernelMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x01}};
 constexpr MacAddress kOurMac = {{0x02, 0x73, 0x6c, 0x75, 0x00, 0x02}};
 constexpr uint32_t kMainTable = 254;
 
-constexpr Rule kRule = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, false};
-constexpr Rule kRule6 = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, true};
+constexpr IpRule kRule = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, false};
+constexpr IpRule kRule6 = {kHostPortRulePriority, kHostPortTable, kRouteProtocol, true};
 
 Status write_sysctl(const std::string& path, const char* value, bool must_exist) {
   std::ofstream file("/proc/sys/net/" + path);

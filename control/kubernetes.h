@@ -16,6 +16,11 @@ namespace sluice::control {
 
 inline constexpr const char* kKubernetesPolicyKind = "KubernetesNetworkPolicy";
 
+// What every workload endpoint is labelled with.
+inline constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
+inline constexpr const char* kOrchestratorLabel = "projectcalico.org/orchestrator";
+inline constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
+
 // The policy, of kind KubernetesNetworkPolicy (a staged one keeps its own) and order 1000.  A
 // rule is the cross product of its protocols and peers.
 // REQUIRES: config found no error in it.

@@ -253,7 +253,7 @@ Message route_message(int type, int flags, const Route& route) {
   return message;
 }
 
-Message rule_message(int type, int flags, const Rule& rule) {
+Message rule_message(int type, int flags, const IpRule& rule) {
   Message message = message_of(type, flags);
   fib_rule_hdr info{};
   info.family = rule.ip6 ? AF_INET6 : AF_INET;
@@ -474,7 +474,7 @@ Status Netlink::delete_route(const Route& route) {
   return Ok{};
 }
 
-Status Netlink::add_rule(const Rule& rule) {
+Status Netlink::add_rule(const IpRule& rule) {
   const Message message =
       rule_message(RTM_NEWRULE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, rule);
   const int error = request(message.get());
@@ -484,7 +484,7 @@ Status Netlink::add_rule(const Rule& rule) {
   return Ok{};
 }
 
-Status Netlink::delete_rules(const Rule& rule) {
+Status Netlink::delete_rules(const IpRule& rule) {
   constexpr int kMost = 64;  // leftovers of that many dead instances; keeps the loop bounded
   for (int i = 0; i < kMost; ++i) {
     const Message message = rule_message(RTM_DELRULE, NLM_F_REQUEST | NLM_F_ACK, rule);

@@ -56,7 +56,7 @@ struct Route {
 };
 
 // Looks `table` up for every packet of one family.
-struct Rule {
+struct IpRule {
   uint32_t priority = 0;
   uint32_t table = 0;
   uint8_t protocol = 0;
@@ -93,10 +93,10 @@ class Netlink {
   // Takes the place of another route to the same destination, unless told not to.
   Status add_route(const Route& route, bool replace = true);
   Status delete_route(const Route& route);
-  Status add_rule(const Rule& rule);
+  Status add_rule(const IpRule& rule);
   // Removes every rule that equals `rule`; none is no error, nor is a family that the kernel
   // does not have.
-  Status delete_rules(const Rule& rule);
+  Status delete_rules(const IpRule& rule);
 
  private:
   struct Close {

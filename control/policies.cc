@@ -10,9 +10,6 @@
 namespace sluice::control {
 namespace {
 
-constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
-constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
-
 RankedPolicy make(const Shared<config::Policy>& policy) {
   RankedPolicy out;
   out.policy = policy;

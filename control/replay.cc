@@ -22,7 +22,7 @@ namespace {
 constexpr uint32_t kReplayBuffers = 8192;
 constexpr Nanos kTick = 1000000;
 // What is added to capture time: a capture may begin at zero, a monotonic clock does not.
-constexpr Nanos kClockStart = 1000000000;
+constexpr Nanos kClockStart = kSecond;
 
 // Locally administered, and the last byte is the port's slot: stable over runs.
 MacAddress default_mac(PortId id) {

@@ -14,7 +14,6 @@ using config::EncapMode;
 using config::Findings;
 using config::IpPool;
 using config::Model;
-using config::Node;
 
 struct RemoteBlock {
   Prefix block;
@@ -26,7 +25,7 @@ Prefix host_prefix(const Address& address) {
   return Prefix::of(address, 128);
 }
 
-std::optional<Address> address_of(const Node& node, bool v4) {
+std::optional<Address> address_of(const config::Node& node, bool v4) {
   if (!v4) {
     return node.address6_host;
   }
@@ -66,7 +65,7 @@ class Planner {
 
  private:
   void find_nodes() {
-    for (const Node& node : model_.nodes) {
+    for (const config::Node& node : model_.nodes) {
       if (node.meta.name == settings_.node) {
         us_ = &node;
         continue;
@@ -350,9 +349,9 @@ class Planner {
   const std::vector<LocalEndpoint>& endpoints_;
   const EndpointSlots& slots_;
   Findings& findings_;
-  const Node* us_ = nullptr;
-  std::map<std::string, const Node*> peers_;  // all nodes but ours
-  std::vector<Prefix> subnets_;               // of the uplink
+  const config::Node* us_ = nullptr;
+  std::map<std::string, const config::Node*> peers_;  // all nodes but ours
+  std::vector<Prefix> subnets_;                       // of the uplink
   bool tunnels_ = false;
   RoutePlan plan_;
 };

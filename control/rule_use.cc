@@ -69,7 +69,7 @@ std::optional<RuleUse::Use> use_of_parts(const RuleUse& use, const std::vector<R
 json unused_json(const RuleUse& use, const CompiledPolicy& policy,
                  const std::vector<std::string>& files, Nanos before, const Now& now) {
   const auto time = [&](Nanos at) {
-    return now.wall - static_cast<std::time_t>((now.monotonic - at) / 1000000000);
+    return now.wall - static_cast<std::time_t>((now.monotonic - at) / kSecond);
   };
   json rows = json::array();
   for (size_t l = 0; l < policy.lists.size(); ++l) {
@@ -91,7 +91,7 @@ json unused_json(const RuleUse& use, const CompiledPolicy& policy,
     return std::tie(a["file"], a["line"], a["column"]) <
            std::tie(b["file"], b["line"], b["column"]);
   });
-  return {{"resolution_s", RuleUse::kEvery / 1000000000}, {"rules", rows}};
+  return {{"resolution_s", RuleUse::kEvery / kSecond}, {"rules", rows}};
 }
 
 }  // namespace sluice::control

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 
+#include "control/kubernetes.h"
+
 namespace sluice::control {
 namespace {
-
-constexpr const char* kNamespaceLabel = "projectcalico.org/namespace";
-constexpr const char* kAccountLabel = "projectcalico.org/serviceaccount";
 
 std::optional<Selector> both(const std::optional<Selector>& a,
                              const std::optional<Selector>& b) {

@@ -13,10 +13,11 @@
 #include <rte_mempool.h>
 #include <sys/mman.h>
 
+#include "classifier/region.h"
+
 namespace sluice {
 namespace {
 
-constexpr uint64_t kHugePage = 2u << 20;
 constexpr uint32_t kHeaderBytes = 64;  // rte_mempool_objhdr, a cache line
 constexpr uint32_t kObjectBytes =
     sizeof(rte_mbuf) + kPrivateBytes + RTE_PKTMBUF_HEADROOM + kFrameRoom;

@@ -7,7 +7,6 @@
 #include <string>
 
 #include <immintrin.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fastpath/port.h"
@@ -16,11 +15,8 @@
 namespace sluice {
 namespace {
 
-constexpr Nanos kSecond = 1'000'000'000;
-
 // In a crowded table: what is left of a timeout at least.
 constexpr Nanos kLeastSpan = 5 * kSecond, kLeastEstablished = 300 * kSecond;
-constexpr size_t kHugePage = size_t{2} << 20;
 
 bool expired(const Connection& c, Nanos now) {
   return c.deadline <= now;
@@ -78,24 +74,6 @@ Timeouts Timeouts::calico_bpf_preset() {
 
 // ---- memory ------------------------------------------------------------------------------
 
-void ConnTable::Unmap::operator()(void* memory) const noexcept {
-  munmap(memory, bytes);
-}
-
-template <typename T>
-ConnTable::Mapped<T> ConnTable::map(size_t count) {
-  const size_t bytes = count * sizeof(T);
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
-    return {};
-  }
-  if (bytes >= kHugePage) {
-    madvise(memory, bytes, MADV_HUGEPAGE);  // a wish; plain pages work as well
-  }
-  return {static_cast<T*>(memory), Unmap{bytes}};
-}
-
 // Half full at most when all entries are in use: see insert().
 uint32_t ConnTable::buckets_for(uint32_t max) {
   return std::bit_ceil(std::max(max / (kSlots / 2), 2u));
@@ -113,10 +91,10 @@ Result<ConnTable> ConnTable::make(const Options& options) {
                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   ConnTable made;
   if (needed <= there) {
-    made.buckets_ = map<Bucket>(buckets_for(options.max));
-    made.entries_ = map<Connection>(options.max);
-    made.pairs_ = map<AddressPair>(options.max);
-    made.free_ = map<ConnId>(options.max);
+    made.buckets_ = RegionOf<Bucket>(buckets_for(options.max));
+    made.entries_ = RegionOf<Connection>(options.max);
+    made.pairs_ = RegionOf<AddressPair>(options.max);
+    made.free_ = RegionOf<ConnId>(options.max);
   }
   if (!made.buckets_ || !made.entries_ || !made.pairs_ || !made.free_) {
     const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };

@@ -22,9 +22,11 @@
 #include <span>
 #include <vector>
 
+#include "classifier/region.h"
 #include "classifier/result.h"
 #include "classifier/rule.h"
 #include "classifier/verdict.h"
+#include "fastpath/nanos.h"
 #include "fastpath/packet.h"
 #include "fastpath/tables.h"
 #include "fastpath/tcp_state.h"
@@ -34,13 +36,12 @@ namespace sluice {
 
 struct Plain;
 
-using Nanos = uint64_t;
 using ConnId = uint32_t;
 inline constexpr ConnId kNoConn = UINT32_MAX;
 // Longer than TCP waits between two retransmissions.
-inline constexpr Nanos kCutFor = 300u * Nanos{1000000000};
+inline constexpr Nanos kCutFor = 300 * kSecond;
 // Before that a UDP exchange is just a question.
-inline constexpr Nanos kAssuredAge = 2u * Nanos{1000000000};
+inline constexpr Nanos kAssuredAge = 2 * kSecond;
 
 // Rules and endpoints as an entry holds them: all bits set is none.
 inline constexpr unsigned kRuleBits = 20, kEndpointBits = 12;
@@ -253,18 +254,6 @@ class ConnTable {
     }
     std::array<uint32_t, 2> buckets() const { return {first(), second()}; }
   };
-  struct Unmap {
-    Unmap() noexcept : bytes(0) {}
-    explicit Unmap(size_t n) noexcept : bytes(n) {}
-    size_t bytes;
-    void operator()(void* memory) const noexcept;
-  };
-  template <typename T>
-  using Mapped = std::unique_ptr<T[], Unmap>;
-  // Zeroed memory that costs nothing until it is touched, on huge pages if there are any; null
-  // if there is none.
-  template <typename T>
-  static Mapped<T> map(size_t count);
   static uint32_t buckets_for(uint32_t max);
   bool is_of(ConnId id, const Tuple& tuple, const AddressPair* pair, Side& side) const noexcept;
 
@@ -307,10 +296,10 @@ class ConnTable {
   static Fit fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event) noexcept;
   Nanos span_of(const Connection& c) const noexcept;
 
-  Mapped<Bucket> buckets_;
-  Mapped<Connection> entries_;
-  Mapped<AddressPair> pairs_;  // of those of IPv6
-  Mapped<ConnId> free_;        // a stack of entries given back
+  RegionOf<Bucket> buckets_;
+  RegionOf<Connection> entries_;
+  RegionOf<AddressPair> pairs_;  // of those of IPv6
+  RegionOf<ConnId> free_;        // a stack of entries given back
   uint32_t bucket_mask_ = 0;
   uint32_t max_ = 0;
   uint32_t size_ = 0;

@@ -7,7 +7,6 @@
 namespace sluice {
 namespace {
 
-constexpr Nanos kSecond = 1'000'000'000;
 constexpr Nanos kResetWait = 10 * kSecond;  // for the challenge that an inexact RST meets
 
 // REQUIRES: TCP, and not a later fragment.

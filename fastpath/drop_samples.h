@@ -85,7 +85,6 @@ class DropSamples {
   }
 
  private:
-  static constexpr Nanos kSecond = 1000000000;
   struct Share {  // of one reason
     Nanos since = 0;
     uint32_t taken = 0;

@@ -69,7 +69,7 @@ class Forward {
  private:
   static constexpr Nanos kErrorEvery = 1000000;  // 1000 a second
   static constexpr Nanos kErrorBurst = 50 * kErrorEvery;
-  static constexpr Nanos kTellAgain = 1000000000;
+  static constexpr Nanos kTellAgain = kSecond;
   static constexpr uint32_t kTold = 4096;
   struct Told {  // of an unreachable destination
     Ip4 who;

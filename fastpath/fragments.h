@@ -34,7 +34,7 @@ class Fragments {
   static constexpr uint32_t kHeldPerKey = 8;
   static constexpr uint32_t kMaxHeld = 1024;
   static constexpr Nanos kHoldFor = 100 * uint64_t{1000000};
-  static constexpr Nanos kIdle = 30 * uint64_t{1000000000};
+  static constexpr Nanos kIdle = 30 * kSecond;
 
   struct Options {
     uint32_t held = kMaxHeld;  // at most kMaxHeld

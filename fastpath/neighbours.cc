@@ -21,7 +21,6 @@ Address Neighbours::address(uint32_t slot) const noexcept {
 }
 
 uint32_t Neighbours::find(PortId port, const Address& address, uint64_t now) noexcept {
-  constexpr uint64_t kSecond = 1000000000;
   const bool six = !address.is_v4();
   const uint64_t key = key_of(port, address);
   const uint32_t start = start_of(key);

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "classifier/types.h"
+#include "fastpath/nanos.h"
 #include "fastpath/path_mtu.h"
 #include "fastpath/tables.h"
 
@@ -27,7 +28,7 @@ class Neighbours {
  public:
   static constexpr uint32_t kCapacity = 1u << 15;
   static constexpr uint32_t kNone = UINT32_MAX;
-  static constexpr uint64_t kIdle = 600 * uint64_t{1000000000};
+  static constexpr uint64_t kIdle = 600 * kSecond;
 
   Neighbours() : slots_(std::make_unique<Slot[]>(kCapacity)) {}
 

@@ -123,7 +123,7 @@ class Output {
   static constexpr unsigned kMaxHeld = 1024;
   static constexpr unsigned kHeldPerNeighbour = 3;
   static constexpr unsigned kHeldPerPort = kMaxHeld / 8;
-  static constexpr Nanos kHoldFor = 1000000000;
+  static constexpr Nanos kHoldFor = kSecond;
   static constexpr Nanos kAskAgain = 250000000;
   struct Batch {
     uint16_t count = 0;

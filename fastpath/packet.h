@@ -22,7 +22,7 @@ struct rte_mbuf;
 namespace sluice {
 
 inline constexpr uint16_t kEtherBytes = 14;
-inline constexpr uint16_t kIp4Bytes = 20, kIp6Bytes = 40;
+inline constexpr uint16_t kIp4Bytes = 20, kIp6Bytes = 40, kIcmpBytes = 8;
 inline constexpr uint16_t kTypeIp4 = 0x0800, kTypeArp = 0x0806, kTypeIp6 = 0x86dd;
 
 struct EtherHeader {

@@ -15,7 +15,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kIcmpBytes = 8, kSctpBytes = 12;
+constexpr uint32_t kSctpBytes = 12;
 constexpr uint8_t kUnreachable = 3, kTooBig = 4, kExceeded = 11, kBadParameter = 12;
 constexpr uint16_t kLowestMtu = 68;
 constexpr uint32_t kLowestMtu6 = 1280;

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "classifier/types.h"
+#include "fastpath/nanos.h"
 
 namespace sluice {
 
@@ -22,7 +23,7 @@ class PathMtu {
  public:
   static constexpr uint32_t kPeers = 1024;
   static constexpr uint16_t kLeast = 576;  // less is not believed
-  static constexpr uint64_t kBelieveFor = 600 * uint64_t{1000000000};
+  static constexpr uint64_t kBelieveFor = 600 * kSecond;
 
   // A router on the way to `peer` takes packets of at most `mtu` bytes.  Never raises what is
   // still believed.  REQUIRES: mtu >= kLeast; `peer` is a node of ours, which an attacker

@@ -13,10 +13,10 @@
 namespace sluice {
 namespace {
 
-constexpr Nanos kLooseGrace = 120u * Nanos{1000000000};
+constexpr Nanos kLooseGrace = 120 * kSecond;
 // Entries that one look at the table goes through: some 10 microseconds.
 constexpr uint32_t kSweepSlice = 512;
-constexpr Nanos kRound = 1'000'000'000;  // in which the whole table is gone through
+constexpr Nanos kRound = kSecond;  // in which the whole table is gone through
 
 bool opens_or_closes(const Parsed& p) {
   return p.is_icmp() || (p.tuple.protocol == proto::kTcp &&

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // rte_dev_dma_map is not of the stable ABI in 22.11.
-#define ALLOW_EXPERIMENTAL_API
 #include "fastpath/port_ethdev.h"
 
 #include <cstring>

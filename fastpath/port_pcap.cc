@@ -5,14 +5,17 @@
 #include <cstring>
 #include <system_error>
 
+#define PCAP_DONT_INCLUDE_PCAP_BPF_H  // whose bpf_insn is the kernel's, too
 #include <pcap/pcap.h>
 #include <rte_mbuf.h>
+
+#include "fastpath/nanos.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint64_t kSecond = 1000000000;
 constexpr int kSnapLength = 65535;
+constexpr int kEthernet = 1;  // DLT_EN10MB
 
 Result<pcap_t*> open_capture(const std::string& path) {
   char why[PCAP_ERRBUF_SIZE] = "";
@@ -48,7 +51,7 @@ Status check_capture(const std::string& path) {
   }
   pcap_t* capture = *opened;
   Status status = Ok{};
-  if (const int type = pcap_datalink(capture); type != DLT_EN10MB) {
+  if (const int type = pcap_datalink(capture); type != kEthernet) {
     const char* name = pcap_datalink_val_to_name(type);
     status = Error{path + ": link type " + (name == nullptr ? std::to_string(type) : name) +
                        " is not Ethernet (EN10MB)",
@@ -88,7 +91,7 @@ Result<std::unique_ptr<PortPcap>> PortPcap::open(const std::optional<std::string
   }
   port->out_path_ = out;
   port->format_ =
-      pcap_open_dead_with_tstamp_precision(DLT_EN10MB, kSnapLength, PCAP_TSTAMP_PRECISION_NANO);
+      pcap_open_dead_with_tstamp_precision(kEthernet, kSnapLength, PCAP_TSTAMP_PRECISION_NANO);
   port->out_ = pcap_dump_open(port->format_, out.c_str());
   if (port->out_ == nullptr) {
     return Error{pcap_geterr(port->format_)};

@@ -28,8 +28,6 @@ class PuntPolice {
   }
 
  private:
-  static constexpr Nanos kSecond = 1000000000;
-
   bool take(TokenBucket& bucket, uint32_t rate, Nanos now) const noexcept {
     if (rate == 0) {
       return true;

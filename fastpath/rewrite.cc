@@ -12,7 +12,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint16_t kIcmpBytes = 8;
 constexpr uint16_t kErrorBytes = 576;  // of the whole IPv4 packet, RFC 1812 4.3.2.3
 constexpr uint8_t kOwnTtl = 64;
 

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "fastpath/conntrack.h"
+#include "fastpath/nanos.h"
 
 namespace sluice {
 

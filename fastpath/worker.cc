@@ -26,7 +26,7 @@ constexpr unsigned kRingSize = 4096;
 Nanos monotonic_now() noexcept {
   timespec t{};
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<Nanos>(t.tv_sec) * 1000000000u + static_cast<Nanos>(t.tv_nsec);
+  return static_cast<Nanos>(t.tv_sec) * kSecond + static_cast<Nanos>(t.tv_nsec);
 }
 
 Worker::Worker(const Options& options, ConnTable connections, Published& published,
@@ -277,7 +277,7 @@ void Worker::sleep() noexcept {
     std::array<epoll_event, 16> events;
     epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), kSleepMs);
     uint64_t ignored = 0;
-    [[maybe_unused]] const ssize_t n = read(event_, &ignored, sizeof(ignored));
+    [[maybe_unused]] const ssize_t n = ::read(event_, &ignored, sizeof(ignored));
   }
   asleep_.store(false, std::memory_order_relaxed);
   published_.online(options_.id);

@@ -202,10 +202,7 @@ Row run_workload(const char* name, const PolicyWorkload& w, const Settings& s) {
   row.class_mb = static_cast<double>(matcher->memory().classes) / (1 << 20);
   row.program_mb = static_cast<double>(matcher->memory().programs) / (1 << 20);
   Trace trace(w);
-  for (const SimdLevel level : kSimdLevels) {
-    if (level > best_simd_level()) {
-      continue;
-    }
+  for (const SimdLevel level : simd_levels()) {
     options.level = level;
     const auto at_level = must(Matcher::make(w.rules, w.pins, options, matcher.get()));
     row.by_level[static_cast<size_t>(level)] =

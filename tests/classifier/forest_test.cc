@@ -151,16 +151,6 @@ FiveTuple random_key(Random& random, const std::vector<FiveTupleRule>& rules) {
   return key;
 }
 
-std::vector<SimdLevel> levels() {
-  std::vector<SimdLevel> all;
-  for (const SimdLevel level : kSimdLevels) {
-    if (level <= best_simd_level()) {
-      all.push_back(level);
-    }
-  }
-  return all;
-}
-
 void expect_like_the_twin(const std::vector<FiveTupleRule>& rules, Forest::Form form,
                           SimdLevel level, Random random, size_t keys) {
   const Result<Forest> forest = Forest::make(rules, {.bytes = size_t{1} << 30, .form = form});
@@ -215,7 +205,7 @@ TEST_P(ForestTwin, AgreesWithItsNaiveTwin) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const SimdLevel level : levels()) {
+  for (const SimdLevel level : simd_levels()) {
     all.push_back({Forest::Form::trees, level});
     all.push_back({Forest::Form::automatic, level});
   }

@@ -9,10 +9,6 @@ namespace sluice {
 
 namespace {
 
-std::span<const SimdLevel> levels() {
-  return std::span(kSimdLevels).first(static_cast<size_t>(best_simd_level()) + 1);
-}
-
 TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
   for (const uint64_t seed : seeds(60)) {
     SCOPED_TRACE(seed);
@@ -24,7 +20,7 @@ TEST(Matcher, AnswersAsLinearInEveryFormAndAtEveryLevel) {
          {std::optional<Form>{}, std::optional(Form::table), std::optional(Form::vectors),
           std::optional(Form::forest)}) {
       std::shared_ptr<const Matcher> matcher;
-      for (const SimdLevel level : levels()) {
+      for (const SimdLevel level : simd_levels()) {
         SCOPED_TRACE(testing::Message() << "form " << (form ? name(*form) : "any") << " level "
                                         << static_cast<int>(level));
         Matcher::Options options;
@@ -457,7 +453,7 @@ class LongLists {
 void expect_form_and_answers(Form form, const RuleSet& rules, std::span<const Pin> pins,
                              Matcher::Options options, const Questions& q) {
   std::shared_ptr<const Matcher> matcher;
-  for (const SimdLevel level : levels()) {
+  for (const SimdLevel level : simd_levels()) {
     SCOPED_TRACE(static_cast<int>(level));
     options.level = level;
     matcher = make(rules, pins, options, matcher.get());

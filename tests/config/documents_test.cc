@@ -9,17 +9,17 @@ namespace {
 
 using std::string_literals::operator""s;
 
-struct Row {
+struct Document {
   const char* what;
   std::string text;
   std::string finding;  // the only one
 };
 // Not the text: the report is XML, and some of it is no UTF-8.
-void PrintTo(const Row& row, std::ostream* out) {
+void PrintTo(const Document& row, std::ostream* out) {
   *out << row.what;
 }
 
-class Refused : public testing::TestWithParam<Row> {};
+class Refused : public testing::TestWithParam<Document> {};
 
 TEST_P(Refused, AtItsPlace) {
   const Loaded loaded = load_text(GetParam().text, kTestFile);
@@ -51,7 +51,7 @@ std::string alias_bomb() {
 const std::string kEightThousand =
     "a: &a [x" + repeat(", x", 99) + "]\nb: [*a" + repeat(", *a", 79) + "]\n";
 
-const Row kRefused[] = {
+const Document kRefused[] = {
     {"DuplicateKey", "kind: A\nspec:\n  a: 1\n  b: 2\n  a: 3\n",
      "5:3: error: duplicate key \"a\", first in line 3"},
     {"DuplicateKeyQuotedOnce", "a: 1\n\"a\": 2\n",

@@ -8,16 +8,16 @@
 namespace sluice::config {
 namespace {
 
-struct Row {
+struct Refusal {
   const char* what;
   std::string text;
   std::string finding;  // the first
 };
-void PrintTo(const Row& row, std::ostream* out) {
+void PrintTo(const Refusal& row, std::ostream* out) {
   *out << row.text;
 }
 
-class RefusedPolicy : public testing::TestWithParam<Row> {};
+class RefusedPolicy : public testing::TestWithParam<Refusal> {};
 
 TEST_P(RefusedPolicy, AtItsPlace) {
   const Loaded loaded = load_text(GetParam().text, kTestFile);
@@ -44,7 +44,7 @@ std::string source_null(const std::string& field, const std::string& at) {
   return at + ": error: NetworkPolicy.spec.ingress[0].source." + field + kNoValue;
 }
 
-const Row kNull[] = {
+const Refusal kNull[] = {
     {"Nets", rule("{action: Allow, source: {nets: }}"), source_null("nets", "6:32")},
     {"NotNets", rule("{action: Allow, source: {notNets: ~}}"), source_null("notNets", "6:32")},
     {"Selector", rule("action: Allow\n      source:\n        selector:\n"),
@@ -153,7 +153,7 @@ const std::string kHttp =
     "the "
     "rest of the rule allows";
 
-const Row kCalicoRules[] = {
+const Refusal kCalicoRules[] = {
     {"UnknownAction", rule("{action: allow}"),
      in_rule("16",
              ".action: \"allow\" is not one of: Allow, Deny, Pass, Log | hint: did you mean "
@@ -243,7 +243,7 @@ std::string in_expression(const std::string& message) {
   return in_spec("5:36", "podSelector.matchExpressions[0]: " + message);
 }
 
-const Row kSpecs[] = {
+const Refusal kSpecs[] = {
     {"OctalOrder", calico("order: 010"),
      in_spec("5:10", "order: a number is expected, not \"010\"")},
     {"WordAsOrder", calico("order: first"),

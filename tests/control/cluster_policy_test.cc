@@ -19,7 +19,6 @@ std::string banp(std::string_view spec) {
 constexpr const char* kAll = "subject: {namespaces: {}}";
 // Any pod may be meant, and nobody else; networks are for egress only.
 constexpr const char* kFromAll = "from: [{namespaces: {}}]";
-constexpr const char* kByProfile = "allow __PROFILE__ kns.ns1 0";
 
 std::string admin(const std::string& rules, const char* subject = kAll) {
   return cnp("c", std::string("{tier: Admin, priority: 10, ") + subject + ", " + rules + "}");

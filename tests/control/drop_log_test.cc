@@ -13,8 +13,6 @@ using nlohmann::json;
 using test::Bytes;
 using test::Frame;
 
-constexpr Nanos kSecond = 1000000000;
-
 json header_of(const Bytes& frame) {
   json header = header_json(frame, true);
   for (const char* always : {"srcMac", "dstMac", "etherType"}) {

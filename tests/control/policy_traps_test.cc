@@ -18,10 +18,9 @@ namespace {
 
 constexpr const char* kDenied = "deny default x -1";
 constexpr const char* kAllowed = "allow default x 0";
-constexpr const char* kByProfile = "allow __PROFILE__ kns.ns1 0";
 
-std::string ask(const std::string& resources, const char* from = kInternet,
-                const char* what = "tcp/80") {
+std::string ask_pod(const std::string& resources, const char* from = kInternet,
+                    const char* what = "tcp/80") {
   return World(resources).verdict(from, "ns1/p", what);
 }
 
@@ -32,8 +31,8 @@ TEST(Trap, T01TheTieBreakComparesOneJoinedString) {
 }
 
 TEST(Trap, T02NoPolicyOrderIsInfinite) {
-  EXPECT_EQ(ask(np("a", "{ingress: [{action: Deny}]}") +
-                np("x", "{order: 1e300, ingress: [{action: Allow}]}")),
+  EXPECT_EQ(ask_pod(np("a", "{ingress: [{action: Deny}]}") +
+                    np("x", "{order: 1e300, ingress: [{action: Allow}]}")),
             kAllowed);
 }
 
@@ -41,8 +40,8 @@ TEST(Trap, T02NoTierOrderIsTheDefaultTiersAndTiesByName) {
   const std::string policies = np("x", "{ingress: [{action: Deny}]}") +
                                gnp("a", "{tier: aaa, ingress: [{action: Allow}]}") +
                                gnp("z", "{tier: zzz, ingress: [{action: Allow}]}");
-  EXPECT_EQ(ask(policies + tier("aaa", "{}")), "allow aaa a 0");
-  EXPECT_EQ(ask(policies + tier("zzz", "{}")), "deny default x 0");
+  EXPECT_EQ(ask_pod(policies + tier("aaa", "{}")), "allow aaa a 0");
+  EXPECT_EQ(ask_pod(policies + tier("zzz", "{}")), "deny default x 0");
 }
 
 TEST(Trap, T03TheTierDeniesOnlyInADirectionThatHasAPolicy) {
@@ -52,13 +51,13 @@ TEST(Trap, T03TheTierDeniesOnlyInADirectionThatHasAPolicy) {
 }
 
 TEST(Trap, T04PassInTheDefaultTierIsNotAllow) {
-  EXPECT_EQ(ask(np("x", "{ingress: [{action: Pass}]}") +
-                gnp("b", "{tier: kube-baseline, ingress: [{action: Deny}]}")),
+  EXPECT_EQ(ask_pod(np("x", "{ingress: [{action: Pass}]}") +
+                    gnp("b", "{tier: kube-baseline, ingress: [{action: Deny}]}")),
             "deny kube-baseline b 0");
 }
 
 TEST(Trap, T05WithoutPolicyTheProfileDecides) {
-  EXPECT_EQ(ask(""), kByProfile);
+  EXPECT_EQ(ask_pod(""), kByProfile);
   const std::string bare = document("projectcalico.org/v3", "WorkloadEndpoint", "w", "ns1",
                                     "{node: n1, interfaceName: cali-w, ipNetworks: "
                                     "[10.0.0.9/32]}");
@@ -67,8 +66,8 @@ TEST(Trap, T05WithoutPolicyTheProfileDecides) {
 
 TEST(Trap, T06AnUnknownTierIsEnforcedLastAndWarnedOf) {
   const std::string ghost = gnp("g", "{tier: ghost, ingress: [{action: Allow}]}");
-  EXPECT_EQ(ask(ghost + np("x", "{}")), kDenied);
-  EXPECT_EQ(ask(gnp("x", "{tier: ghost}")), "deny ghost x -1");
+  EXPECT_EQ(ask_pod(ghost + np("x", "{}")), kDenied);
+  EXPECT_EQ(ask_pod(gnp("x", "{tier: ghost}")), "deny ghost x -1");
   EXPECT_NE(findings_of(ghost).find("warning: tier \"ghost\" does not exist"),
             std::string::npos);
 }
@@ -82,32 +81,34 @@ TEST(Trap, T07MissingPolicyTypesAreTheApiServers) {
 }
 
 TEST(Trap, T08ATypeWithoutRulesDeniesAndRulesWithoutTheirTypeAreIgnored) {
-  EXPECT_EQ(ask(np("x", "{types: [Ingress], egress: [{action: Allow}]}")), kDenied);
-  EXPECT_EQ(ask(np("x", "{types: [Egress], ingress: [{action: Deny}]}")), kByProfile);
+  EXPECT_EQ(ask_pod(np("x", "{types: [Ingress], egress: [{action: Allow}]}")), kDenied);
+  EXPECT_EQ(ask_pod(np("x", "{types: [Egress], ingress: [{action: Deny}]}")), kByProfile);
 }
 
 TEST(Trap, T09AnEmptyRuleSelectorIsNotAll) {
-  EXPECT_EQ(ask(gnp("x", "{ingress: [{action: Allow, source: {selector: ''}}]}")), kAllowed);
-  EXPECT_EQ(ask(gnp("x", "{ingress: [{action: Allow, source: {selector: all()}}]}")), kDenied);
+  EXPECT_EQ(ask_pod(gnp("x", "{ingress: [{action: Allow, source: {selector: ''}}]}")),
+            kAllowed);
+  EXPECT_EQ(ask_pod(gnp("x", "{ingress: [{action: Allow, source: {selector: all()}}]}")),
+            kDenied);
 }
 
 TEST(Trap, T10SelectorsOfANamespacedPolicyAreScopedNotSelectorToo) {
   const char* rule = "{ingress: [{action: Allow, source: {notSelector: has(nothing)}}]}";
-  EXPECT_EQ(ask(np("x", rule)), kDenied);
-  EXPECT_EQ(ask(np("x", rule), "ns2/r"), kDenied);
-  EXPECT_EQ(ask(np("x", rule), "ns1/q"), kAllowed);
-  EXPECT_EQ(ask(gnp("x", rule)), kAllowed);
+  EXPECT_EQ(ask_pod(np("x", rule)), kDenied);
+  EXPECT_EQ(ask_pod(np("x", rule), "ns2/r"), kDenied);
+  EXPECT_EQ(ask_pod(np("x", rule), "ns1/q"), kAllowed);
+  EXPECT_EQ(ask_pod(gnp("x", rule)), kAllowed);
 }
 
 TEST(Trap, T11UnequalAndNotInHoldWhereTheLabelIsAbsent) {
   const auto from = [](const char* source) {
     return gnp("x", std::string("{ingress: [{action: Allow, source: {") + source + "}}]}");
   };
-  EXPECT_EQ(ask(from("selector: \"gone != 'v'\""), "ns1/q"), kAllowed);
-  EXPECT_EQ(ask(from("selector: \"gone not in {'v'}\""), "ns1/q"), kAllowed);
+  EXPECT_EQ(ask_pod(from("selector: \"gone != 'v'\""), "ns1/q"), kAllowed);
+  EXPECT_EQ(ask_pod(from("selector: \"gone not in {'v'}\""), "ns1/q"), kAllowed);
   // !has(k) is of known addresses, notSelector: has(k) of any
-  EXPECT_EQ(ask(from("selector: \"!has(gone)\"")), kDenied);
-  EXPECT_EQ(ask(from("notSelector: has(gone)")), kAllowed);
+  EXPECT_EQ(ask_pod(from("selector: \"!has(gone)\"")), kDenied);
+  EXPECT_EQ(ask_pod(from("notSelector: has(gone)")), kAllowed);
 }
 
 TEST(Trap, T12ANewlineIsNoBlankAndHasTakesItsParenthesisAttached) {
@@ -131,10 +132,12 @@ TEST(Trap, T15NetworkSetsAreSelectedWithNamespaceLabelsAndHaveNoPorts) {
   const auto from = [](const char* source) {
     return gnp("x", std::string("{ingress: [{action: Allow, source: {") + source + "}}]}");
   };
-  EXPECT_EQ(ask(set + from("selector: \"pcns.team == 'blue'\"")), kAllowed);
-  EXPECT_EQ(ask(set + from("namespaceSelector: \"team == 'blue'\"")), kAllowed);
-  EXPECT_EQ(ask(set + from("selector: \"projectcalico.org/namespace == 'ns2'\"")), kAllowed);
-  EXPECT_EQ(ask(set + from("selector: \"projectcalico.org/orchestrator == 'k8s'\"")), kDenied);
+  EXPECT_EQ(ask_pod(set + from("selector: \"pcns.team == 'blue'\"")), kAllowed);
+  EXPECT_EQ(ask_pod(set + from("namespaceSelector: \"team == 'blue'\"")), kAllowed);
+  EXPECT_EQ(ask_pod(set + from("selector: \"projectcalico.org/namespace == 'ns2'\"")),
+            kAllowed);
+  EXPECT_EQ(ask_pod(set + from("selector: \"projectcalico.org/orchestrator == 'k8s'\"")),
+            kDenied);
   EXPECT_EQ(World(set + gnp("x",
                             "{egress: [{action: Allow, destination: {selector: \"app == "
                             "'x'\", ports: [web]}}]}"))
@@ -156,7 +159,7 @@ ports: [{port: 80}]
 )";
   const std::string from =
       np("x", "{ingress: [{action: Allow, source: {services: {name: api}}}]}");
-  EXPECT_EQ(ask(slice + from, "ns1/q"), kAllowed);
+  EXPECT_EQ(ask_pod(slice + from, "ns1/q"), kAllowed);
   const World world(
       slice + np("x", "{egress: [{action: Allow, destination: {services: {name: api}}}]}"));
   EXPECT_EQ(world.verdict("ns1/p", "10.96.0.9", "tcp/80"), kDenied);
@@ -201,13 +204,14 @@ TEST(Trap, T17AnHttpRuleIsRefusedUnlessAskedForAsPlainAllow) {
 }
 
 TEST(Trap, T19PreDnatAndUntrackedPoliciesNeverReachAWorkload) {
-  EXPECT_EQ(ask(gnp("x", "{preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]}")),
+  EXPECT_EQ(
+      ask_pod(gnp("x", "{preDNAT: true, applyOnForward: true, ingress: [{action: Deny}]}")),
+      kByProfile);
+  EXPECT_EQ(ask_pod(gnp("x",
+                        "{doNotTrack: true, applyOnForward: true, ingress: [{action: "
+                        "Deny}]}")),
             kByProfile);
-  EXPECT_EQ(ask(gnp("x",
-                    "{doNotTrack: true, applyOnForward: true, ingress: [{action: "
-                    "Deny}]}")),
-            kByProfile);
-  EXPECT_EQ(ask(gnp("x", "{applyOnForward: true}")), kDenied);
+  EXPECT_EQ(ask_pod(gnp("x", "{applyOnForward: true}")), kDenied);
 }
 
 TEST(Trap, T23TheHostReachesItsPodsButNotThroughATunnel) {

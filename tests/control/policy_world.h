@@ -22,6 +22,8 @@
 
 namespace sluice::control::testing {
 
+// The verdict where no policy selects a pod of ns1.
+inline constexpr const char* kByProfile = "allow __PROFILE__ kns.ns1 0";
 inline constexpr const char* kInternet = "198.51.100.7";
 
 inline constexpr const char* kSettings = R"(

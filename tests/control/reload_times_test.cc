@@ -16,11 +16,11 @@ TEST(Histogram, CountsEachDurationInTheFirstBucketThatHoldsIt) {
   for (const Nanos duration : {Nanos{0}, 1 * kMs, 1 * kMs + 1, 200'000 * kMs}) {
     h.add(duration);
   }
-  const nlohmann::json json = h.as_json();
-  EXPECT_EQ(json["count"], 4);
-  EXPECT_DOUBLE_EQ(json["sum_s"], 200.002000001);
+  const nlohmann::json said = h.as_json();
+  EXPECT_EQ(said["count"], 4);
+  EXPECT_DOUBLE_EQ(said["sum_s"], 200.002000001);
   std::map<std::string, int> counts;
-  for (const auto& bucket : json["buckets"]) {
+  for (const auto& bucket : said["buckets"]) {
     if (bucket["count"] != 0) {
       counts[bucket["up_to_s"].dump()] = bucket["count"];
     }
@@ -48,9 +48,9 @@ struct Sums {
   friend bool operator==(const Sums&, const Sums&) = default;
 };
 Sums sums(const ReloadTimes& times) {
-  const nlohmann::json json = times.as_json();
-  return {json["first_worker"]["sum_s"], json["every_worker"]["sum_s"],
-          json["first_worker"]["count"], json["every_worker"]["count"]};
+  const nlohmann::json said = times.as_json();
+  return {said["first_worker"]["sum_s"], said["every_worker"]["sum_s"],
+          said["first_worker"]["count"], said["every_worker"]["count"]};
 }
 
 TEST(ReloadTimes, MeasuresToTheFirstAndToTheLastWorkerThatTakesItUp) {

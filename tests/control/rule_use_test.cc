@@ -10,8 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Nanos kSecond = 1'000'000'000;
-
 TEST(RuleUse, NotesWhenACounterOfAnyWorkerMoved) {
   Counters one(2);
   Counters two(2);

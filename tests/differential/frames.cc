@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/replay.h"
+#include "fastpath/nanos.h"
 
 namespace sluice::differential {
 namespace {
@@ -154,7 +155,7 @@ class Capture {
     }
   }
   void add(const Bytes& bytes, uint64_t number) {
-    constexpr uint64_t kApart = 10000000, kSecond = 1000000000;
+    constexpr uint64_t kApart = 10000000;
     put(static_cast<uint32_t>(number * kApart / kSecond));
     put(static_cast<uint32_t>(number * kApart % kSecond));
     put(static_cast<uint32_t>(bytes.size()));

@@ -8,8 +8,6 @@
 namespace sluice::differential {
 namespace {
 
-constexpr const char* kOrchestrator = "projectcalico.org/orchestrator";
-
 Selector selector_of(const KubeSelector& k) {
   Selector all{Selector::Kind::both, "", {}, {}};
   for (const auto& [key, value] : k.labels) {

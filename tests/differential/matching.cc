@@ -8,7 +8,6 @@ namespace {
 
 constexpr const char* kSpace = "projectcalico.org/namespace";
 constexpr const char* kAccount = "projectcalico.org/serviceaccount";
-constexpr const char* kOrchestrator = "projectcalico.org/orchestrator";
 
 template <typename Items, typename Item>
 bool holds(const Items& items, const Item& item) {

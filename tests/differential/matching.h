@@ -11,6 +11,8 @@
 
 namespace sluice::differential {
 
+inline constexpr const char* kOrchestrator = "projectcalico.org/orchestrator";
+
 // What "all()" means in a selector, by where it stands (semantics 3.4 and 4.6).
 enum class All { anything, has_namespace, has_account };
 

@@ -94,7 +94,7 @@ std::string numbers_text(const Ports& p) {
   return Map().add("start", std::to_string(p.low)).add("end", std::to_string(p.high)).done();
 }
 
-std::string protocol_text(const ClusterPort& p) {
+std::string new_port_text(const ClusterPort& p) {
   if (!p.port.name.empty()) {
     return Map().add("destinationNamedPort", p.port.name).done();
   }
@@ -132,7 +132,7 @@ std::string rules_text(const std::vector<ClusterRule>& rules, const char* peers,
     m.add("action", r.act == Act::allow ? allow : r.act == Act::deny ? "Deny" : "Pass");
     m.add(peers, list(r.peers, who_text));
     if (!r.ports.empty()) {
-      m.add(old ? "ports" : "protocols", list(r.ports, old ? old_port_text : protocol_text));
+      m.add(old ? "ports" : "protocols", list(r.ports, old ? old_port_text : new_port_text));
     }
     out += "\n  - " + m.done();
   }

@@ -8,7 +8,6 @@
 namespace sluice {
 namespace {
 
-constexpr Nanos kSecond = 1000000000;
 constexpr DropReason kSome = DropReason::ip4_ttl, kOther = DropReason::tun_src;
 
 bool drop(DropSamples& samples, DropReason reason, Nanos now) {

@@ -11,7 +11,6 @@ namespace sluice::test {
 
 using namespace tcp;
 
-inline constexpr Nanos kSecond = 1'000'000'000;
 inline constexpr Nanos kStart = Nanos{60000}
                                 << kTickShift;  // a whole tick, as entries count time
 

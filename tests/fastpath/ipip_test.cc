@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "fastpath/parse.h"
+#include "tests/fastpath/ends.h"
 #include "tests/support/packet_builder.h"
 
 namespace sluice {
@@ -16,9 +17,10 @@ namespace {
 using test::Buffer;
 using test::Bytes;
 using test::Frame;
-
-constexpr std::string_view kA = "10.0.0.1", kB = "10.0.0.2";
-constexpr std::string_view kPeer = "192.0.2.1", kNode = "192.0.2.2";
+using test::kA;
+using test::kB;
+using test::kNode;
+using test::kPeer;
 
 Frame outer() {
   return Frame().ip4(kPeer, kNode);

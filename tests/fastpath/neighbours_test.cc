@@ -11,7 +11,6 @@ namespace sluice::test {
 namespace {
 
 constexpr PortId kPort = 0;
-constexpr uint64_t kSecond = 1000000000;
 constexpr Ip4 kOnLink{0x0a0a0000};  // a /16
 
 // Of its own for every address.

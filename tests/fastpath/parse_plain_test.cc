@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/fastpath/ends.h"
 #include "tests/support/long_way.h"
 #include "tests/support/packet_builder.h"
 
@@ -14,9 +15,11 @@ namespace {
 using test::Buffer;
 using test::Bytes;
 using test::Frame;
+using test::kA;
+using test::kB;
+using test::kNode;
+using test::kPeer;
 
-constexpr std::string_view kA = "10.244.1.2", kB = "10.244.2.3", kNode = "192.168.100.111",
-                           kPeer = "192.168.100.112";
 const L2Options kLink{test::kOwnMac, 1500, false};
 const std::unordered_set<uint32_t> kPeers = {test::ip(kPeer).value};
 
@@ -79,7 +82,7 @@ TEST(ParsePlain, TakesWhatIsCommonAndLeavesTheRest) {
       {"larger than the link's MTU", plain().udp(1, 2).payload(1500), false},
       {"in the tunnel of a peer", tunnelled().tcp(1, 2, tcp::kAck), true},
       {"UDP in the tunnel of a peer", tunnelled().udp(1, 2).payload(3), true},
-      {"in a stranger's", tunnelled("192.168.100.113").udp(1, 2), false},
+      {"in a stranger's", tunnelled("192.0.2.9").udp(1, 2), false},
       {"in a tunnel to another", Frame().ip4(kPeer, kB).ip4(kA, kB).udp(1, 2), false},
       {"padded behind the tunnel", tunnelled().udp(1, 2).cut(90), true},
       {"with ECN outside", Frame().ip4(kPeer, kNode).tos(2).ip4(kA, kB).udp(1, 2), false},

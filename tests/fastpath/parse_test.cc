@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "fastpath/ipip.h"
+#include "tests/fastpath/ends.h"
 #include "tests/support/packet_builder.h"
 
 namespace sluice {
@@ -17,11 +18,13 @@ namespace {
 using test::Buffer;
 using test::Bytes;
 using test::Frame;
+using test::kA;
+using test::kB;
 using test::kBroadcastMac;
 using test::kOwnMac;
 using test::kPeerMac;
 
-constexpr std::string_view kA = "10.0.0.1", kB = "10.0.0.2", kC = "192.0.2.9";
+constexpr std::string_view kC = "192.0.2.9";
 constexpr uint8_t kSyn = tcp::kSyn, kAck = tcp::kAck, kFin = tcp::kFin, kRst = tcp::kRst,
                   kUrg = tcp::kUrg, kPsh = tcp::kPsh;
 

@@ -110,7 +110,7 @@ TEST(Pipeline, TakesUpConnectionsOfTheNodeThatWereBeforeItsHostEndpoint) {
   shut.normal_in = shut.normal_out = {kDenyAll};
   const Frame in = Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode);
   const Frame out = Frame().ether(kHostMac, kKernelMac).ip4(kNode, kPeer);
-  w.now += 3600u * Nanos{1000000000};
+  w.now += 3600 * kSecond;
   w.protect(shut);
   w.knew({{ip(kNode), ip(kPeer), 8080, 1000}, {ip(kNode), ip(kPeer), 8080, 1002}});
   w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kAck));
@@ -148,7 +148,7 @@ TEST(Pipeline, TakesUpAgainWhatTheKernelCarriedMeanwhile) {
     w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kSyn, 0));
     w.in(kHostPort, Frame(out).tcp(8080, 1000, kSyn | kAck, 0, 1));
     w.in(kUplinkPort, Frame(in).tcp(1000, 8080, kAck, 1, 1));
-    w.now += 60 * Nanos{1000000000};
+    w.now += 60 * kSecond;
     host.normal_in = {kDenyAll};
     w.protect(host);
     w.knew(row.known ? NodeFlows{{ip(kNode), ip(kPeer), 8080, 1000}} : NodeFlows{});

@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::string_view kGateway6 =
     "fe80::ecee:eeff:feee:eeee";  // of a pod's port, Calico's
-constexpr Nanos kSecond = 1'000'000'000;
 
 Frame from_far() {
   return Frame().ether(kUplinkMac, kRemoteMac);

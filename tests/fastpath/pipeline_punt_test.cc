@@ -7,7 +7,6 @@
 namespace sluice::test {
 namespace {
 
-constexpr Nanos kSecond = 1000000000;
 constexpr unsigned kAtOnce = PuntPolice::kLeastBurst;
 
 void limit(World& w, uint32_t rate, uint32_t arp_rate = 0) {

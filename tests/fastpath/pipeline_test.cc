@@ -95,7 +95,7 @@ TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
         fast.in(kUplinkPort, told);
         slow.in(kUplinkPort, told);
       }
-      const Nanos passed = below(30) == 0 ? Nanos{1'000'000'000} : below(2000);
+      const Nanos passed = below(30) == 0 ? kSecond : below(2000);
       const bool changes = below(300) == 0;
       const ProgramId policy = below(2) == 0 ? kAllow80 : kAllowAll;
       for (World* w : {&fast, &slow}) {
@@ -257,7 +257,7 @@ TEST(Pipeline, WhatWasRecycledInVainIsNotUsedByTheRestOfTheBurst) {
     w.in(kPodB, from_pod(kPodBMac).ip4(kB, kRemotePod).udp(53, port));
   }
   w.in(kUplinkPort, from_peer().ip4(kRemotePod, kA).udp(9, 53));  // is not answered
-  w.now += 14 * Nanos{1000000000};
+  w.now += 14 * kSecond;
   w.in(kPodA, a_to_b(1));
   w.in(kPodB, from_pod(kPodBMac).ip4(kB, kA).udp(53, 1));
   for (const uint16_t port : {uint16_t{2}, uint16_t{3}, uint16_t{4}}) {
@@ -265,7 +265,7 @@ TEST(Pipeline, WhatWasRecycledInVainIsNotUsedByTheRestOfTheBurst) {
   }
   ASSERT_EQ(w.connections().size(), 7u);
   ASSERT_EQ(w.connections().embryonic(), 4u);
-  w.now += Nanos{1000000000};
+  w.now += kSecond;
   w.burst(kPodA, {a_to_b(7), from_pod(kPodAMac).ip4(kA, kRemotePod).udp(53, 9)});
   EXPECT_EQ(w.connections().size(), 6u);
   EXPECT_EQ(w.connections().embryonic(), 3u);
@@ -569,7 +569,6 @@ TEST(Pipeline, TheSweepGoesThroughAsMuchOfTheTableAsTimeHasPassed) {
     w.in(kPodA, from_pod(kPodAMac).ip4(kA, kB).udp(static_cast<uint16_t>(1000 + n), 53));
   }
   ASSERT_EQ(w.connections().size(), 400u);
-  constexpr Nanos kSecond = 1'000'000'000;
   w.now += 29 * kSecond;
   w.age();
   EXPECT_EQ(w.connections().size(), 400u);

@@ -7,7 +7,6 @@
 namespace sluice::test {
 namespace {
 
-constexpr Nanos kSecond = 1000000000;
 constexpr std::string_view kRouter = "192.168.100.1";
 
 Bytes of_size(size_t bytes, bool df = true, std::string_view to = kRemotePod) {

@@ -109,7 +109,7 @@ class World {
   }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
   void expect_sums() const;
-  Nanos now = 1000000000;
+  Nanos now = kSecond;
 
  private:
   Neighbours neighbours_;

@@ -16,6 +16,7 @@
 
 #include "fastpath/buffers.h"
 #include "fastpath/eal.h"
+#include "fastpath/nanos.h"
 #include "fastpath/port_ethdev.h"
 #include "fastpath/port_pcap.h"
 
@@ -106,8 +107,8 @@ class Captures : public testing::Test {
     for (const Frame& frame : frames) {
       std::vector<u_char> bytes(frame.bytes, static_cast<u_char>(frame.time));
       pcap_pkthdr header{};
-      header.ts.tv_sec = static_cast<time_t>(frame.time / 1000000000);
-      header.ts.tv_usec = static_cast<suseconds_t>(frame.time % 1000000000);
+      header.ts.tv_sec = static_cast<time_t>(frame.time / kSecond);
+      header.ts.tv_usec = static_cast<suseconds_t>(frame.time % kSecond);
       header.caplen = frame.bytes;
       header.len = frame.original;
       pcap_dump(reinterpret_cast<u_char*>(out), &header, bytes.data());

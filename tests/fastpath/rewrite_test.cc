@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "fastpath/parse.h"
+#include "tests/fastpath/ends.h"
 #include "tests/support/packet_builder.h"
 
 namespace sluice {
@@ -15,10 +16,11 @@ namespace {
 using test::Buffer;
 using test::Bytes;
 using test::Frame;
+using test::kA;
+using test::kB;
+using test::kNode;
 using test::kOwnMac;
 using test::kPeerMac;
-
-constexpr std::string_view kA = "10.0.0.1", kB = "10.0.0.2", kNode = "192.0.2.2";
 
 Parsed parsed(rte_mbuf* frame) {
   Parsed p;

@@ -14,19 +14,19 @@
 namespace sluice {
 namespace {
 
-struct Row {
+struct Steps {
   const char* event;
   const char* cells;  // one a state: NO SS SR ES FW CW LA TW CL S2; "-" invalid, "=" ignored
 };
 
-constexpr std::array<Row, 5> kInitiator = {{
+constexpr std::array<Steps, 5> kInitiator = {{
     {"SYN", "SS SS = = = = = SS SS S2"},
     {"SYN+ACK", "- - SR - - - - - - SR"},
     {"FIN", "- - FW FW LA LA LA TW CL -"},
     {"ACK", "ES - ES ES CW CW TW TW CL -"},
     {"RST", "- CL CL CL CL CL CL CL CL CL"},
 }};
-constexpr std::array<Row, 5> kResponder = {{
+constexpr std::array<Steps, 5> kResponder = {{
     {"SYN", "- S2 - - - - - SS - S2"},
     {"SYN+ACK", "- SR = = = = = = = SR"},
     {"FIN", "- - FW FW LA LA LA TW CL -"},
@@ -46,8 +46,8 @@ const std::map<std::string, TcpEvent> kEvents = {
     {"ACK", TcpEvent::ack}, {"RST", TcpEvent::rst},
 };
 
-void check(const std::array<Row, 5>& rows, bool from_initiator) {
-  for (const Row& row : rows) {
+void check(const std::array<Steps, 5>& rows, bool from_initiator) {
+  for (const Steps& row : rows) {
     std::istringstream cells(row.cells);
     std::string cell;
     for (unsigned s = 0; s < kTcpStates; ++s) {

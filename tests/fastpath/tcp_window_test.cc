@@ -15,7 +15,6 @@ namespace {
 
 using namespace tcp;
 
-constexpr Nanos kSecond = 1'000'000'000;
 constexpr Nanos kStart = Nanos{60000} << kTickShift;
 
 // ---- options -------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ using fuzz::Input;
 constexpr uint32_t kMax = 32;
 constexpr uint32_t kFlows = 64;
 constexpr EndpointId kEndpoints = 3;
-constexpr Nanos kSecond = 1'000'000'000;
 
 Tuple flow(uint8_t n) {
   const uint8_t protocol = n % 8 == 7 ? proto::kUdp : proto::kTcp;
