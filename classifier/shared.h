@@ -14,7 +14,7 @@ namespace sluice {
 template <typename T>
 class Shared {
  public:
-  Shared() : Shared(T{}) {}
+  Shared() : value_(std::make_shared<const T>()) {}
   // NOLINTNEXTLINE(google-explicit-constructor): stands where a T stands
   Shared(T value) : value_(std::make_shared<const T>(std::move(value))) {}
 
