@@ -223,8 +223,8 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
 // Nearly all are in their first bucket: the second one is read only if the first says that some
 // are there.
 void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
-                     std::span<Side> sides,
-                     std::span<const AddressPair* const> pairs) noexcept {
+                     std::span<Side> sides, std::span<const AddressPair* const> pairs,
+                     std::span<uint64_t> hashes_out) noexcept {
   assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
   std::array<uint64_t, kMaxBurst> hashes;
   std::array<uint8_t, kMaxBurst> slots;  // of the first bucket
@@ -232,6 +232,7 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
   const size_t n = tuples.size();
   size_t others = 0;
   find_hashes(tuples, hashes.data());
+  std::copy_n(hashes.begin(), hashes_out.size(), hashes_out.begin());
   for (size_t i = 0; i < n; ++i) {
     const Place place{hashes[i], bucket_mask_};
     const uint32_t with_tag = slots_with(place.tag(), place.first());
@@ -258,18 +259,30 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
   for (size_t i = 0; i < n; ++i) {
     const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
     if (ids[i] == kNoConn || !is_of(ids[i], tuples[i], pair, sides[i])) [[unlikely]] {
-      const Place place{hashes[i], bucket_mask_};
-      sides[i] = kOriginal;
-      ids[i] = find_in(place.first(), slots[i], tuples[i], pair, sides[i]);
-      if (ids[i] == kNoConn && buckets_[place.first()].elsewhere != 0) {
-        ids[i] = find_in(place.second(), slots_with(place.tag(), place.second()), tuples[i],
-                         pair, sides[i]);
-      }
+      ids[i] = find_at({hashes[i], bucket_mask_}, slots[i], tuples[i], pair, sides[i]);
     }
     if (ids[i] != kNoConn && expired(entries_[ids[i]], now)) {
       ids[i] = kNoConn;
     }
   }
+}
+
+// `slots`: those of the first bucket that have its tag.
+inline ConnId ConnTable::find_at(const Place& place, uint32_t slots, const Tuple& tuple,
+                                 const AddressPair* pair, Side& side) const noexcept {
+  side = kOriginal;
+  const ConnId id = find_in(place.first(), slots, tuple, pair, side);
+  if (id != kNoConn || buckets_[place.first()].elsewhere == 0) {
+    return id;
+  }
+  return find_in(place.second(), slots_with(place.tag(), place.second()), tuple, pair, side);
+}
+
+ConnId ConnTable::find_again(const Tuple& tuple, uint64_t hash, const AddressPair* pair,
+                             Nanos now, Side& side) const noexcept {
+  const Place place{hash, bucket_mask_};
+  const ConnId id = find_at(place, slots_with(place.tag(), place.first()), tuple, pair, side);
+  return id != kNoConn && expired(entries_[id], now) ? kNoConn : id;
 }
 
 // In the first bucket, where a look-up begins, while it is not crowded; then in the emptier of
@@ -396,8 +409,10 @@ ConnId ConnTable::take(const Place& place) noexcept {
 }
 
 ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId source,
-                                     EndpointId destination, const AddressPair& pair) noexcept {
-  const Place place = place_of(tuple);
+                                     EndpointId destination, const AddressPair& pair,
+                                     std::optional<uint64_t> hash) noexcept {
+  const Place place = hash ? Place{*hash, bucket_mask_} : place_of(tuple);
+  assert(place.hash == place_of(tuple).hash);
   Created made;
   // One entry goes at most, so that the caller learns of all that go.
   const auto recycle = [&](ConnId id) {

@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -161,9 +161,14 @@ class ConnTable {
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
   // found.  pairs[i]: the addresses of tuples[i] if it is of IPv6; `pairs` may be empty if none
-  // is.  REQUIRES: all spans have one length <= 64.
+  // is.  hashes[i], unless empty: of tuples[i], for the two below.
+  // REQUIRES: all spans have one length <= 64.
   void find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
-            std::span<Side> sides, std::span<const AddressPair* const> pairs = {}) noexcept;
+            std::span<Side> sides, std::span<const AddressPair* const> pairs = {},
+            std::span<uint64_t> hashes = {}) noexcept;
+  // The same for one tuple: entries have come or gone since its hash was found.
+  ConnId find_again(const Tuple& tuple, uint64_t hash, const AddressPair* pair, Nanos now,
+                    Side& side) const noexcept;
 
   struct Created {
     ConnId id = kNoConn;
@@ -177,10 +182,11 @@ class ConnTable {
   // one, the oldest unreplied one, else ct_table_full.  Unreplied entries stay within half of
   // the table, else ct_embryonic; those that one endpoint opened, within its share, else
   // ct_endpoint_limit.  `source`: the local endpoint that opens it, `destination` that answers.
-  // `pair`: the addresses, if it is of IPv6.
+  // `pair`: the addresses, if it is of IPv6; `hash`: what find() said, if it was asked.
   // REQUIRES: find() did not return one for it since.
   Created create(const Tuple& tuple, Nanos now, EndpointId source = kNoEndpoint,
-                 EndpointId destination = kNoEndpoint, const AddressPair& pair = {}) noexcept;
+                 EndpointId destination = kNoEndpoint, const AddressPair& pair = {},
+                 std::optional<uint64_t> hash = {}) noexcept;
 
   // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
   // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
@@ -271,6 +277,8 @@ class ConnTable {
   uint32_t slots_with(uint16_t tag, uint32_t bucket) const noexcept;
   ConnId find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;
+  ConnId find_at(const Place& place, uint32_t slots, const Tuple& tuple,
+                 const AddressPair* pair, Side& side) const noexcept;
   void prefetch(ConnId id, bool six) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.

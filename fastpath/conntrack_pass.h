@@ -17,7 +17,9 @@ inline bool ConnTable::pass(Connection& c, Side side, const Plain& p, Nanos now)
   }
   Nanos span;
   if (p.tuple.protocol == proto::kTcp) {
-    if (c.tcp != TcpState::established || c.syn_passed != 0 || c.midflow != 0 ||
+    constexpr uint8_t kTells = tcp::kSyn | tcp::kFin | tcp::kRst | tcp::kAck;
+    if (c.tcp != TcpState::established || (p.tcp_flags & kTells) != tcp::kAck ||
+        c.syn_passed != 0 || c.midflow != 0 ||
         !pass_common(c.window, c.marks, side, {p.seq, p.payload, p.ack, p.window})) {
       return false;
     }

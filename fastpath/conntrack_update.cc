@@ -155,6 +155,11 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p, Nano
                                  bool liberal, bool& ignored) noexcept {
   const TcpEvent event = event_of(p.tcp_flags);
   const TcpState old = c.tcp;
+  if (old == TcpState::none && event == TcpEvent::syn && side == kOriginal) [[likely]] {
+    open_window(c.window, c.marks, side, segment_of(p));
+    c.tcp = TcpState::syn_sent;
+    return DropReason::none;
+  }
   TcpStep to = step(old, event, side == kOriginal);
   if (!to.valid || reopens(c, side, p)) {
     return DropReason::ct_invalid;

@@ -72,6 +72,7 @@ DropReason decapsulate(rte_mbuf* frame, const Parsed& outer, bool allow_options,
   }
   const auto stripped = static_cast<uint16_t>(inner.l3_offset - kEtherBytes);
   rte_pktmbuf_adj(frame, stripped);
+  forget_device_checksum(frame);
   inner.l3_offset = kEtherBytes;
   inner.l4_offset = static_cast<uint16_t>(inner.l4_offset - stripped);
   const uint32_t length = uint32_t{kEtherBytes} + inner.total_length;

@@ -4,7 +4,9 @@
 #ifndef SLUICE_FASTPATH_L4_WIRE_H_
 #define SLUICE_FASTPATH_L4_WIRE_H_
 
-#include "classifier/types.h"
+#include <initializer_list>
+
+#include "fastpath/packet.h"
 
 namespace sluice {
 
@@ -30,6 +32,23 @@ struct UdpWire {
   Be16 checksum;
 };
 static_assert(sizeof(UdpWire) == kUdpBytes);
+
+// Combinations of SYN, FIN, RST, ACK and URG that mean something, each a bit.
+inline constexpr unsigned kJudgedFlags =
+    tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck | tcp::kUrg;
+inline constexpr uint64_t kGoodFlags =
+    [](std::initializer_list<unsigned> all) {
+      uint64_t set = 0;
+      for (const unsigned flags : all) {
+        set |= uint64_t{1} << flags;
+      }
+      return set;
+    }({tcp::kSyn, tcp::kSyn | tcp::kUrg, tcp::kSyn | tcp::kAck, tcp::kRst,
+       tcp::kRst | tcp::kAck, tcp::kFin | tcp::kAck, tcp::kFin | tcp::kAck | tcp::kUrg,
+       tcp::kAck, tcp::kAck | tcp::kUrg});
+constexpr bool good_tcp_flags(uint8_t flags) {
+  return (kGoodFlags >> (flags & kJudgedFlags) & 1) != 0;
+}
 
 // TCP options that are timestamps only, as nearly every segment has them: so many bytes that
 // begin like this.

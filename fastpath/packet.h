@@ -139,8 +139,9 @@ struct Parsed : PacketFlow {
   uint32_t tcp_ack = 0;
   uint16_t tcp_window = 0;
   uint8_t tcp_scale = kNoScale;
-  uint32_t tcp_sack = 0;  // the highest byte acknowledged, by SACK blocks or tcp_ack
-  uint16_t payload = 0;   // L4 payload bytes
+  uint32_t tcp_sack = 0;       // the highest byte acknowledged, by SACK blocks or tcp_ack
+  uint16_t payload = 0;        // L4 payload bytes
+  bool checksum_made = false;  // we finished the L4 checksum: it needs no proof
 };
 
 // Travels in the mbuf's private area.

@@ -92,21 +92,6 @@ uint64_t sum_words(const uint8_t* bytes, uint32_t words) {
   return sum;
 }
 
-constexpr uint64_t flag_set(std::initializer_list<unsigned> flags) {
-  uint64_t set = 0;
-  for (const unsigned f : flags) {
-    set |= uint64_t{1} << f;
-  }
-  return set;
-}
-
-// Combinations of SYN, FIN, RST, ACK and URG that mean something.
-constexpr unsigned kJudgedFlags = tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck | tcp::kUrg;
-constexpr uint64_t kGoodFlags =
-    flag_set({tcp::kSyn, tcp::kSyn | tcp::kUrg, tcp::kSyn | tcp::kAck, tcp::kRst,
-              tcp::kRst | tcp::kAck, tcp::kFin | tcp::kAck, tcp::kFin | tcp::kAck | tcp::kUrg,
-              tcp::kAck, tcp::kAck | tcp::kUrg});
-
 // Tuple::icmp_class of a query or its answer; 0 for any other type.
 int8_t icmp_class(uint8_t type, bool six) {
   if (six) {
@@ -166,7 +151,7 @@ DropReason parse_tcp(const rte_mbuf* frame, uint32_t bytes, Parsed& out) {
   if (header > bytes) {
     return out.fragment ? DropReason::frag_tiny : DropReason::tcp_offset;
   }
-  if ((kGoodFlags >> (h.flags & kJudgedFlags) & 1) == 0) {
+  if (!good_tcp_flags(h.flags)) {
     return DropReason::tcp_flags;
   }
   out.tuple.src_port = h.src.host();
@@ -621,18 +606,18 @@ uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept {
   return read<IcmpWire>(frame, p.l4_offset).mtu.host();
 }
 
-void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
+bool finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
   if (!p.fragment && p.tuple.protocol == proto::kSctp) {
     finish_sctp(frame, p);
-    return;
+    return false;
   }
   if (p.fragment || (p.tuple.protocol != proto::kTcp && p.tuple.protocol != proto::kUdp)) {
-    return;
+    return false;
   }
   const L4Sum s = l4_sum(frame, p);
   const auto unfinished = static_cast<uint16_t>(~checksum_fold(s.pseudo).wire);
   if (read<Be16>(frame, s.field).wire != unfinished) {
-    return;
+    return false;
   }
   // The field already holds the pseudo-header's share of the sum.
   Be16 sum = checksum_fold(checksum_add(l4_span(frame, p, s.bytes), 0));
@@ -640,10 +625,13 @@ void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
     sum.wire = 0xffff;
   }
   std::memcpy(rte_pktmbuf_mtod_offset(frame, uint8_t*, s.field), &sum, sizeof sum);
+  return true;
 }
 
 bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept {
-  if (p.fragment) {
+  const bool device_says_so =
+      (frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  if (p.fragment || p.checksum_made || device_says_so) {
     return true;
   }
   if (p.is_icmp()) {

@@ -8,6 +8,8 @@
 #ifndef SLUICE_FASTPATH_PARSE_H_
 #define SLUICE_FASTPATH_PARSE_H_
 
+#include <rte_mbuf.h>
+
 #include "fastpath/packet.h"
 
 namespace sluice {
@@ -88,9 +90,16 @@ uint16_t next_hop_mtu(const rte_mbuf* frame, const Parsed& p) noexcept;
 
 // Finishes an L4 checksum that the sending kernel left at its pseudo-header sum (TCP, UDP) or
 // at 0 (SCTP); anything else is left as it is.  Reads only the first bytes unless it hits.
-void finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept;
+// True: it was TCP's or UDP's.
+bool finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept;
 
-// True if the L4 checksum is right (or absent: UDP 0, fragments, other protocols).
+// What a device said was of the outer packet, or of nobody knows which.
+inline void forget_device_checksum(rte_mbuf* frame) noexcept {
+  frame->ol_flags &= ~uint64_t{RTE_MBUF_F_RX_L4_CKSUM_MASK};
+}
+
+// True if the L4 checksum is right (or absent: UDP 0, fragments, other protocols): we made it,
+// the device has found it right (forget_device_checksum() behind a tunnel), or so do we.
 bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept;
 
 }  // namespace sluice

@@ -84,7 +84,18 @@ void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
   std::memcpy(&out, words, sizeof words);
 }
 
-// Neither opens nor ends a connection, and has no options but timestamps.
+// A header of any length and flags that mean something.
+[[gnu::noinline]] bool plain_options(const uint8_t* at, uint32_t bytes, Plain& out) {
+  const uint32_t header = 4u * (at[offsetof(TcpWire, offset)] >> 4);
+  if (header < kTcpBytes || header > bytes || !good_tcp_flags(out.tcp_flags)) {
+    return false;
+  }
+  const TcpOptions options = read_tcp_options({at + kTcpBytes, header - kTcpBytes}, out.ack);
+  out.tcp_scale = options.scale & 15;
+  out.payload = static_cast<uint16_t>(bytes - header);
+  return options.sack == out.ack;
+}
+
 [[gnu::always_inline]] inline bool plain_tcp(const uint8_t* at, uint32_t bytes,
                                              const Ip4Words& ip, Plain& out) {
   if (bytes < kTcpBytes) {
@@ -95,22 +106,26 @@ void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
   // The length in words, and of the flags those that tell what a segment is for.
   constexpr uint32_t kTells = 0xf0 | (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck) << 8;
   constexpr uint32_t kBare = 0x50 | tcp::kAck << 8, kTimed = 0x80 | tcp::kAck << 8;
-  uint32_t header = kTcpBytes;
-  if ((word & kTells) != kBare) {
-    header += kTimestampsBytes;
-    if ((word & kTells) != kTimed || header > bytes ||
-        load<Be32>(at + kTcpBytes).host() != kOnlyTimestamps) {
-      return false;
-    }
-  }
   set_tuple(ip, ports, out.tuple);
   out.seq = load<Be32>(at + offsetof(TcpWire, seq)).host();
   out.ack = load<Be32>(at + offsetof(TcpWire, ack)).host();
   out.tcp_flags = static_cast<uint8_t>(word >> 8);
   out.window = Be16{static_cast<uint16_t>(word >> 16)}.host();
-  out.payload = static_cast<uint16_t>(bytes - header);
+  out.tcp_scale = kNoScale;
   out.unfinished = is_unfinished(ip, bytes, load<uint16_t>(at + offsetof(TcpWire, checksum)));
-  return (ports & 0xffff) != 0 && ports >> 16 != 0;
+  out.checksum_made = 0;
+  const bool ports_given = (ports & 0xffff) != 0 && ports >> 16 != 0;
+  if ((word & kTells) == kBare) {
+    out.payload = static_cast<uint16_t>(bytes - kTcpBytes);
+    return ports_given;
+  }
+  constexpr uint32_t kWithTime = kTcpBytes + kTimestampsBytes;
+  if ((word & kTells) == kTimed && bytes >= kWithTime &&
+      load<Be32>(at + kTcpBytes).host() == kOnlyTimestamps) {
+    out.payload = static_cast<uint16_t>(bytes - kWithTime);
+    return ports_given;
+  }
+  return ports_given && plain_options(at, bytes, out);
 }
 
 bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out) {
@@ -122,9 +137,11 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
   set_tuple(ip, load<uint32_t>(at), out.tuple);
   out.seq = out.ack = 0;
   out.tcp_flags = 0;
+  out.tcp_scale = kNoScale;
   out.window = 0;
   out.payload = static_cast<uint16_t>(length - kUdpBytes);
   out.unfinished = is_unfinished(ip, length, h.checksum.wire);
+  out.checksum_made = 0;
   return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
 }
 
@@ -144,7 +161,8 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
 
 }  // namespace
 
-void finish_plain(rte_mbuf* frame, const Plain& p) noexcept {
+void finish_plain(rte_mbuf* frame, Plain& p) noexcept {
+  p.checksum_made = 1;
   uint8_t* l4 = rte_pktmbuf_mtod_offset(frame, uint8_t*, Plain::kL4);
   const bool udp = p.tuple.protocol == proto::kUdp;
   const uint32_t bytes = udp ? p.payload + kUdpBytes : p.total_length - uint32_t{kIp4Bytes};
@@ -163,6 +181,8 @@ void widen(const Plain& plain, Parsed& out) noexcept {
   out.tcp_seq = plain.seq;
   out.tcp_ack = out.tcp_sack = plain.ack;
   out.tcp_window = plain.window;
+  out.tcp_scale = plain.tcp_scale;
+  out.checksum_made = plain.checksum_made != 0;
   out.payload = plain.payload;
   out.l3_offset = Plain::kL3;
   out.l4_offset = Plain::kL4;
@@ -215,7 +235,10 @@ bool parse_plain(rte_mbuf* frame, const L2Options& l2, uint64_t own, PlainTunnel
   frame->data_off = static_cast<uint16_t>(frame->data_off + stripped);
   frame->data_len = static_cast<uint16_t>(kEtherBytes + out.total_length);  // without padding
   frame->pkt_len = kEtherBytes + uint32_t{out.total_length};
-  tunnels.last = stripped != 0 ? peer : tunnels.last;
+  if (stripped != 0) {
+    forget_device_checksum(frame);
+    tunnels.last = peer;
+  }
   outer_source = peer;
   return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The common packet in few steps: a right TCP or UDP packet in IPv4 without options or
-// fragments, as it is or in the IPIP of a peer.
+// The common packet in few steps: a right TCP or UDP packet in IPv4 without IP options, SACK
+// blocks or fragments, as it is or in the IPIP of a peer.
 //
 // A short cut, never a judge: what it takes, the long way (parse_l2, parse_ip4, decapsulate,
 // parse_l4) would have taken with the very same result (widen()), which tests/fuzz/frame_fuzz
@@ -52,15 +52,17 @@ struct Plain {
   Ip4Words ip;
   uint16_t window = 0;  // of TCP, as are the next
   uint8_t tcp_flags = 0;
+  uint8_t tcp_scale : 4 = kNoScale;
   // The L4 checksum is that of the pseudo-header, as kernels leave it to be finished.
-  bool unfinished = false;
+  uint8_t unfinished : 1 = 0;
+  uint8_t checksum_made : 1 = 0;  // finish_plain() was here
   uint32_t seq = 0, ack = 0;
   uint16_t payload = 0;  // L4 payload bytes
   uint16_t total_length = 0;
 };
 static_assert(sizeof(Plain) == 56);
 // What finish_checksum() does of a packet whose checksum is unfinished.
-void finish_plain(rte_mbuf* frame, const Plain& p) noexcept;
+void finish_plain(rte_mbuf* frame, Plain& p) noexcept;
 // The same packet as the long way tells it.
 void widen(const Plain& plain, Parsed& out) noexcept;
 

@@ -157,17 +157,18 @@ void Pipeline::track(Burst& b) noexcept {
   std::array<ConnId, kMaxBurst> ids;
   std::array<Side, kMaxBurst> sides;
   std::array<const AddressPair*, kMaxBurst> pairs;
+  std::array<uint64_t, kMaxBurst> hashes;
   unsigned n = 0;
   for (unsigned i = 0; i < b.count; ++i) {
     const Plain& plain = b.plain[i];
     const Parsed& p = b.parsed[i];
     if (options_.workers > 1 &&
-        hand_over_early(b.frames[i], b.narrow[i] ? Address(plain.tuple.dst) : p.destination(),
+        hand_over_early(b.frames[i], b.narrow(i) ? Address(plain.tuple.dst) : p.destination(),
                         b.origins[i])) {
       continue;
     }
     b.live[n] = static_cast<uint8_t>(i);
-    if (b.narrow[i]) {
+    if (b.narrow(i)) {
       tuples[n++] = plain.tuple;
       continue;
     }
@@ -175,35 +176,37 @@ void Pipeline::track(Burst& b) noexcept {
     pairs[n++] = p.icmp_error ? &p.quoted_pair : &p.pair;
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
-                    {pairs.data(), n});
+                    {pairs.data(), n}, {hashes.data(), n});
   const auto opening = std::count(ids.begin(), ids.begin() + n, kNoConn);
   if (opening > 1) {
     ask_ahead(b, {ids.data(), n});
   }
-  changed_ = false;
+  ended_ = false;
+  opened_ = 0;
   for (unsigned k = 0; k < n; ++k) {
     const unsigned i = b.live[k];
     // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
-    if (changed_) [[unlikely]] {
-      connections_.find({&tuples[k], 1}, now_, {&ids[k], 1}, {&sides[k], 1}, {&pairs[k], 1});
+    if (ended_ || (ids[k] == kNoConn && (opened_ & mark(hashes[k])) != 0)) [[unlikely]] {
+      ids[k] = connections_.find_again(tuples[k], hashes[k], tuples[k].six ? pairs[k] : nullptr,
+                                       now_, sides[k]);
     }
-    if (b.narrow[i] && ids[k] != kNoConn &&
+    if (b.narrow(i) && ids[k] != kNoConn &&
         pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
       continue;
     }
-    if (b.narrow[i] && is_broadcast(b.plain[i].tuple.dst, b.origins[i])) {
+    if (b.narrow(i) && is_broadcast(b.plain[i].tuple.dst, b.origins[i])) {
       out_.drop(b.frames[i], DropReason::ip4_dst);  // no connection has such an end
       continue;
     }
+    known_ = {hashes[k], nullptr, b.plain_of(i)};
     Parsed& p = b.wide(i);
     if (p.icmp_error) {
       on_error(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else if (ids[k] != kNoConn) {
       on_hit(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else {
-      said_ = opening > 1 ? &ahead_[k] : nullptr;
+      known_.said = opening > 1 ? &ahead_[k] : nullptr;
       on_miss(b.frames[i], p, b.origins[i]);
-      said_ = nullptr;
     }
   }
 }
@@ -232,6 +235,17 @@ bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
   meta(frame).origin = origin;
   out_.hand_over(frame, owner);
   return true;
+}
+
+// The same as go(), the short way if the packet under way is plain.
+void Pipeline::leave(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept {
+  const Plain* plain = origin.port != kHostPort ? known_.plain : nullptr;
+  const Forward::Hop* hop = plain != nullptr ? forward_.hop_of(route, *plain) : nullptr;
+  if (hop != nullptr) {
+    forward_.depart(frame, *plain, *hop);
+  } else {
+    go(frame, p, route, origin);
+  }
 }
 
 // Sends the packet on: to the worker that owns the destination if that is another, else out.
@@ -317,7 +331,7 @@ void Pipeline::on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
   if (c.deadline <= now_) [[unlikely]] {
     end(id);
   }
-  go(frame, p, route, origin);
+  leave(frame, p, route, origin);
 }
 
 // All checks of a packet that has a connection, before that says what it thinks of it.
@@ -544,18 +558,18 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     if (reopened != kNoConn) {
       end(reopened);
     }
-    made = connections_.create(p.tuple, now_, way.source, way.destination, p.pair);
+    made = connections_.create(p.tuple, now_, way.source, way.destination, p.pair, known_.hash);
     reason = made.reason;
   }
   if (made.recycled != nullptr) {  // even where it was in vain
     fold(*made.recycled);
-    changed_ = true;
+    ended_ = true;
   }
   if (reason != DropReason::none) {
     refuse(frame, p, origin, reason);
     return;
   }
-  changed_ = true;
+  opened_ |= mark(known_.hash);
   out_.counters().connections_opened.add(1);
   Connection& c = connections_.at(made.id);
   c.set_rules(verdict.egress, verdict.ingress);
@@ -569,7 +583,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     refuse(frame, p, origin, reason);
     return;
   }
-  go(frame, p, way.route, origin);
+  leave(frame, p, way.route, origin);
 }
 
 // ---- between bursts ----------------------------------------------------------------------
@@ -601,7 +615,7 @@ void Pipeline::settle(Connection& c) noexcept {
 void Pipeline::end(ConnId id) noexcept {
   fold(connections_.at(id));
   connections_.erase(id);
-  changed_ = true;
+  ended_ = true;
 }
 
 void Pipeline::sweep(uint32_t slots) noexcept {

@@ -60,24 +60,29 @@ class Pipeline {
   // The burst under way; `live` are the indices still in it, in order.  A packet is in `plain`,
   // and in `parsed` from when the long way needs it; or there from the start.
   struct Burst {
+    enum class Form : uint8_t { plain, both, parsed };
     std::array<rte_mbuf*, kMaxBurst> frames;
     std::array<Plain, kMaxBurst> plain;
     std::array<Parsed, kMaxBurst> parsed;
     std::array<Origin, kMaxBurst> origins;
-    std::array<bool, kMaxBurst> narrow;  // in `plain` only
+    std::array<Form, kMaxBurst> form;
     std::array<uint8_t, kMaxBurst> live;
     unsigned count = 0;
 
     void add(rte_mbuf* frame, Origin origin, bool is_plain) {
       frames[count] = frame;
       origins[count] = origin;
-      narrow[count++] = is_plain;
+      form[count++] = is_plain ? Form::plain : Form::parsed;
+    }
+    bool narrow(unsigned i) const { return form[i] == Form::plain; }
+    const Plain* plain_of(unsigned i) const {
+      return form[i] == Form::parsed ? nullptr : &plain[i];
     }
     // The packet as the long way reads it.
     Parsed& wide(unsigned i) {
-      if (narrow[i]) {
+      if (narrow(i)) {
         widen(plain[i], parsed[i]);
-        narrow[i] = false;
+        form[i] = Form::both;
       }
       return parsed[i];
     }
@@ -89,6 +94,12 @@ class Pipeline {
   };
   enum End : uint8_t { kSource, kDestination };
   using SaidAtEnds = std::array<Said, 2>;
+  // What track() knows of a packet that is no part of it.
+  struct Known {
+    uint64_t hash = 0;                 // of its tuple
+    const SaidAtEnds* said = nullptr;  // if policy was asked ahead
+    const Plain* plain = nullptr;      // if it is one
+  };
   // How one packet stands towards its connection.
   struct Judged {
     DropReason reason = DropReason::none;
@@ -110,6 +121,7 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
+  static constexpr uint64_t mark(uint64_t hash) { return uint64_t{1} << (hash >> 58); }
   bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   bool pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
@@ -155,6 +167,7 @@ class Pipeline {
   bool went_on_elsewhere(ConnId id, const Parsed& p) const noexcept;
   void refuse(rte_mbuf* frame, const Parsed& p, Origin origin, DropReason reason) noexcept;
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
+  void leave(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   DropReason police(RouteId route) noexcept;
   bool owns(EndpointId id) const noexcept;
   void fold(const Connection& c) noexcept;
@@ -173,11 +186,12 @@ class Pipeline {
   bool short_hits_ = false;  // and those of connections
   Nanos now_ = 0;
   Nanos started_ = 0;
-  Nanos swept_ = 0;       // the sweep has come as far as it should have at this time
-  bool changed_ = false;  // entries came or went in this burst: later packets look again
+  Nanos swept_ = 0;      // the sweep has come as far as it should have at this time
+  bool ended_ = false;   // entries went in this burst: what was found may not be there
+  uint64_t opened_ = 0;  // that came in this burst, by mark(): more may be there than was found
   Burst burst_;
   std::array<SaidAtEnds, kMaxBurst> ahead_;  // by position among `live`
-  const SaidAtEnds* said_ = nullptr;         // of the packet under way, if it was asked ahead
+  Known known_;                              // of the packet under way
 };
 
 }  // namespace sluice

@@ -33,7 +33,7 @@ void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
     ahead_[k] = {};
     const unsigned i = b.live[k];
     if (ids[k] != kNoConn ||
-        (b.narrow[i] && is_broadcast(b.plain[i].tuple.dst, b.origins[i]))) {
+        (b.narrow(i) && is_broadcast(b.plain[i].tuple.dst, b.origins[i]))) {
       continue;
     }
     const Parsed& p = b.wide(i);
@@ -98,8 +98,9 @@ Verdict::Kind Pipeline::consult(InstanceId who, const FlowKey& key, uint32_t byt
 // Likewise a workload's, which may have been asked ahead.
 Verdict::Kind Pipeline::consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
-  const bool asked = said_ != nullptr && who != kNoInstance && (*said_)[end].who == who;
-  return asked ? take((*said_)[end], key, bytes, rule) : consult(who, key, bytes, rule);
+  const SaidAtEnds* said = known_.said;
+  const bool asked = said != nullptr && who != kNoInstance && (*said)[end].who == who;
+  return asked ? take((*said)[end], key, bytes, rule) : consult(who, key, bytes, rule);
 }
 
 // Counts what a program said.

@@ -118,7 +118,7 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
     }
     return before == DropReason::none ? reason : before;
   }
-  finish_checksum(frame, p);
+  p.checksum_made = finish_checksum(frame, p);
   return DropReason::none;
 }
 
@@ -134,7 +134,7 @@ DropReason Pipeline::open_l4(rte_mbuf* frame, bool unfinished, Parsed& p,
     shorten(p, options_.hash_key);  // now also what it quotes
   }
   if (unfinished) {
-    finish_checksum(frame, p);
+    p.checksum_made = finish_checksum(frame, p);
   }
   return DropReason::none;
 }

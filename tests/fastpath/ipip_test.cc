@@ -110,8 +110,10 @@ TEST(Decapsulate, TrimsWhatPadsTheInnerPacket) {
   const Buffer frame(outer().ip4(kA, kB).length(28).udp(1, 2).length(8).payload(30));
   const Parsed p = parse_outer(frame);
   Parsed inner;
+  frame.get()->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
   ASSERT_EQ(name(decapsulate(frame, p, false, inner)), "none");
   EXPECT_EQ(frame.get()->pkt_len, 42u);
+  EXPECT_EQ(frame.get()->ol_flags, 0u) << "of the outer packet";
 }
 
 TEST(Decapsulate, CombinesEcnAsRfc6040Says) {

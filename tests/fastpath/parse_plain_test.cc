@@ -50,15 +50,21 @@ TEST(ParsePlain, TakesWhatIsCommonAndLeavesTheRest) {
   };
   const Bytes timestamps = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2};
   const Bytes sack = {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2};
+  const Bytes scale = {1, 3, 3, 7};
   const Row rows[] = {
       {"an ACK", plain().tcp(1, 2, tcp::kAck), true},
       {"data", plain().tcp(1, 2, tcp::kAck | tcp::kPsh).payload(100), true},
       {"with timestamps", plain().tcp(1, 2, tcp::kAck).data_offset(8).raw(timestamps), true},
       {"with SACK", plain().tcp(1, 2, tcp::kAck).data_offset(8).raw(sack), false},
       {"a header that is cut", plain().tcp(1, 2, tcp::kAck).data_offset(8), false},
-      {"a SYN", plain().tcp(1, 2, tcp::kSyn), false},
-      {"a FIN", plain().tcp(1, 2, tcp::kFin | tcp::kAck), false},
-      {"a RST", plain().tcp(1, 2, tcp::kRst | tcp::kAck), false},
+      {"a SYN", plain().tcp(1, 2, tcp::kSyn), true},
+      {"a SYN with a scale", plain().tcp(1, 2, tcp::kSyn).data_offset(6).raw(scale), true},
+      {"a SYN with half of it", plain().tcp(1, 2, tcp::kSyn).data_offset(6).raw({1, 3, 3}),
+       false},
+      {"a SYN+ACK", plain().tcp(1, 2, tcp::kSyn | tcp::kAck), true},
+      {"a SYN+FIN", plain().tcp(1, 2, tcp::kSyn | tcp::kFin), false},
+      {"a FIN", plain().tcp(1, 2, tcp::kFin | tcp::kAck), true},
+      {"a RST", plain().tcp(1, 2, tcp::kRst | tcp::kAck), true},
       {"no flags", plain().tcp(1, 2, 0), false},
       {"port 0", plain().tcp(0, 2, tcp::kAck), false},
       {"UDP", plain().udp(1, 2).payload(30), true},
@@ -103,6 +109,18 @@ TEST(ParsePlain, TakesWhatIsCommonAndLeavesTheRest) {
   for (const Row& row : rows) {
     SCOPED_TRACE(row.sentence);
     EXPECT_EQ(taken(row.frame), row.taken);
+  }
+}
+
+TEST(ParsePlain, ForgetsWhatADeviceSaidOfTheOuterPacket) {
+  for (const bool tunnel : {false, true}) {
+    const Buffer frame(tunnel ? tunnelled().udp(1, 2) : plain().udp(1, 2));
+    frame.get()->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    PlainTunnels here = tunnels();
+    Plain p;
+    Ip4 peer;
+    ASSERT_TRUE(parse_plain(frame.get(), kLink, kLink.own.number(), here, p, peer));
+    EXPECT_EQ(frame.get()->ol_flags, tunnel ? 0 : RTE_MBUF_F_RX_L4_CKSUM_GOOD);
   }
 }
 

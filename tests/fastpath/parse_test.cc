@@ -515,6 +515,18 @@ TEST(Checksums, AreAbsentFromUdpZeroFragmentsAndOtherProtocols) {
   }
 }
 
+TEST(Checksums, OfADeviceCountUntilTheyAreForgotten) {
+  const Buffer frame(ip4().tcp(9, 80, kAck).checksum(7));
+  const Parsed p = read(frame).parsed;
+  frame.get()->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_BAD | RTE_MBUF_F_RX_RSS_HASH;
+  EXPECT_FALSE(l4_checksum_ok(frame, p));
+  frame.get()->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_RSS_HASH;
+  EXPECT_TRUE(l4_checksum_ok(frame, p));
+  forget_device_checksum(frame);
+  EXPECT_EQ(frame.get()->ol_flags, RTE_MBUF_F_RX_RSS_HASH);
+  EXPECT_FALSE(l4_checksum_ok(frame, p));
+}
+
 // Frames with bytes changed at random: the same answers as sums over 16-bit words.
 TEST(Checksums, AgreeWithPlainSumsOnMutatedFrames) {
   const uint32_t seed = std::random_device{}();

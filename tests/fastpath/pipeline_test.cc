@@ -79,6 +79,9 @@ TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
         const auto kind = below(40) == 0 ? kinds[5 + below(2)] : kinds[below(5)];
         const uint16_t from = client ? flow : 80, into = client ? 80 : flow;
         below(4) == 0 ? frame.udp(from, into) : frame.tcp(from, into, kind, below(3), below(3));
+        if (below(3) == 0) {
+          frame.unfinished();
+        }
         bytes = frame.payload(below(30) == 0 ? 1440 + below(40) : below(100));
       }
       for (World* w : {&fast, &slow}) {
@@ -120,6 +123,7 @@ TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
       EXPECT_EQ(fast.drops(which), slow.drops(which)) << name(which);
     }
     EXPECT_GT(sent, 3000u);
+    EXPECT_EQ(fast.counts(), slow.counts());
     fast.expect_sums();
   }
 }

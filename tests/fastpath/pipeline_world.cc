@@ -213,6 +213,29 @@ Bytes World::out(PortId port) {
   return first;
 }
 
+std::vector<uint64_t> World::counts() const {
+  std::vector<uint64_t> all;
+  for (const auto& lane : lanes_) {
+    const Counters& counters = lane->counters;
+    all.push_back(counters.connections_opened.get());
+    for (size_t port = 0; port < ports_.size(); ++port) {
+      const PortCounters& c = counters.port(static_cast<PortId>(port));
+      for (const Counter* n :
+           {&c.rx_packets, &c.rx_bytes, &c.tx_packets, &c.tx_bytes, &c.originated}) {
+        all.push_back(n->get());
+      }
+      for (const Counter& fate : c.fates) {
+        all.push_back(fate.get());
+      }
+    }
+    for (CounterSlot slot = 0; slot < counters.rules(); ++slot) {
+      const RuleCounters& c = counters.rule(slot);
+      all.insert(all.end(), {c.judged.get(), c.packets.get(), c.bytes.get()});
+    }
+  }
+  return all;
+}
+
 uint64_t World::judged(CounterSlot slot) const {
   return lanes_[0]->counters.rule(slot).judged.get();
 }

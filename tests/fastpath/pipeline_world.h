@@ -91,6 +91,8 @@ class World {
   std::vector<DropSample> samples(size_t worker = 0);
   uint64_t fate(PortId port, Fate of) const;
   uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
+  // All counters of ports, rules and connections of each worker, in some order.
+  std::vector<uint64_t> counts() const;
   uint64_t judged(CounterSlot slot) const;
   uint64_t carried(CounterSlot slot) const;
   Neighbours& neighbours() { return neighbours_; }

@@ -109,9 +109,12 @@ inline bool short_way_is_right(const rte_mbuf& frame, const L2Options& l2, Plain
   if (!read || fast.read(p, outer_source) != *read || !fast.same_bytes(slow)) {
     return false;
   }
-  finish_checksum(slow.frame(), p);
-  if (plain.unfinished) {
+  const bool made = finish_checksum(slow.frame(), p);
+  if (plain.unfinished != 0) {
     finish_plain(fast.frame(), plain);
+  }
+  if (made != (plain.checksum_made != 0)) {
+    return false;
   }
   return fast.same_bytes(slow);
 }
