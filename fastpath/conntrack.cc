@@ -412,7 +412,6 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
                                      EndpointId destination, const AddressPair& pair,
                                      std::optional<uint64_t> hash) noexcept {
   const Place place = hash ? Place{*hash, bucket_mask_} : place_of(tuple);
-  assert(place.hash == place_of(tuple).hash);
   Created made;
   // One entry goes at most, so that the caller learns of all that go.
   const auto recycle = [&](ConnId id) {

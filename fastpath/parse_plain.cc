@@ -91,7 +91,7 @@ void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
     return false;
   }
   const TcpOptions options = read_tcp_options({at + kTcpBytes, header - kTcpBytes}, out.ack);
-  out.tcp_scale = options.scale & 15;
+  out.marks.tcp_scale = options.scale & 15;
   out.payload = static_cast<uint16_t>(bytes - header);
   return options.sack == out.ack;
 }
@@ -111,9 +111,9 @@ void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
   out.ack = load<Be32>(at + offsetof(TcpWire, ack)).host();
   out.tcp_flags = static_cast<uint8_t>(word >> 8);
   out.window = Be16{static_cast<uint16_t>(word >> 16)}.host();
-  out.tcp_scale = kNoScale;
-  out.unfinished = is_unfinished(ip, bytes, load<uint16_t>(at + offsetof(TcpWire, checksum)));
-  out.checksum_made = 0;
+  const bool unfinished =
+      is_unfinished(ip, bytes, load<uint16_t>(at + offsetof(TcpWire, checksum)));
+  out.marks = {kNoScale, unfinished, 0, 0};
   const bool ports_given = (ports & 0xffff) != 0 && ports >> 16 != 0;
   if ((word & kTells) == kBare) {
     out.payload = static_cast<uint16_t>(bytes - kTcpBytes);
@@ -137,11 +137,9 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
   set_tuple(ip, load<uint32_t>(at), out.tuple);
   out.seq = out.ack = 0;
   out.tcp_flags = 0;
-  out.tcp_scale = kNoScale;
   out.window = 0;
   out.payload = static_cast<uint16_t>(length - kUdpBytes);
-  out.unfinished = is_unfinished(ip, length, h.checksum.wire);
-  out.checksum_made = 0;
+  out.marks = {kNoScale, is_unfinished(ip, length, h.checksum.wire), 0, 0};
   return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
 }
 
@@ -162,7 +160,7 @@ bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out
 }  // namespace
 
 void finish_plain(rte_mbuf* frame, Plain& p) noexcept {
-  p.checksum_made = 1;
+  p.marks.checksum_made = 1;
   uint8_t* l4 = rte_pktmbuf_mtod_offset(frame, uint8_t*, Plain::kL4);
   const bool udp = p.tuple.protocol == proto::kUdp;
   const uint32_t bytes = udp ? p.payload + kUdpBytes : p.total_length - uint32_t{kIp4Bytes};
@@ -181,8 +179,8 @@ void widen(const Plain& plain, Parsed& out) noexcept {
   out.tcp_seq = plain.seq;
   out.tcp_ack = out.tcp_sack = plain.ack;
   out.tcp_window = plain.window;
-  out.tcp_scale = plain.tcp_scale;
-  out.checksum_made = plain.checksum_made != 0;
+  out.tcp_scale = plain.marks.tcp_scale;
+  out.checksum_made = plain.marks.checksum_made != 0;
   out.payload = plain.payload;
   out.l3_offset = Plain::kL3;
   out.l4_offset = Plain::kL4;

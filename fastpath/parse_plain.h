@@ -52,10 +52,13 @@ struct Plain {
   Ip4Words ip;
   uint16_t window = 0;  // of TCP, as are the next
   uint8_t tcp_flags = 0;
-  uint8_t tcp_scale : 4 = kNoScale;
-  // The L4 checksum is that of the pseudo-header, as kernels leave it to be finished.
-  uint8_t unfinished : 1 = 0;
-  uint8_t checksum_made : 1 = 0;  // finish_plain() was here
+  struct Marks {
+    uint8_t tcp_scale : 4 = kNoScale;
+    // The L4 checksum is that of the pseudo-header, as kernels leave it to be finished.
+    uint8_t unfinished : 1 = 0;
+    uint8_t checksum_made : 1 = 0;  // finish_plain() was here
+    uint8_t spare : 2 = 0;          // so that all bits are written at once
+  } marks;
   uint32_t seq = 0, ack = 0;
   uint16_t payload = 0;  // L4 payload bytes
   uint16_t total_length = 0;

@@ -63,7 +63,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     Plain& plain = b.plain[b.count];
     if (short_ways_ && parse_plain(frame, l2, own, tunnels, plain, m.origin.outer_source))
         [[likely]] {
-      if (plain.unfinished && (unfinished || m.origin.outer_source.value != 0)) {
+      if (plain.marks.unfinished != 0 && (unfinished || m.origin.outer_source.value != 0)) {
         finish_plain(frame, plain);
       }
       b.add(frame, m.origin, true);

@@ -94,6 +94,15 @@ class Pipeline {
   };
   enum End : uint8_t { kSource, kDestination };
   using SaidAtEnds = std::array<Said, 2>;
+  // What is asked ahead of a burst, of both ends of each packet.  As large as it is, it is
+  // kept: to make it anew took longer than to fill it.
+  struct Questions {
+    static constexpr size_t kMost = size_t{2} * kMaxBurst;
+    std::array<FlowKey, kMost> keys;
+    std::array<InstanceId, kMost> who;
+    std::array<Verdict, kMost> verdicts;
+    std::array<Said*, kMost> to;
+  };
   // What track() knows of a packet that is no part of it.
   struct Known {
     uint64_t hash = 0;                 // of its tuple
@@ -191,7 +200,8 @@ class Pipeline {
   uint64_t opened_ = 0;  // that came in this burst, by mark(): more may be there than was found
   Burst burst_;
   std::array<SaidAtEnds, kMaxBurst> ahead_;  // by position among `live`
-  Known known_;                              // of the packet under way
+  Questions questions_;
+  Known known_;  // of the packet under way
 };
 
 }  // namespace sluice

@@ -10,11 +10,7 @@ namespace sluice {
 // together: so the reads of the tables hide behind each other.  What becomes of it is
 // judge()'s.
 void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
-  constexpr size_t kQuestions = size_t{2} * kMaxBurst;
-  std::array<FlowKey, kQuestions> keys;
-  std::array<InstanceId, kQuestions> who;
-  std::array<Verdict, kQuestions> verdicts;
-  std::array<Said*, kQuestions> to;
+  auto& [keys, who, verdicts, to] = questions_;
   size_t n = 0;
   const auto add = [&](EndpointId id, End end, const FlowKey& key, Said& said) {
     if (!owns(id)) {

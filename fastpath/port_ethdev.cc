@@ -111,8 +111,8 @@ Status PortEthdev::set_up_queues() {
   info_.mtu = mtu;
   rte_eth_conf conf{};
   conf.rxmode.mtu = mtu;
-  conf.rxmode.offloads = info.rx_offload_capa &
-                         (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+  conf.rxmode.offloads =
+      info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
   const bool reports = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   conf.intr_conf.lsc = reports ? 1 : 0;
   if (const int error = rte_eth_dev_configure(port_, 1, 1, &conf); error != 0) {

@@ -110,10 +110,10 @@ inline bool short_way_is_right(const rte_mbuf& frame, const L2Options& l2, Plain
     return false;
   }
   const bool made = finish_checksum(slow.frame(), p);
-  if (plain.unfinished != 0) {
+  if (plain.marks.unfinished != 0) {
     finish_plain(fast.frame(), plain);
   }
-  if (made != (plain.checksum_made != 0)) {
+  if (made != (plain.marks.checksum_made != 0)) {
     return false;
   }
   return fast.same_bytes(slow);
