@@ -80,16 +80,16 @@ licensed() {
 # .clang-tidy: but for the analyzer of six sources at a time, which takes a third of the time;
 # with --long all of each by itself, which also proves that each includes what it needs.
 lint() {
-  local unity=on checks='-bugprone-suspicious-include,-clang-analyzer-*'
-  [ "${SLUICE_LONG:-}" != 1 ] || { unity=off checks=; }
+  local dir=build-lint unity=on checks='-bugprone-suspicious-include,-clang-analyzer-*'
+  [ "${SLUICE_LONG:-}" != 1 ] || { dir=build-lint-long unity=off checks=; }
   targets=(fastpath/sluice_xdp_bytes.h perf/e2e/traffic_bytes.h)
-  build build-lint -Dunity="$unity" -Dperf=enabled || return
+  build "$dir" -Dunity="$unity" -Dperf=enabled || return
   python3 -c '
-import json
-for unit in json.load(open("build-lint/compile_commands.json")):
+import json, sys
+for unit in json.load(open(sys.argv[1])):
     if not unit["output"].startswith("tests/"):
-        print(unit["directory"] + "/" + unit["file"])' |
-    xargs -P "$(nproc)" -n 1 clang-tidy -p build-lint --quiet --checks="$checks" \
+        print(unit["directory"] + "/" + unit["file"])' "$dir/compile_commands.json" |
+    xargs -P "$(nproc)" -n 1 clang-tidy -p "$dir" --quiet --checks="$checks" \
       --header-filter='/(classifier|config|control|fastpath|perf|perf/e2e)/[^/]*\.(h|cc)$' \
       --extra-arg=-Wno-everything 2>/dev/null
 }

@@ -629,9 +629,7 @@ bool finish_checksum(rte_mbuf* frame, const Parsed& p) noexcept {
 }
 
 bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept {
-  const bool device_says_so =
-      (frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-  if (p.fragment || p.checksum_made || device_says_so) {
+  if (p.fragment || p.checksum_made) {
     return true;
   }
   if (p.is_icmp()) {
@@ -644,6 +642,11 @@ bool l4_checksum_ok(const rte_mbuf* frame, const Parsed& p) noexcept {
   const L4Sum s = l4_sum(frame, p);
   if (p.tuple.protocol == proto::kUdp && read<Be16>(frame, s.field).wire == 0) {
     return !p.tuple.six;  // RFC 8200, 8.1
+  }
+  // Only of these: drivers say so of all they found no fault with, whether they looked or not.
+  if (!p.tuple.six &&
+      (frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD) {
+    return true;
   }
   return checksum_fold(checksum_add(l4_span(frame, p, s.bytes), s.pseudo)).wire == 0;
 }

@@ -209,6 +209,7 @@ void Pipeline::track(Burst& b) noexcept {
       on_miss(b.frames[i], p, b.origins[i]);
     }
   }
+  known_ = {};  // what goes untracked is judged, too
 }
 
 // As open() asks; of what is in a tunnel nobody does.

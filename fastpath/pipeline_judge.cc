@@ -10,7 +10,7 @@ namespace sluice {
 // together: so the reads of the tables hide behind each other.  What becomes of it is
 // judge()'s.
 void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
-  auto& [keys, who, verdicts, to] = questions_;
+  Questions& q = questions_;
   size_t n = 0;
   const auto add = [&](EndpointId id, End end, const FlowKey& key, Said& said) {
     if (!owns(id)) {
@@ -20,9 +20,9 @@ void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
     const size_t six = key.src.is_v4() ? 0 : 1;
     const InstanceId judge = end == kSource ? e.judge_out[six] : e.judge_in[six];
     if (judge != kNoInstance && g_->matcher->pin(judge).fits(key)) {
-      keys[n] = key;
-      who[n] = judge;
-      to[n++] = &said;
+      q.keys[n] = key;
+      q.who[n] = judge;
+      q.to[n++] = &said;
     }
   };
   for (size_t k = 0; k < ids.size(); ++k) {
@@ -42,9 +42,9 @@ void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
     add(route == Lpm4::kNone ? kNoEndpoint : g_->routes->routes[route].endpoint, kDestination,
         key, ahead_[k][kDestination]);
   }
-  g_->matcher->classify({keys.data(), n}, {who.data(), n}, {verdicts.data(), n});
+  g_->matcher->classify({q.keys.data(), n}, {q.who.data(), n}, {q.verdicts.data(), n});
   for (size_t i = 0; i < n; ++i) {
-    *to[i] = {who[i], verdicts[i]};
+    *q.to[i] = {q.who[i], q.verdicts[i]};
   }
 }
 

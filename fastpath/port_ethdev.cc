@@ -3,6 +3,7 @@
 #include "fastpath/port_ethdev.h"
 
 #include <cstring>
+#include <string_view>
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -111,8 +112,12 @@ Status PortEthdev::set_up_queues() {
   info_.mtu = mtu;
   rte_eth_conf conf{};
   conf.rxmode.mtu = mtu;
+  // To virtio the same wish says that it may leave checksums unfinished.
+  const bool finds_faults = std::string_view(info.driver_name) != "net_virtio";
   conf.rxmode.offloads =
-      info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+      finds_faults
+          ? info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
+          : 0;
   const bool reports = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   conf.intr_conf.lsc = reports ? 1 : 0;
   if (const int error = rte_eth_dev_configure(port_, 1, 1, &conf); error != 0) {

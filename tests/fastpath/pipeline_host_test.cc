@@ -104,6 +104,22 @@ TEST(Pipeline, WhatAHostEndpointDoesNotTrackLeavesNoEntryAndIsJudgedEachTime) {
   EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u);
 }
 
+// Openers of one burst are asked about together; what they were told is theirs alone.
+TEST(Pipeline, WhatIsNotTrackedIsJudgedByItselfAfterABurstOfOpeners) {
+  World w(kAllow80);
+  const auto opener = [](uint16_t from) {
+    return from_peer().ip4(kRemotePod, kB).tcp(from, 80, kSyn).build();
+  };
+  w.burst(kUplinkPort, {opener(1), opener(2)});
+  EXPECT_FALSE(w.out(kPodB).empty());
+  EXPECT_FALSE(w.out(kPodB).empty());
+  HostPolicy raw;
+  raw.untracked_in = {kAllowAll};
+  w.protect(raw);
+  w.in(kUplinkPort, Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kB).tcp(1000, 22, kSyn));
+  EXPECT_EQ(w.drops(DropReason::policy_deny_ingress), 1u);
+}
+
 TEST(Pipeline, TakesUpConnectionsOfTheNodeThatWereBeforeItsHostEndpoint) {
   World w;
   HostPolicy shut;
