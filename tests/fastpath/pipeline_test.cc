@@ -128,6 +128,20 @@ TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
   }
 }
 
+TEST(Pipeline, LaterPacketsOfABurstFindWhatEarlierOnesOpened) {
+  World w;
+  std::vector<Bytes> burst;
+  for (uint16_t n = 0; n < 24; ++n) {
+    burst.push_back(from_peer().ip4(kRemotePod, kB).udp(static_cast<uint16_t>(1 + n % 8), 53));
+  }
+  w.burst(kUplinkPort, burst);
+  EXPECT_EQ(w.opened(), 8u);
+  EXPECT_EQ(w.connections().size(), 8u);
+  for (size_t n = 0; n < burst.size(); ++n) {
+    EXPECT_FALSE(w.out(kPodB).empty()) << n;
+  }
+}
+
 // They are asked about together.
 TEST(Pipeline, OpenersOfOneBurstAreJudgedEachByTheProgramsOfItsEnds) {
   World w(kAllow80);

@@ -93,6 +93,7 @@ class World {
   uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
   // All counters of ports, rules and connections of each worker, in some order.
   std::vector<uint64_t> counts() const;
+  uint64_t opened() const { return lanes_[0]->counters.connections_opened.get(); }
   uint64_t judged(CounterSlot slot) const;
   uint64_t carried(CounterSlot slot) const;
   Neighbours& neighbours() { return neighbours_; }
