@@ -445,12 +445,17 @@ TEST(Conntrack, RandomWalkEqualsItsNaiveTwin) {
     Twin::Entry* expected = twin.get(t, pair, now, reply);
     const AddressPair* pairs = &pair;
     Found found;
-    table.find({&t, 1}, now, {&found.id, 1}, {&found.side, 1}, {&pairs, 1});
+    uint64_t hash = 0;
+    table.find({&t, 1}, now, {&found.id, 1}, {&found.side, 1}, {&pairs, 1}, {&hash, 1});
     ASSERT_EQ(found.id != kNoConn, expected != nullptr) << turn;
+    Side side = kOriginal;
+    ASSERT_EQ(table.find_again(t, hash, &pair, now, side), found.id) << turn;
+    ASSERT_TRUE(found.id == kNoConn || side == found.side) << turn;
     if (expected == nullptr) {
       twin.entries.erase(Twin::key(t, pair));
       twin.entries.erase(Twin::key(t.reversed(), pair.reversed()));
-      const ConnId id = table.create(t, now, kNoEndpoint, kNoEndpoint, pair).id;
+      const auto known = turn % 2 == 0 ? std::optional(hash) : std::nullopt;
+      const ConnId id = table.create(t, now, kNoEndpoint, kNoEndpoint, pair, known).id;
       ASSERT_NE(id, kNoConn);
       table.update(id, kOriginal, packet(t), now);
       twin.entries[Twin::key(t, pair)] = {t, pair, now + 30 * kSecond, false, 1};
