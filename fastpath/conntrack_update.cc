@@ -155,7 +155,7 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p, Nano
                                  bool liberal, bool& ignored) noexcept {
   const TcpEvent event = event_of(p.tcp_flags);
   const TcpState old = c.tcp;
-  // Most that come here open: the table and fit() say the same, in three times the steps.
+  // Most that come here open: the table and fit() would say the same.
   if (old == TcpState::none && event == TcpEvent::syn && side == kOriginal) [[likely]] {
     open_window(c.window, c.marks, side, segment_of(p));
     c.tcp = TcpState::syn_sent;
