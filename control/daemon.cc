@@ -187,7 +187,12 @@ Status Daemon::start_memory(const config::Settings& settings) {
   }
   published_ = std::move(*published);
   const auto pods = static_cast<uint32_t>(built_->policy.endpoints.size());
-  room_ = PortSet::room_for(pods);
+  auto room = PortSet::room_for(pods, settings.uplink,
+                                static_cast<uint32_t>(settings.workers.cores.size()));
+  if (!room) {
+    return room.error();
+  }
+  room_ = *room;
   auto buffers = Buffers::create(room_.buffers);
   if (!buffers) {
     return buffers.error();
@@ -318,12 +323,7 @@ bool Daemon::publish() {
   auto view = std::make_unique<View>();
   view->serial = next_serial_++;
   view->generation = built_->generation;
-  ports_->show(view->ports);
-  for (const Endpoint& endpoint : built_->generation->endpoints) {
-    if (endpoint.port != kNoPort) {
-      view->owner[endpoint.port] = endpoint.worker;
-    }
-  }
+  ports_->show(*view);
   view->host_mac = host_port_->kernel_end().mac;
   view->node_flows = node_flows_;
   view->node_flows_since = node_flows_since_;

@@ -116,10 +116,10 @@ json Daemon::status() const {
   json workers = json::array();
   for (const auto& worker : workers_) {
     json ports = json::array();
-    const View& view = *published_->view();
-    for (size_t id = 0; id < view.ports.size(); ++id) {
-      if (view.ports[id] != nullptr && view.owner[id] == worker->options().id) {
-        ports.push_back(view.ports[id]->info().name);
+    for (const View::Queue& queue : published_->view()->queues) {
+      const std::string& port = queue.of->info().name;  // which may have several of them
+      if (queue.worker == worker->options().id && (ports.empty() || ports.back() != port)) {
+        ports.push_back(port);
       }
     }
     const uint64_t turns = std::max<uint64_t>(worker->turns(), 1);

@@ -2,6 +2,7 @@
 #include "control/port_set.h"
 
 #include <algorithm>
+#include <bit>
 #include <set>
 
 #include <linux/ethtool.h>
@@ -22,8 +23,11 @@ constexpr uint32_t kLeastPods = 128;   // more than the 110 that kubelet lets a 
 constexpr uint32_t kUnderWay = 16384;  // buffers between the rings, and the uplink's own
 constexpr uint32_t kUplinkRing = 2048;
 
-// We read queue 0; what another queue received would be lost.
-Status check_queues(const std::string& interface) {
+constexpr uint32_t kLeastRing = 64;
+
+// The queues that the kernel receives on by an interface, each of which needs a socket: what
+// came by another would be lost.
+Result<uint32_t> queues_of(const std::string& interface) {
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
   ifreq request{};
@@ -32,22 +36,31 @@ Status check_queues(const std::string& interface) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const bool told = fd >= 0 && ioctl(fd, SIOCETHTOOL, &request) == 0;
   close(fd);
-  const uint32_t queues = channels.rx_count + channels.combined_count;
-  if (!told || queues <= 1) {  // a driver that does not tell has one
-    return Ok{};
+  const uint32_t receive = channels.rx_count + channels.combined_count;
+  const uint32_t send = channels.tx_count + channels.combined_count;
+  if (!told || receive <= 1) {  // a driver that does not tell has one
+    return 1;
   }
-  return Error{
-      "interface \"" + interface + "\" receives on " + std::to_string(queues) +
-          " queues; sluice reads one",
-      "ethtool -L " + interface + (channels.combined_count > 0 ? " combined 1" : " rx 1")};
+  if (send < receive) {  // the kernel does not send by a socket on a queue without its like
+    return Error{"interface \"" + interface + "\" receives on " + std::to_string(receive) +
+                     " queues and sends on " + std::to_string(send) + ", fewer",
+                 "ethtool -L " + interface + " rx " + std::to_string(send)};
+  }
+  return receive;
 }
 }  // namespace
 
-PortSet::Room PortSet::room_for(uint32_t pods) {
+Result<PortSet::Room> PortSet::room_for(uint32_t pods, const config::Uplink& uplink,
+                                        uint32_t workers) {
+  auto queues = uplink.interface.empty() ? workers : queues_of(uplink.interface);
+  if (!queues) {
+    return queues.error();
+  }
   Room room;
+  room.workers = workers;
   room.pods = std::max(kLeastPods, pods + pods / 4);
   room.pod_ring = room.pods <= kLeastPods ? 512 : 256;
-  room.buffers = kUnderWay + room.pods * room.pod_ring;
+  room.buffers = kUnderWay + room.pods * room.pod_ring + (*queues - 1) * kUplinkRing;
   return room;
 }
 
@@ -89,8 +102,9 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "ip link set " + name + " mtu 1500"};
   }
-  if (Status s = check_queues(name); !s) {
-    return s;
+  const auto queues = queues_of(name);
+  if (!queues) {
+    return queues.error();
   }
   if (Status s = xdp_->attach(l.ifindex, role); !s) {
     return s;
@@ -102,23 +116,35 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   info.unfinished_checksums = true;
   info.own_neighbours = pod;
   info.kernel_routes = id == kHostPort && uplink_ifindex() != 0;
+  Open open{{}, name, l.ifindex};
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
-  options.ring_size = pod ? room_.pod_ring : kUplinkRing;
-  auto port = PortXsk::open(info, options, buffers_);
-  if (!port) {
-    xdp_->detach(l.ifindex);
-    return port.error();
+  options.ring_size =
+      pod ? std::max(kLeastRing, std::bit_floor(room_.pod_ring / *queues)) : kUplinkRing;
+  Status s = Ok{};
+  for (; s && options.queue < *queues; ++options.queue) {
+    auto port = PortXsk::open(info, options, buffers_);
+    s = port ? xdp_->bind(l.ifindex, options.queue, (*port)->wait_fd()) : port.error();
+    if (port) {
+      (*port)->set_up(l.up);
+      open.queues.push_back(std::move(*port));
+    }
   }
-  if (Status s = xdp_->bind(l.ifindex, 0, (*port)->wait_fd()); !s) {
-    port->reset();
-    xdp_->detach(l.ifindex);
+  if (!s) {
+    close(open);
     return s;
   }
-  (*port)->set_up(l.up);
-  open_[id] = Open{std::move(*port), name, l.ifindex, false};
+  open_[id] = std::move(open);
   return Ok{};
+}
+
+void PortSet::close(Open& open) {
+  for (uint32_t queue = 0; queue < open.queues.size(); ++queue) {
+    xdp_->unbind(open.ifindex, queue);
+  }
+  open.queues.clear();
+  xdp_->detach(open.ifindex);
 }
 
 Status PortSet::open_uplink(const config::Uplink& uplink) {
@@ -129,11 +155,15 @@ Status PortSet::open_uplink(const config::Uplink& uplink) {
   info.name = "uplink";
   info.mac = uplink.mac.value_or(MacAddress{});
   info.own_neighbours = true;
-  auto port = PortEthdev::open(uplink.device, info, buffers_);
-  if (!port) {
-    return port.error();
+  auto device = Ethdev::open(uplink.device, info, room_.workers, buffers_);
+  if (!device) {
+    return device.error();
   }
-  open_[kUplinkPort] = Open{std::move(*port), uplink.device, 0, false};
+  Open open{{}, uplink.device};
+  for (unsigned queue = 0; queue < (*device)->queues(); ++queue) {
+    open.queues.push_back(std::make_unique<PortEthdev>(*device, static_cast<uint16_t>(queue)));
+  }
+  open_[kUplinkPort] = std::move(open);
   return Ok{};
 }
 
@@ -206,10 +236,16 @@ bool PortSet::sync(const std::vector<Pod>& pods) {
   return changed;
 }
 
-void PortSet::show(std::span<Port*> ports) {
+void PortSet::show(View& view) {
+  const Generation& g = *view.generation;
   for (auto& [id, open] : open_) {
     open.shown = !open.leaving;
-    ports[id] = open.shown ? open.port.get() : nullptr;
+    const EndpointId pod = g.endpoint_at(id);
+    const uint8_t of_all = pod == kNoEndpoint ? kHostWorker : g.endpoints[pod].worker;
+    for (uint32_t queue = 0; open.shown && queue < open.queues.size(); ++queue) {
+      view.serve(id, open.queues[queue].get(),
+                 id == kUplinkPort ? static_cast<uint8_t>(queue % room_.workers) : of_all);
+    }
   }
 }
 
@@ -221,10 +257,7 @@ std::vector<PortId> PortSet::close_leaving() {
       continue;
     }
     spdlog::info("pod port {} closed", it->second.interface);
-    const int ifindex = it->second.ifindex;
-    xdp_->unbind(ifindex, 0);
-    it->second.port.reset();
-    xdp_->detach(ifindex);
+    close(it->second);
     closed.push_back(it->first);
     it = open_.erase(it);
   }
@@ -246,7 +279,9 @@ void PortSet::link_changed(const Link& link, bool gone) {
     if (open.ifindex == 0 || open.ifindex != link.ifindex) {
       continue;
     }
-    static_cast<PortXsk&>(*open.port).set_up(!gone && link.up);
+    for (const auto& queue : open.queues) {
+      static_cast<PortXsk&>(*queue).set_up(!gone && link.up);
+    }
     open.leaving = open.leaving || (gone && id >= kFirstPodPort);
   }
 }
@@ -271,13 +306,17 @@ void PortSet::recheck_links() {
 std::vector<PortName> PortSet::names() const {
   std::vector<PortName> out;
   for (const auto& [id, open] : open_) {
-    out.push_back({id, open.port->info().name, open.port->missed()});
+    uint64_t missed = 0;
+    for (const auto& queue : open.queues) {
+      missed += queue->missed();
+    }
+    out.push_back({id, open.queues.front()->info().name, missed});
   }
   return out;
 }
 
 const Port* PortSet::uplink() const {
-  return open_.at(kUplinkPort).port.get();
+  return open_.at(kUplinkPort).queues.front().get();
 }
 
 int PortSet::uplink_ifindex() const {

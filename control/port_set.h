@@ -21,6 +21,7 @@
 #include "fastpath/buffers.h"
 #include "fastpath/port.h"
 #include "fastpath/tables.h"
+#include "fastpath/view.h"
 #include "fastpath/xdp.h"
 
 namespace sluice::control {
@@ -31,12 +32,14 @@ class PortSet {
   // rings are the shorter, the more pods there are: 128 pods take 190 MiB here and 12 MiB each
   // in the kernel.
   struct Room {
+    uint32_t workers = 1;
     uint32_t pods = 0;      // as many can be open
     uint32_t pod_ring = 0;  // frames
     uint32_t buffers = 0;
   };
-  // For `pods` that are there now, and those that will come.
-  static Room room_for(uint32_t pods);
+  // For `pods` that are there now, those that will come, and the queues of the uplink, a
+  // device's of which are as many as workers.  Fails when the uplink is unfit.
+  static Result<Room> room_for(uint32_t pods, const config::Uplink& uplink, uint32_t workers);
 
   PortSet(const Room& room, Buffers& buffers, Netlink& netlink)
       : room_(room), buffers_(buffers), netlink_(netlink) {}
@@ -68,8 +71,9 @@ class PortSet {
   // Did the last sync() leave out a pod though its interface is there?  What refused it may end
   // without a word: a queue that the kernel frees late, or that another process gives up.
   bool refused() const { return refused_; }
-  // Enters the ports that the next View may show, by PortId.
-  void show(std::span<Port*> ports);
+  // Enters the queues that the next View may show: a pod's are its endpoint's worker's, the
+  // uplink's are everybody's in turn.  REQUIRES: view.generation.
+  void show(View& view);
   // Closes the leaving ports that the last show() left out, and says which.  REQUIRES: no
   // worker can see what was shown before that.
   std::vector<PortId> close_leaving();
@@ -88,7 +92,7 @@ class PortSet {
 
  private:
   struct Open {
-    std::unique_ptr<Port> port;
+    std::vector<std::unique_ptr<Port>> queues;  // by the kernel's number
     std::string interface;
     int ifindex = 0;  // 0: not a kernel interface
     bool leaving = false;
@@ -96,6 +100,7 @@ class PortSet {
   };
 
   Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
+  void close(Open& open);
 
   Room room_;
   Buffers& buffers_;

@@ -123,7 +123,7 @@ View view_of(const Built& built, const Captures& captures) {
   view.serial = 1;
   view.generation = built.generation;
   for (const auto& [id, port] : captures.ports) {
-    view.ports[id] = port.get();
+    view.serve(id, port.get(), 0);
   }
   view.host_mac = kKernelMac;
   view.node_mac = kKernelMac;

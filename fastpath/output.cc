@@ -112,7 +112,7 @@ void Output::flush_port(PortId port) noexcept {
   Batch& batch = batches_[port];
   const unsigned total = batch.count;
   batch.count = 0;
-  Port* out = view_->ports[port];
+  Port* out = view_->way_out(port, worker_);
   if (out == nullptr || !out->up()) {
     for (unsigned i = 0; i < total; ++i) {
       drop(batch.frames[i], DropReason::port_down);

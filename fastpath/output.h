@@ -19,9 +19,8 @@
 #include "fastpath/counters.h"
 #include "fastpath/drop_samples.h"
 #include "fastpath/neighbours.h"
-#include "fastpath/node_flow.h"
 #include "fastpath/packet.h"
-#include "fastpath/port.h"
+#include "fastpath/view.h"
 
 struct rte_ring;
 
@@ -34,21 +33,6 @@ inline constexpr Ip4 kLinkLocal{0xa9fe0101};
 inline PacketMeta& meta(rte_mbuf* frame) noexcept {
   return *static_cast<PacketMeta*>(rte_mbuf_to_priv(frame));
 }
-
-// Everything a worker sees, behind one pointer: the tables and the ports.  Replaced whole.
-struct View {
-  uint64_t serial = 0;  // differs from every other View's
-  std::shared_ptr<const Generation> generation;
-  std::array<Port*, kMaxPorts> ports{};  // by PortId; null: no such port now
-  std::array<uint8_t, kMaxPorts>
-      owner{};          // by PortId: the worker that polls it and sends on it
-  MacAddress host_mac;  // the kernel's end of the host port
-  // Whose address punted frames bear that came by the uplink in plain: on an uplink of the
-  // kernel's its own, so that the kernel takes them as come by the uplink.
-  MacAddress node_mac;
-  std::shared_ptr<const NodeFlows> node_flows;  // null: none
-  uint64_t node_flows_since = 0;                // when they began to come; monotonic ns
-};
 
 struct FateRecord {
   PortId port;
@@ -166,7 +150,7 @@ inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept
   PacketMeta& m = meta(frame);
   m.fate = fate;
   m.out_port = port;
-  if (view_->owner[port] != worker_) {
+  if (!view_->sends(port, worker_)) {
     m.stage = PacketMeta::Stage::ready;
     hand_over(frame, view_->owner[port]);
     return;

@@ -217,18 +217,21 @@ bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
   return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(destination.value);
 }
 
-// A frame for another worker's pod goes there at once, unless its sender is ours to judge.
+// A frame for another worker's pod goes there at once, unless its sender is ours to judge; one
+// for the node or for nobody here goes to the worker of such flows.
 bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
                                Origin origin) noexcept {
   if (meta(frame).stage == PacketMeta::Stage::judged_egress ||
       owns(g_->endpoint_at(origin.port))) {
     return false;
   }
-  const RouteId route = g_->routes->find(destination);
-  if (route == Lpm4::kNone || g_->routes->routes[route].kind != RouteKind::endpoint) {
-    return false;
+  const RouteId id = g_->routes->find(destination);
+  if (id == Lpm4::kNone || g_->routes->routes[id].kind == RouteKind::blackhole) {
+    return false;  // it ends here
   }
-  const uint8_t owner = g_->endpoints[g_->routes->routes[route].endpoint].worker;
+  const Route& route = g_->routes->routes[id];
+  const uint8_t owner =
+      route.kind == RouteKind::endpoint ? g_->endpoints[route.endpoint].worker : kHostWorker;
   if (owner == options_.worker ||
       (destination.is_v4() && is_broadcast(destination.v4(), origin))) {
     return false;

@@ -15,7 +15,7 @@
 #include <memory>
 
 #include "classifier/result.h"
-#include "fastpath/output.h"
+#include "fastpath/view.h"
 
 struct rte_rcu_qsbr;
 
@@ -23,8 +23,6 @@ namespace sluice {
 
 class Published {
  public:
-  static constexpr unsigned kMaxWorkers = 64;
-
   static Result<std::unique_ptr<Published>> create(unsigned workers);
   ~Published();
   Published(const Published&) = delete;

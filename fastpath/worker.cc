@@ -160,7 +160,7 @@ void Worker::answer_call() noexcept {
   task_.store(nullptr, std::memory_order_release);
 }
 
-// A new view: list the ports that are ours and wait on their descriptors from now on.
+// A new view: list the queues that are ours and wait on their descriptors from now on.
 void Worker::adopt(const View& view) noexcept {
   seen_ = view.serial;
   mine_.clear();
@@ -170,12 +170,12 @@ void Worker::adopt(const View& view) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
-  for (size_t id = 0; id < view.ports.size(); ++id) {
-    if (view.ports[id] == nullptr || view.owner[id] != options_.id) {
+  for (const View::Queue& queue : view.queues) {
+    if (queue.worker != options_.id) {
       continue;
     }
-    mine_.push_back(static_cast<PortId>(id));
-    const int fd = view.ports[id]->wait_fd();
+    mine_.push_back(queue);
+    const int fd = queue.of->wait_fd();
     sleepable_ = sleepable_ && fd >= 0;
     if (fd >= 0) {
       epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
@@ -192,10 +192,10 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
   std::array<rte_mbuf*, kMaxBurst> frames;
   unsigned found = 0;
   pipeline_.begin(view, now);
-  for (const PortId id : mine_) {
-    const unsigned n = view.ports[id]->receive(frames);
+  for (const View::Queue& queue : mine_) {
+    const unsigned n = queue.of->receive(frames);
     if (n > 0) {
-      pipeline_.receive({frames.data(), n}, id);
+      pipeline_.receive({frames.data(), n}, queue.port);
       found += n;
     }
   }

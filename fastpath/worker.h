@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pinned thread: polls its ports and its ring, runs the pipeline, sleeps when idle.
+// One pinned thread: polls its queues and its rings, runs the pipeline, sleeps when idle.
 //
 // Control creates, starts and stops it; between start and stop its connection table and
 // pipeline belong to the thread, and control reaches them only through call().  Under `poll` it
@@ -67,7 +67,7 @@ class Worker {
   // For one reader.
   DropSamples& drop_samples() { return drop_samples_; }
   const Options& options() const { return options_; }
-  uint64_t turns() const { return turns_.get(); }            // polls of all ports
+  uint64_t turns() const { return turns_.get(); }            // polls of all queues
   uint64_t busy_turns() const { return busy_turns_.get(); }  // of which found frames
   uint32_t connections() const { return connection_count_.load(std::memory_order_relaxed); }
 
@@ -93,9 +93,9 @@ class Worker {
   Pipeline pipeline_;
   std::vector<rte_ring*> inboxes_;  // from each other worker, owned by us
   std::vector<Worker*> peers_;      // by worker id
-  uint64_t seen_ = 0;               // serial of the View whose ports `mine_` lists
-  std::vector<PortId> mine_;
-  bool sleepable_ = true;  // every port of ours can wake us
+  uint64_t seen_ = 0;               // serial of the View whose queues `mine_` lists
+  std::vector<View::Queue> mine_;
+  bool sleepable_ = true;  // every queue of ours can wake us
   int epoll_ = -1;
   int event_ = -1;
   std::atomic<bool> asleep_{false};

@@ -34,7 +34,7 @@ class Sluice : public Subject {
         pipeline_({}, table_, output_),
         ports_(make_ports()) {
     for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-      view_.ports[id] = ports_[id].get();
+      view_.serve(id, ports_[id].get(), 0);
     }
     view_.serial = 1;
     view_.generation = make_generation(node);

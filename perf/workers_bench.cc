@@ -173,10 +173,12 @@ class Team {
     view->serial = 1;
     view->generation = make_generation(node_, workers);
     for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-      view->ports[id] = ports_[id].get();
-      view->owner[id] = id < kFirstPodPort
-                            ? uint8_t{0}
-                            : view->generation->endpoints[id - kFirstPodPort].worker;
+      if (id != kHostPort) {
+        view->serve(id, ports_[id].get(),
+                    id < kFirstPodPort
+                        ? uint8_t{0}
+                        : view->generation->endpoints[id - kFirstPodPort].worker);
+      }
     }
     neighbours_.learn(neighbours_.find(kUplinkPort, kPeerNode), kPeerMac);
     published_->replace(std::move(view), kPatience);

@@ -32,14 +32,21 @@ class PortSetTest : public test::OwnNamespace {
     auto netlink = Netlink::open();
     ASSERT_TRUE(netlink) << netlink.error().what;
     netlink_.emplace(std::move(*netlink));
-    ports_.emplace(PortSet::Room{4, 512, 16384}, *buffers_, *netlink_);
+    ports_.emplace(PortSet::Room{2, 4, 512, 16384}, *buffers_, *netlink_);
     ASSERT_TRUE(ports_->load(""));
   }
 
-  const Port* shown() {
-    std::array<Port*, kMaxPorts> view{};
-    ports_->show(view);
-    return view[kPod];
+  const Port* shown() { return view().ports[kPod]; }
+  // As its worker is the second of two.
+  View view() {
+    auto generation = std::make_shared<Generation>();
+    generation->endpoints.resize(1);
+    generation->endpoints[0].worker = 1;
+    generation->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0};
+    View out;
+    out.generation = generation;
+    ports_->show(out);
+    return out;
   }
 
   const std::vector<PortSet::Pod> pod_ = {{kPod, "calia"}};
@@ -59,6 +66,51 @@ TEST_F(PortSetTest, ClosesAPortOnlyWhenNoViewShowsIt) {
   EXPECT_EQ(shown(), nullptr) << "the next view is without it";
   EXPECT_EQ(ports_->close_leaving(), std::vector{kPod});
   EXPECT_TRUE(ports_->names().empty());
+}
+
+// Of both kinds: each queue has a socket, and frames of every queue come.
+TEST_F(PortSetTest, ServesEveryQueueOfAnInterface) {
+  ASSERT_EQ(
+      shell("ip link del calia; ip link add calia numrxqueues 3 numtxqueues 3 up "
+            "type veth peer name peera numrxqueues 3 numtxqueues 3 && "
+            "ip link add ens10 numrxqueues 3 numtxqueues 3 up type veth peer name peer10"),
+      0);
+  config::Uplink uplink;
+  uplink.interface = "ens10";
+  const auto room = PortSet::room_for(1, uplink, 2);
+  ASSERT_TRUE(room) << room.error().what;
+  uplink.interface = "calia-not";  // complained of when it is opened
+  EXPECT_GT(room->buffers, PortSet::room_for(1, uplink, 2)->buffers);
+  uplink.interface = "ens10";
+  const Status opened = ports_->open_uplink(uplink);
+  ASSERT_TRUE(opened) << opened.error().what;
+  ASSERT_TRUE(ports_->sync(pod_));
+  const View shown = view();
+  std::vector<std::pair<PortId, uint8_t>> served;
+  for (const View::Queue& queue : shown.queues) {
+    served.emplace_back(queue.port, queue.worker);
+  }
+  const std::vector<std::pair<PortId, uint8_t>> expected = {
+      {kUplinkPort, 0}, {kUplinkPort, 1}, {kUplinkPort, 0}, {kPod, 1}, {kPod, 1}, {kPod, 1}};
+  EXPECT_EQ(served, expected);
+  EXPECT_EQ(shown.uplink[0], shown.queues[0].of);
+  EXPECT_EQ(shown.uplink[1], shown.queues[1].of);
+  EXPECT_EQ(shown.owner[kPod], 1);
+  EXPECT_EQ(ports_->names().size(), 2u);
+  // Closed, all of them are free for the next.
+  EXPECT_TRUE(ports_->sync({}));
+  EXPECT_NE(view().ports[kUplinkPort], nullptr);
+  EXPECT_EQ(ports_->close_leaving(), std::vector{kPod});
+  EXPECT_TRUE(ports_->sync(pod_));
+  EXPECT_EQ(view().queues.size(), 6u);
+}
+
+TEST_F(PortSetTest, RefusesQueuesThatCannotSend) {
+  ASSERT_EQ(shell("ip link del calia; ip link add calia numrxqueues 3 numtxqueues 2 up "
+                  "type veth peer name peera"),
+            0);
+  EXPECT_FALSE(ports_->sync(pod_));
+  EXPECT_TRUE(ports_->refused());
 }
 
 TEST_F(PortSetTest, ClosesOneThatNoViewHasShownAtOnce) {

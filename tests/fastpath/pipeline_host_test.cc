@@ -69,9 +69,12 @@ TEST(Pipeline, AsksEachStageOfAHostEndpoint) {
       {"failsafe", safe, no, no, kAllowAll, kUplinkPort, syn(to_node), kPass},
   };
   for (const HostRow& row : rows) {
-    for (const uint8_t workers : {uint8_t{1}, uint8_t{2}}) {
-      SCOPED_TRACE(std::string(row.sentence) + ", workers " + std::to_string(workers));
-      World w(row.ingress_of_b, workers);
+    for (const int queues : {0, 1, 2}) {  // of the uplink, for two workers; 0: for one
+      SCOPED_TRACE(std::string(row.sentence) + ", queues " + std::to_string(queues));
+      World w(row.ingress_of_b, queues == 0 ? 1 : 2);
+      if (queues == 2) {
+        w.spread_uplink();
+      }
       w.protect(row.uplink, row.tunnel, row.pods);
       w.in(row.port, row.frame.build());
       bool passed = false;

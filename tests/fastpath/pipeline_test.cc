@@ -49,83 +49,162 @@ TEST(Pipeline, JudgesTheFirstPacketAndTheReplyPasses) {
   w.expect_sums();
 }
 
-// Random segments of a few flows, by two pipelines of which one has no short ways.
-TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
+// Random segments of a few flows between the pods and a remote one.
+class Segments {
+ public:
+  explicit Segments(unsigned seed) : random_(seed) {}
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
+
+  PortId port() {
+    const PortId ports[] = {kUplinkPort, kPodA, kPodB};
+    return ports[below(3)];
+  }
+  std::vector<Bytes> burst(PortId port) {
+    std::vector<Bytes> frames(1 + below(4));
+    std::generate(frames.begin(), frames.end(), [&] { return frame(port); });
+    return frames;
+  }
+  // A router tells of a narrower way through the tunnel.
+  Bytes narrower() {
+    const auto mtu = static_cast<uint16_t>(600 + below(900));
+    return Frame()
+        .ether(kUplinkMac, kRemoteMac)
+        .ip4(kPeer, kNode)
+        .icmp(3, 4, 0, mtu)
+        .raw(slice(Frame().ip4(kNode, kPeer).ip4(kA, kRemotePod).udp(1, 2).build(), 14));
+  }
+
+ private:
+  Bytes frame(PortId port) {
+    const auto flow = static_cast<uint16_t>(1000 + below(3));
+    const std::string_view peers[] = {kA, kB, kRemotePod};
+    const std::string_view self = peers[port == kUplinkPort ? 2 : port == kPodA ? 0 : 1];
+    const std::string_view to = below(12) == 0 ? "192.168.100.255" : peers[below(3)];
+    Frame frame =
+        port == kUplinkPort ? from_peer() : from_pod(port == kPodA ? kPodAMac : kPodBMac);
+    frame.ip4(self, to).ttl(static_cast<uint8_t>(below(20) == 0 ? 1 : 64));
+    if (below(3) != 0) {
+      frame.df();
+    }
+    const bool client = below(2) == 0;
+    const uint8_t kinds[] = {kSyn, tcp::kSyn | tcp::kAck, kAck,     kAck,
+                             kAck, tcp::kFin | kAck,      tcp::kRst};
+    const auto kind = below(40) == 0 ? kinds[5 + below(2)] : kinds[below(5)];
+    const uint16_t from = client ? flow : 80, into = client ? 80 : flow;
+    below(4) == 0 ? frame.udp(from, into) : frame.tcp(from, into, kind, below(3), below(3));
+    if (below(3) == 0) {
+      frame.unfinished();
+    }
+    return frame.payload(below(30) == 0 ? 1440 + below(40) : below(100));
+  }
+
+  std::mt19937 random_;
+};
+
+std::vector<Bytes> all_out(World& w, PortId port) {
+  std::vector<Bytes> frames;
+  for (Bytes out = w.out(port); !out.empty(); out = w.out(port)) {
+    frames.push_back(std::move(out));
+  }
+  return frames;
+}
+
+// What two worlds make of the same segments, and their counters, are the same.  `ordered`: so
+// is the order in which the segments of a burst leave.
+void expect_twins(World& one, World& other, bool ordered) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE(seed);
-  std::mt19937 random(seed);
-  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  Segments segments(seed);
+  size_t sent = 0;
+  for (int i = 0; i < 6000; ++i) {
+    const PortId port = segments.port();
+    const std::vector<Bytes> burst = segments.burst(port);
+    const bool told = segments.below(50) == 0;
+    const Bytes narrower = segments.narrower();
+    const Nanos passed = segments.below(30) == 0 ? kSecond : segments.below(2000);
+    const bool changes = segments.below(300) == 0;
+    const ProgramId policy = segments.below(2) == 0 ? kAllow80 : kAllowAll;
+    for (World* w : {&one, &other}) {
+      w->burst(port, burst);
+      if (told) {
+        w->in(kUplinkPort, narrower);
+      }
+      w->now += passed;
+      if (changes) {
+        w->change(policy, true);
+      }
+      w->tick();
+    }
+    for (const PortId to : {kUplinkPort, kHostPort, kPodA, kPodB}) {
+      std::vector<Bytes> a = all_out(one, to), b = all_out(other, to);
+      if (!ordered) {
+        std::sort(a.begin(), a.end());
+        std::sort(b.begin(), b.end());
+      }
+      ASSERT_EQ(a, b) << "step " << i << " port " << to;
+      sent += a.size();
+    }
+  }
+  for (size_t reason = 0; reason < kDropReasons; ++reason) {
+    const auto which = static_cast<DropReason>(reason);
+    EXPECT_EQ(one.drops(which), other.drops(which)) << name(which);
+  }
+  EXPECT_GT(sent, 3000u);
+  EXPECT_EQ(one.counts(), other.counts());
+  one.expect_sums();
+}
+
+TEST(Pipeline, ShortWaysComeToTheSameAsTheLongOnes) {
   for (const uint8_t workers : {uint8_t{1}, uint8_t{2}}) {
     World fast(kAllow80, workers), slow(kAllow80, workers, kEtherMtu, 1024, false);
-    size_t sent = 0;
-    for (int i = 0; i < 6000; ++i) {
-      const PortId ports[] = {kUplinkPort, kPodA, kPodB};
-      const PortId port = ports[below(3)];
-      std::vector<Bytes> burst(1 + below(4));
-      for (Bytes& bytes : burst) {
-        const auto flow = static_cast<uint16_t>(1000 + below(3));
-        const std::string_view peers[] = {kA, kB, kRemotePod};
-        const std::string_view self = peers[port == kUplinkPort ? 2 : port == kPodA ? 0 : 1];
-        const std::string_view to = below(12) == 0 ? "192.168.100.255" : peers[below(3)];
-        Frame frame =
-            port == kUplinkPort ? from_peer() : from_pod(port == kPodA ? kPodAMac : kPodBMac);
-        frame.ip4(self, to).ttl(static_cast<uint8_t>(below(20) == 0 ? 1 : 64));
-        if (below(3) != 0) {
-          frame.df();
-        }
-        const bool client = below(2) == 0;
-        const uint8_t kinds[] = {kSyn, tcp::kSyn | tcp::kAck, kAck,     kAck,
-                                 kAck, tcp::kFin | kAck,      tcp::kRst};
-        const auto kind = below(40) == 0 ? kinds[5 + below(2)] : kinds[below(5)];
-        const uint16_t from = client ? flow : 80, into = client ? 80 : flow;
-        below(4) == 0 ? frame.udp(from, into) : frame.tcp(from, into, kind, below(3), below(3));
-        if (below(3) == 0) {
-          frame.unfinished();
-        }
-        bytes = frame.payload(below(30) == 0 ? 1440 + below(40) : below(100));
-      }
-      for (World* w : {&fast, &slow}) {
-        w->burst(port, burst);
-      }
-      if (below(50) == 0) {  // a router tells of a narrower way through the tunnel
-        const Bytes told =
-            Frame()
-                .ether(kUplinkMac, kRemoteMac)
-                .ip4(kPeer, kNode)
-                .icmp(3, 4, 0, static_cast<uint16_t>(600 + below(900)))
-                .raw(
-                    slice(Frame().ip4(kNode, kPeer).ip4(kA, kRemotePod).udp(1, 2).build(), 14));
-        fast.in(kUplinkPort, told);
-        slow.in(kUplinkPort, told);
-      }
-      const Nanos passed = below(30) == 0 ? kSecond : below(2000);
-      const bool changes = below(300) == 0;
-      const ProgramId policy = below(2) == 0 ? kAllow80 : kAllowAll;
-      for (World* w : {&fast, &slow}) {
-        w->now += passed;
-        if (changes) {
-          w->change(policy, true);
-        }
-        w->tick();
-      }
-      for (const PortId to : {kUplinkPort, kHostPort, kPodA, kPodB}) {
-        for (Bytes out = fast.out(to);; out = fast.out(to)) {
-          ASSERT_EQ(out, slow.out(to)) << "step " << i << " port " << to;
-          if (out.empty()) {
-            break;
-          }
-          ++sent;
-        }
-      }
-    }
-    for (size_t reason = 0; reason < kDropReasons; ++reason) {
-      const auto which = static_cast<DropReason>(reason);
-      EXPECT_EQ(fast.drops(which), slow.drops(which)) << name(which);
-    }
-    EXPECT_GT(sent, 3000u);
-    EXPECT_EQ(fast.counts(), slow.counts());
-    fast.expect_sums();
+    expect_twins(fast, slow, true);
   }
+}
+
+TEST(Pipeline, AnUplinkOfTwoWorkersComesToTheSameAsOneOfOne) {
+  World spread(kAllow80, 2), whole(kAllow80, 2);
+  spread.spread_uplink();
+  expect_twins(spread, whole, false);
+}
+
+// Whichever queue a packet comes by, its flow is followed by the worker of its end here.
+TEST(Pipeline, AnUplinkOfTwoWorkersMeetsFlowsWhereTheyLive) {
+  World w(kAllowAll, 2);
+  w.spread_uplink();
+  const Bytes answer =
+      Frame().ether(kUplinkMac, kRemoteMac).ip4(kPeer, kNode).tcp(80, 1000, kSyn | kAck);
+  w.in(kHostPort, Frame().ether(kHostMac, kKernelMac).ip4(kNode, kPeer).tcp(1000, 80, kSyn));
+  ASSERT_FALSE(w.out(kUplinkPort).empty());
+  for (int i = 0; i < 4; ++i) {
+    w.in(kUplinkPort, answer);
+    EXPECT_FALSE(w.out(kHostPort).empty()) << i;
+  }
+  EXPECT_EQ(w.connections(0).size(), 1u);
+  for (const std::string_view pod : {kA, kB}) {
+    for (int i = 0; i < 4; ++i) {
+      w.in(kUplinkPort, from_peer().ip4(kRemotePod, pod).udp(1000, 53));
+      EXPECT_FALSE(w.out(pod == kA ? kPodA : kPodB).empty()) << i;
+    }
+  }
+  EXPECT_EQ(w.connections(0).size(), 2u);
+  EXPECT_EQ(w.connections(1).size(), 1u);
+  // B's worker sends by its own queue.
+  w.in(kPodB, from_pod(kPodBMac).ip4(kB, kRemotePod).udp(53, 1000));
+  EXPECT_FALSE(w.out(kUplinkPort).empty());
+  EXPECT_EQ(w.counters(1).port(kUplinkPort).tx_packets.get(), 1u);
+  EXPECT_EQ(w.sent_by_second(), 1u);
+  // What nobody here has ends where it came.
+  for (int i = 0; i < 2; ++i) {
+    w.in(kUplinkPort, from_peer().ip4(kRemotePod, "10.244.1.77").udp(1, 2));
+  }
+  for (const size_t worker : {size_t{0}, size_t{1}}) {
+    uint64_t ended = 0;
+    for (const Counter& drops : w.counters(worker).drops) {
+      ended += drops.get();
+    }
+    EXPECT_EQ(ended, 1u) << worker;
+  }
+  w.expect_sums();
 }
 
 TEST(Pipeline, LaterPacketsOfABurstFindWhatEarlierOnesOpened) {

@@ -89,17 +89,16 @@ World::World(ProgramId ingress_of_b, uint8_t workers, uint16_t uplink_mtu,
     g->endpoints.push_back(e);
   }
   g->endpoint_of_port = {kNoEndpoint, kNoEndpoint, 0, 1};
-  const auto add = [this](const char* name, MacAddress mac, uint16_t mtu = kEtherMtu) {
+  const auto add = [this](const char* name, MacAddress mac, uint8_t worker, uint16_t mtu) {
     ports_.push_back(std::make_unique<MemoryPort>(Port::Info{name, mac, mtu, true, true}));
-    view_.ports[ports_.size() - 1] = ports_.back().get();
+    view_.serve(static_cast<PortId>(ports_.size() - 1), ports_.back().get(), worker);
   };
-  add("uplink", kUplinkMac, uplink_mtu);
-  add("host", kHostMac);
-  add("calia", kCalico);
-  add("calib", kCalico);
+  add("uplink", kUplinkMac, 0, uplink_mtu);
+  add("host", kHostMac, 0, kEtherMtu);
+  add("calia", kCalico, 0, kEtherMtu);
+  add("calib", kCalico, static_cast<uint8_t>(workers - 1), kEtherMtu);
   view_.serial = 1;
   publish(g);
-  view_.owner = {0, 0, 0, static_cast<uint8_t>(workers - 1)};
   view_.host_mac = kKernelMac;
   view_.node_mac = kKernelMac;
   neighbours_.learn(neighbours_.find(kUplinkPort, ip(kPeer)), kRemoteMac);
@@ -136,7 +135,9 @@ void World::burst(PortId port, const std::vector<Bytes>& packets) {
     meta(frame) = PacketMeta{};
   }
   now += 1000;
-  Pipeline& first = lanes_[view_.owner[port]]->pipeline;
+  const size_t turn = ++bursts_ % lanes_.size();
+  const bool spread = port == kUplinkPort && view_.uplink[turn] != nullptr;
+  Pipeline& first = lanes_[spread ? turn : view_.owner[port]]->pipeline;
   first.begin(view_, now);
   first.receive(frames, port);
   for (int round = 0; round < 4; ++round) {
@@ -214,8 +215,9 @@ Bytes World::out(PortId port) {
 }
 
 std::vector<uint64_t> World::counts() const {
-  std::vector<uint64_t> all;
+  std::vector<uint64_t> sums;
   for (const auto& lane : lanes_) {
+    std::vector<uint64_t> all;
     const Counters& counters = lane->counters;
     all.push_back(counters.connections_opened.get());
     for (size_t port = 0; port < ports_.size(); ++port) {
@@ -232,8 +234,10 @@ std::vector<uint64_t> World::counts() const {
       const RuleCounters& c = counters.rule(slot);
       all.insert(all.end(), {c.judged.get(), c.packets.get(), c.bytes.get()});
     }
+    sums.resize(all.size());
+    std::transform(all.begin(), all.end(), sums.begin(), sums.begin(), std::plus<>());
   }
-  return all;
+  return sums;
 }
 
 uint64_t World::judged(CounterSlot slot) const {
@@ -281,7 +285,7 @@ void World::kernel_uplink() {
   Port::Info info = ports_[kUplinkPort]->info();
   info.own_neighbours = false;
   ports_[kUplinkPort] = std::make_unique<MemoryPort>(info);
-  view_.ports[kUplinkPort] = ports_[kUplinkPort].get();
+  view_.ports[kUplinkPort] = view_.uplink[0] = ports_[kUplinkPort].get();
   ++view_.serial;
 }
 

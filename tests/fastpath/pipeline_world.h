@@ -45,6 +45,22 @@ class MemoryPort : public Port {
   unsigned room = UINT_MAX;  // for how many frames
 };
 
+// Another queue of that port: what is sent on it is counted here and is to be found there.
+class MemoryQueue : public Port {
+ public:
+  explicit MemoryQueue(MemoryPort& of) : Port(of.info()), of_(of) {}
+  unsigned receive(std::span<rte_mbuf*>) noexcept override { return 0; }
+  unsigned transmit(std::span<rte_mbuf*> frames) noexcept override {
+    const unsigned taken = of_.transmit(frames);
+    sent += taken;
+    return taken;
+  }
+  unsigned sent = 0;
+
+ private:
+  MemoryPort& of_;
+};
+
 std::shared_ptr<const RuleSet> rules();
 
 std::shared_ptr<RouteTable> routes();
@@ -91,12 +107,19 @@ class World {
   std::vector<DropSample> samples(size_t worker = 0);
   uint64_t fate(PortId port, Fate of) const;
   uint64_t suppressed() const { return lanes_[0]->counters.icmp_suppressed.get(); }
-  // All counters of ports, rules and connections of each worker, in some order.
+  // All counters of ports, rules and connections, in some order.
   std::vector<uint64_t> counts() const;
+  const Counters& counters(size_t worker) const { return lanes_[worker]->counters; }
   uint64_t opened() const { return lanes_[0]->counters.connections_opened.get(); }
   uint64_t judged(CounterSlot slot) const;
   uint64_t carried(CounterSlot slot) const;
   Neighbours& neighbours() { return neighbours_; }
+  // The uplink has a queue for either of two workers; bursts come by them in turn.
+  void spread_uplink() {
+    second_ = std::make_unique<MemoryQueue>(*ports_[kUplinkPort]);
+    view_.serve(kUplinkPort, second_.get(), 1);
+  }
+  unsigned sent_by_second() const { return second_->sent; }
   // The uplink stays with the kernel, who knows its neighbours.
   void kernel_uplink();
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
@@ -108,6 +131,9 @@ class World {
   // The port is taken out of the view, as when its interface has gone.
   void close(PortId port) {
     view_.ports[port] = nullptr;
+    if (port == kUplinkPort) {
+      view_.uplink = {};
+    }
     ++view_.serial;
   }
   // rx = forwarded + punted + consumed + held + dropped, on every port.
@@ -117,8 +143,10 @@ class World {
  private:
   Neighbours neighbours_;
   std::vector<std::unique_ptr<MemoryPort>> ports_;
+  std::unique_ptr<MemoryQueue> second_;  // of the uplink
   View view_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  size_t bursts_ = 0;
 };
 
 inline Frame from_pod(MacAddress pod) {

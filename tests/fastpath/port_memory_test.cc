@@ -199,7 +199,11 @@ TEST_F(Captures, LoseFramesWhenBuffersAreUsedUp) {
 Result<std::unique_ptr<PortEthdev>> open_device(const std::string& device, Buffers& buffers) {
   Port::Info info;
   info.name = "uplink";
-  return PortEthdev::open(device, info, buffers);
+  auto opened = Ethdev::open(device, info, 1, buffers);
+  if (!opened) {
+    return opened.error();
+  }
+  return std::make_unique<PortEthdev>(*opened, uint16_t{0});
 }
 
 TEST(PortEthdev, ReceivesSendsAndReturnsEveryFrame) {

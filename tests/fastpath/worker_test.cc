@@ -167,8 +167,8 @@ std::unique_ptr<View> view(uint64_t serial, bool allow, SourcePort& a, SourcePor
   auto v = std::make_unique<View>();
   v->serial = serial;
   v->generation = generation(serial, allow);
-  v->ports = {nullptr, nullptr, &a, &b};
-  v->owner = {0, 0, 0, 1};
+  v->serve(kFirstPodPort, &a, 0);
+  v->serve(kFirstPodPort + 1, &b, 1);
   return v;
 }
 

@@ -184,13 +184,18 @@ class Machine:
         self.tunnel = block.split("/")[0]
         self.port = f"port{number}"
         self.namespace = Namespace(self.name)
-        cluster.wire.ip("link", "add", self.port, "type", "veth", "peer", "name", "ens10",
-                        "netns", self.namespace.name)
-        cluster.wire.ip("link", "set", self.port, "master", "switch", "up")
-        self.namespace.ip("addr", "add", f"{self.address}/24", "dev", "ens10")
-        self.namespace.ip("link", "set", "ens10", "up")
+        self.plug_in(queues=1)
         self.host = Host(self.namespace, self.address, bind=False)
         self.six = self.block6 = None
+
+    def plug_in(self, queues):
+        """ens10, with as many queues each way."""
+        count = ("numrxqueues", str(queues), "numtxqueues", str(queues))
+        self.cluster.wire.ip("link", "add", self.port, *count, "type", "veth", "peer", "name",
+                             "ens10", *count, "netns", self.namespace.name)
+        self.cluster.wire.ip("link", "set", self.port, "master", "switch", "up")
+        self.namespace.ip("addr", "add", f"{self.address}/24", "dev", "ens10")
+        self.namespace.ip("link", "set", "ens10", "up")
 
     def enable_ip6(self, address, block):
         """IPv6 on ens10; `six` is the machine by that address."""

@@ -10,11 +10,14 @@ from test_lifecycle import footprint
 
 AF_XDP = "net_af_xdp0,iface=ens10"
 TAP = "net_tap0,iface=uplink0"
-DEVICES = pytest.mark.parametrize("device", [AF_XDP, TAP], ids=["net_af_xdp", "net_tap"])
+# The last spreads its flows over two queues.
+DEVICES = pytest.mark.parametrize("device, cores", [(AF_XDP, [0]), (TAP, [0]), (TAP, [0, 1])],
+                                  ids=["net_af_xdp", "net_tap", "net_tap_two_workers"])
 
 
-def give_device(node, device):
+def give_device(node, device, cores=(0,)):
     """The uplink is the device's; the kernel has no address there, or no interface at all."""
+    node.settings["workers"]["cores"] = list(cores)
     if device == AF_XDP:
         node.namespace.ip("addr", "flush", "dev", "ens10")
     else:
@@ -34,8 +37,9 @@ def start(node):
 
 
 @DEVICES
-def test_pod_and_peer_reach_each_other_through_a_dpdk_device(node, peer, pod1, nginx1, far, device):
-    give_device(node, device)
+def test_pod_and_peer_reach_each_other_through_a_dpdk_device(node, peer, pod1, nginx1, far, device,
+                                                                  cores):
+    give_device(node, device, cores)
     start(node)
     with node.capture() as wire:
         assert pod1.pings(far)
@@ -49,8 +53,8 @@ def test_pod_and_peer_reach_each_other_through_a_dpdk_device(node, peer, pod1, n
 
 
 @DEVICES
-def test_the_nodes_kernel_uses_the_device_through_sluice0(node, peer, pod1, device):
-    give_device(node, device)
+def test_the_nodes_kernel_uses_the_device_through_sluice0(node, peer, pod1, device, cores):
+    give_device(node, device, cores)
     start(node)
     operator = Host(peer.namespace, peer.address)
     exchange_tcp(operator, node.host, 22)
@@ -60,8 +64,8 @@ def test_the_nodes_kernel_uses_the_device_through_sluice0(node, peer, pod1, devi
 
 
 @DEVICES
-def test_nothing_of_the_device_is_left(node, pod1, device):
-    give_device(node, device)
+def test_nothing_of_the_device_is_left(node, pod1, device, cores):
+    give_device(node, device, cores)
     before = footprint(node)
     start(node)
     assert node.stop() == 0

@@ -59,17 +59,26 @@ def test_pod_and_peer_exchange_ipip_with_right_checksums(node, peer, pod1, far, 
         assert packet.getlayer(IP, 2).ttl == 63
 
 
-@pytest.mark.parametrize("cores", [[0], [0, 1]], ids=["one_worker", "two_workers"])
+@pytest.mark.parametrize("cores, queues", [([0], 1), ([0, 1], 1), ([0, 1], 2), ([0, 1], 3)])
 def test_pods_of_two_sluiced_nodes_exchange_tcp_both_ways(cluster, node, node2, pod1, nginx1,
-                                                          nginx2, cores):
+                                                          nginx2, cores, queues):
     for each in (node, node2):
+        if queues > 1:
+            each.namespace.ip("link", "del", "ens10")
+            each.plug_in(queues)
         each.settings["workers"]["cores"] = cores
         each.start()
+        workers = each.query("status")["workers"]
+        assert ["uplink" in w["ports"] for w in workers] == [i < queues for i in cores]
     with Capture(cluster.wire, node.port) as wire:
         exchange_tcp(pod1, nginx2, size=1_000_000)
         exchange_tcp(nginx2, pod1, size=1_000_000)
         exchange_tcp(nginx1, nginx2)
         exchange_tcp(pod1, nginx1)
+        for _ in range(16):  # by any queue
+            exchange_tcp(nginx1, nginx2)
+            exchange_udp(nginx2, nginx1)
+            exchange_udp(nginx2, pod1)
         check_flow(wire, TCP, pod1, nginx2)
         check_flow(wire, TCP, nginx1, nginx2)
 

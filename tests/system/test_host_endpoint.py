@@ -83,9 +83,12 @@ ALLOWS = policy("types: [Ingress, Egress], ingress: [{action: Allow, protocol: T
                 "{ports: [5432]}}]")
 
 
-@pytest.mark.parametrize("cores", [[0], [0, 1]], ids=["one_worker", "two_workers"])
-def test_connections_of_the_node_outlive_its_host_endpoint(node, operator, pod1, cores):
+@pytest.mark.parametrize("cores, queues", [([0], 1), ([0, 1], 1), ([0, 1], 2)])
+def test_connections_of_the_node_outlive_its_host_endpoint(node, operator, pod1, cores, queues):
     """Added, changed and removed under long-lived connections, in both directions."""
+    if queues > 1:
+        node.namespace.ip("link", "del", "ens10")
+        node.plug_in(queues)
     node.settings["workers"]["cores"] = cores
     with connected(operator, node.host, 22) as ssh, connected(operator, node.host, 8080) as web, \
             connected(node.host, operator, 5432) as database:

@@ -66,12 +66,12 @@ def test_a_second_sluiced_on_another_uplink_leaves_the_firsts_host_port_alone(no
     exchange_tcp(node.host, pod1)
 
 
-def test_an_uplink_with_several_receive_queues_is_refused(node, pod1):
+def test_an_uplink_that_sends_on_fewer_queues_than_it_receives_on_is_refused(node, pod1):
     node.namespace.ip("link", "add", "multi", "numrxqueues", "2", "type", "veth",
                       "peer", "name", "multi-p")
     node.settings["uplink"]["interface"] = "multi"
     node.write_config()
-    check_refused(node, REFUSED, 'interface "multi" receives on 2 queues')
+    check_refused(node, REFUSED, 'interface "multi" receives on 2 queues and sends on 1')
 
 
 def test_a_second_sluiced_with_the_same_control_socket_is_refused(node, pod1, nginx1):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // rte_dev_dma_map is not of the stable ABI in 22.11.
-#include "fastpath/port_ethdev.h"
+#include "fastpath/ethdev.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -34,23 +35,23 @@ int on_link_change(uint16_t port, rte_eth_event_type, void* up, void*) {
 
 }  // namespace
 
-Error PortEthdev::failed(const char* step, int error) const {
+Error Ethdev::failed(const char* step, int error) const {
   return Error{"device \"" + device_ + "\": " + step + ": " + rte_strerror(error)};
 }
 
-Result<std::unique_ptr<PortEthdev>> PortEthdev::open(const std::string& device, Info info,
-                                                     Buffers& buffers) {
-  std::unique_ptr<PortEthdev> port(new PortEthdev(device, std::move(info), buffers));
-  for (const auto step : {&PortEthdev::probe, &PortEthdev::set_up_queues,
-                          &PortEthdev::take_address, &PortEthdev::start}) {
-    if (Status s = (port.get()->*step)(); !s) {
+Result<std::shared_ptr<Ethdev>> Ethdev::open(const std::string& device, Port::Info info,
+                                             unsigned queues, Buffers& buffers) {
+  std::shared_ptr<Ethdev> opened(new Ethdev(device, std::move(info), queues, buffers));
+  for (const auto step :
+       {&Ethdev::probe, &Ethdev::configure, &Ethdev::take_address, &Ethdev::start}) {
+    if (Status s = (opened.get()->*step)(); !s) {
       return s.error();
     }
   }
-  return port;
+  return opened;
 }
 
-Status PortEthdev::probe() {
+Status Ethdev::probe() {
   uint16_t port = kNone;
   // EAL's start has found a PCI device already.
   if (rte_eth_dev_get_port_by_name(name_of(device_).c_str(), &port) != 0) {
@@ -70,7 +71,7 @@ Status PortEthdev::probe() {
 }
 
 // Virtual devices copy with the CPU; a NIC must reach the region by itself.
-Status PortEthdev::map_for_dma() {
+Status Ethdev::map_for_dma() {
   rte_eth_dev_info info{};
   if (const int error = rte_eth_dev_info_get(port_, &info); error != 0) {
     return failed("gives no information", -error);
@@ -97,50 +98,66 @@ Status PortEthdev::map_for_dma() {
   return Ok{};
 }
 
-Status PortEthdev::set_up_queues() {
-  rte_eth_dev_info info{};
-  rte_eth_dev_info_get(port_, &info);
-  uint16_t mtu = 0;
-  if (const int error = rte_eth_dev_get_mtu(port_, &mtu); error != 0) {
+// Spreading flows over queues takes a device that hashes them.
+rte_eth_conf Ethdev::settings_for(const rte_eth_dev_info& info) {
+  constexpr uint64_t kFlows =
+      RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+  rte_eth_conf conf{};
+  conf.rxmode.mtu = info_.mtu;
+  // To virtio the same wish says that it may leave checksums unfinished.
+  if (std::string_view(info.driver_name) != "net_virtio") {
+    conf.rxmode.offloads =
+        info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+  }
+  const uint64_t hashes = info.flow_type_rss_offloads & kFlows;
+  queues_ =
+      hashes == 0
+          ? 1
+          : std::min({queues_, unsigned{info.max_rx_queues}, unsigned{info.max_tx_queues}});
+  if (queues_ > 1) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rx_adv_conf.rss_conf.rss_hf = hashes;
+  }
+  watches_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  conf.intr_conf.lsc = watches_link_ ? 1 : 0;
+  return conf;
+}
+
+Status Ethdev::configure() {
+  if (const int error = rte_eth_dev_get_mtu(port_, &info_.mtu); error != 0) {
     return failed("gives no mtu", -error);
   }
-  if (mtu > kMaxMtu) {
-    return Error{"device \"" + device_ + "\": mtu " + std::to_string(mtu) + " exceeds " +
+  if (info_.mtu > kMaxMtu) {
+    return Error{"device \"" + device_ + "\": mtu " + std::to_string(info_.mtu) + " exceeds " +
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "set an mtu of 1500 on the device"};
   }
-  info_.mtu = mtu;
-  rte_eth_conf conf{};
-  conf.rxmode.mtu = mtu;
-  // To virtio the same wish says that it may leave checksums unfinished.
-  const bool finds_faults = std::string_view(info.driver_name) != "net_virtio";
-  conf.rxmode.offloads =
-      finds_faults
-          ? info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
-          : 0;
-  const bool reports = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
-  conf.intr_conf.lsc = reports ? 1 : 0;
-  if (const int error = rte_eth_dev_configure(port_, 1, 1, &conf); error != 0) {
+  rte_eth_dev_info info{};
+  rte_eth_dev_info_get(port_, &info);
+  const rte_eth_conf conf = settings_for(info);
+  const auto count = static_cast<uint16_t>(queues_);
+  if (const int error = rte_eth_dev_configure(port_, count, count, &conf); error != 0) {
     return failed("cannot be configured", -error);
   }
   uint16_t rx_frames = kQueueFrames;
   uint16_t tx_frames = kQueueFrames;
   rte_eth_dev_adjust_nb_rx_tx_desc(port_, &rx_frames, &tx_frames);
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_));
-  if (const int error =
-          rte_eth_rx_queue_setup(port_, 0, rx_frames, socket, nullptr, buffers_.pool());
-      error != 0) {
-    return failed("receive queue is refused", -error);
+  for (uint16_t queue = 0; queue < count; ++queue) {
+    if (const int error =
+            rte_eth_rx_queue_setup(port_, queue, rx_frames, socket, nullptr, buffers_.pool());
+        error != 0) {
+      return failed("receive queue is refused", -error);
+    }
+    if (const int error = rte_eth_tx_queue_setup(port_, queue, tx_frames, socket, nullptr);
+        error != 0) {
+      return failed("transmit queue is refused", -error);
+    }
   }
-  if (const int error = rte_eth_tx_queue_setup(port_, 0, tx_frames, socket, nullptr);
-      error != 0) {
-    return failed("transmit queue is refused", -error);
-  }
-  watches_link_ = reports;
   return Ok{};
 }
 
-Status PortEthdev::take_address() {
+Status Ethdev::take_address() {
   rte_ether_addr own{};
   if (const int error = rte_eth_macaddr_get(port_, &own); error != 0) {
     return failed("gives no MAC address", -error);
@@ -163,7 +180,7 @@ Status PortEthdev::take_address() {
   return Ok{};
 }
 
-Status PortEthdev::start() {
+Status Ethdev::start() {
   if (const int error = rte_eth_dev_start(port_); error != 0) {
     return failed("does not start", -error);
   }
@@ -175,7 +192,7 @@ Status PortEthdev::start() {
   return Ok{};
 }
 
-PortEthdev::~PortEthdev() {
+Ethdev::~Ethdev() {
   if (port_ == kNone) {
     return;
   }
@@ -198,15 +215,7 @@ PortEthdev::~PortEthdev() {
   }
 }
 
-unsigned PortEthdev::receive(std::span<rte_mbuf*> out) noexcept {
-  return rte_eth_rx_burst(port_, 0, out.data(), static_cast<uint16_t>(out.size()));
-}
-
-unsigned PortEthdev::transmit(std::span<rte_mbuf*> frames) noexcept {
-  return rte_eth_tx_burst(port_, 0, frames.data(), static_cast<uint16_t>(frames.size()));
-}
-
-uint64_t PortEthdev::missed() const noexcept {
+uint64_t Ethdev::missed() const noexcept {
   rte_eth_stats stats{};
   return rte_eth_stats_get(port_, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
 }
