@@ -72,6 +72,10 @@ Result<std::unique_ptr<PortXsk>> PortXsk::open(Info info, const Options& options
     return s.error();
   }
   const int fd = port->wait_fd();
+  xdp_options mode{};
+  socklen_t length = sizeof(mode);
+  port->drivers_own_ = getsockopt(fd, SOL_XDP, XDP_OPTIONS, &mode, &length) == 0 &&
+                       (mode.flags & XDP_OPTIONS_ZEROCOPY) != 0;
   // By default one send moves 32 frames and 208 KiB may be under way: make room for a burst.
   const int budget = 2 * kMaxBurst;
   setsockopt(fd, SOL_XDP, kMaxTxBudgetOption, &budget, sizeof(budget));
@@ -195,15 +199,8 @@ unsigned PortXsk::receive(std::span<rte_mbuf*> out) noexcept {
   uint32_t at = 0;
   const unsigned n = xsk_ring_cons__peek(&rx_, static_cast<uint32_t>(out.size()), &at);
   if (n == 0) {
-    refill();
-    if (in_flight_ != 0) {
-      drain_completions();
-    }
-    if (kick_again_) {
-      kick();
-    }
-    if (xsk_ring_prod__needs_wakeup(&fill_)) {  // zero-copy drivers only
-      recvfrom(wait_fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+    if (in_flight_ != 0 || kick_again_ || hungry_ || drivers_own_) {
+      look_after();
     }
     return 0;
   }
@@ -222,14 +219,30 @@ unsigned PortXsk::receive(std::span<rte_mbuf*> out) noexcept {
   return n;
 }
 
+// What the rings want between two bursts.
+void PortXsk::look_after() noexcept {
+  if (hungry_) {
+    refill();
+  }
+  if (in_flight_ != 0) {
+    drain_completions();
+  }
+  if (kick_again_) {
+    kick();
+  }
+  if (drivers_own_ && xsk_ring_prod__needs_wakeup(&fill_)) {
+    recvfrom(wait_fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+  }
+}
+
 // Gives the kernel buffers while a batch fits, at most two bursts a call.  When the pool is
 // empty the ring runs dry and the kernel counts what it drops: see missed().
 void PortXsk::refill() noexcept {
   for (unsigned given = 0; given < 2 * kMaxBurst; given += kRefillBatch) {
     void* frames[kRefillBatch];
     uint32_t at = 0;
-    if (xsk_prod_nb_free(&fill_, kRefillBatch) < kRefillBatch ||
-        rte_mempool_get_bulk(buffers_.pool(), frames, kRefillBatch) != 0) {
+    hungry_ = xsk_prod_nb_free(&fill_, kRefillBatch) >= kRefillBatch;
+    if (!hungry_ || rte_mempool_get_bulk(buffers_.pool(), frames, kRefillBatch) != 0) {
       return;
     }
     xsk_ring_prod__reserve(&fill_, kRefillBatch, &at);

@@ -56,6 +56,7 @@ class PortXsk final : public Port {
  private:
   PortXsk(Info info, const Options& options, Buffers& buffers);
   Status create_socket();
+  void look_after() noexcept;
   void refill() noexcept;
   void drain_completions() noexcept;
   void kick() noexcept;
@@ -63,17 +64,21 @@ class PortXsk final : public Port {
   uint64_t chunk(const rte_mbuf* frame) const noexcept;
   rte_mbuf* frame_at(uint64_t address) const noexcept;
 
+  // A poll that finds nothing, with nothing to do, reads this line and what rx_ points to.
+  alignas(64) xsk_ring_cons rx_{};
+  uint32_t in_flight_ = 0;    // sent and not completed
+  bool kick_again_ = false;   // the kernel left frames in the transmit ring
+  bool hungry_ = false;       // the fill ring has room for more
+  bool drivers_own_ = false;  // zero-copy: the driver takes buffers when it likes, and may wait
+  uint16_t mark_ = 0;         // what mbuf->port says while the kernel holds the frame
+
+  xsk_ring_prod fill_{};
+  xsk_ring_prod tx_{};
+  xsk_ring_cons completed_{};
   Options options_;
   Buffers& buffers_;
   xsk_umem* umem_ = nullptr;
   xsk_socket* socket_ = nullptr;
-  xsk_ring_cons rx_{};
-  xsk_ring_prod fill_{};
-  xsk_ring_prod tx_{};
-  xsk_ring_cons completed_{};
-  uint16_t mark_ = 0;        // what mbuf->port says while the kernel holds the frame
-  uint32_t in_flight_ = 0;   // sent and not completed
-  bool kick_again_ = false;  // the kernel left frames in the transmit ring
   std::atomic<bool> up_{true};
 };
 

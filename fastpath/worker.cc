@@ -164,18 +164,22 @@ void Worker::answer_call() noexcept {
 void Worker::adopt(const View& view) noexcept {
   seen_ = view.serial;
   mine_.clear();
+  lively_.clear();
   sleepable_ = true;
   close(epoll_);
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   epoll_event event{};
   event.events = EPOLLIN;
+  event.data.u32 = kCalled;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
   for (const View::Queue& queue : view.queues) {
     if (queue.worker != options_.id) {
       continue;
     }
-    mine_.push_back(queue);
     const int fd = queue.of->wait_fd();
+    event.data.u32 = static_cast<uint32_t>(mine_.size());
+    lively_.push_back(event.data.u32);
+    mine_.push_back({queue, fd >= 0});
     sleepable_ = sleepable_ && fd >= 0;
     if (fd >= 0) {
       epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
@@ -188,17 +192,63 @@ void Worker::adopt(const View& view) noexcept {
   }
 }
 
-unsigned Worker::turn(const View& view, Nanos now) noexcept {
+// Hundreds of pods that send nothing must not slow down those that do: their queues rest, and
+// the kernel tells of their frames.
+unsigned Worker::poll_queues() noexcept {
   std::array<rte_mbuf*, kMaxBurst> frames;
   unsigned found = 0;
-  pipeline_.begin(view, now);
-  for (const View::Queue& queue : mine_) {
-    const unsigned n = queue.of->receive(frames);
+  for (size_t i = 0; i < lively_.size();) {
+    Polled& polled = mine_[lively_[i]];
+    const unsigned n = polled.queue.of->receive(frames);
     if (n > 0) {
-      pipeline_.receive({frames.data(), n}, queue.port);
+      pipeline_.receive({frames.data(), n}, polled.queue.port);
       found += n;
     }
+    polled.empty = n > 0 ? 0 : polled.empty + 1;
+    polled.rests = mine_.size() > kFewQueues && polled.wakes_us && polled.empty >= kRestAfter;
+    if (polled.rests) {
+      lively_[i] = lively_.back();
+      lively_.pop_back();
+    } else {
+      ++i;
+    }
   }
+  return found;
+}
+
+// Rouses what has frames; waits for the first.
+void Worker::look(int patience_ms) noexcept {
+  std::array<epoll_event, kMaxEvents> events;
+  const int n = epoll_wait(epoll_, events.data(), kMaxEvents, patience_ms);
+  for (int i = 0; i < n; ++i) {
+    if (events[static_cast<size_t>(i)].data.u32 != kCalled) {
+      rouse(events[static_cast<size_t>(i)].data.u32, 0);
+    }
+  }
+}
+
+void Worker::rouse(uint32_t which, unsigned empty) noexcept {
+  Polled& polled = mine_[which];
+  if (polled.rests) {
+    polled.rests = false;
+    polled.empty = empty;
+    lively_.push_back(which);
+  }
+}
+
+// An eighth of them, for one poll: what was sent there has gone by now, or is to be kicked
+// again.
+void Worker::rouse_some() noexcept {
+  round_ = (round_ + 1) % kRounds;
+  for (uint32_t which = round_; which < mine_.size(); which += kRounds) {
+    rouse(which, kRestAfter - 1);
+  }
+}
+
+unsigned Worker::turn(const View& view, Nanos now) noexcept {
+  pipeline_.begin(view, now);
+  unsigned found = poll_queues();
+  std::array<rte_mbuf*, kMaxBurst> frames;
   for (rte_ring* ring : inboxes_) {
     const unsigned n = rte_ring_sc_dequeue_burst(ring, reinterpret_cast<void**>(frames.data()),
                                                  kMaxBurst, nullptr);
@@ -208,18 +258,28 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
     }
   }
   pipeline_.age();
-  uint64_t wakes = output_.take_wakes();
-  if (wakes != 0) {
-    // What the peer's ring got must be seen before we believe that it does not sleep.
-    rte_smp_mb();
+  wake_peers();
+  if (lively_.size() < mine_.size() && (found == 0 || now - looked_ >= kLookEvery)) {
+    looked_ = now;
+    look(0);
   }
+  return found;
+}
+
+// Those that got something and may sleep.
+void Worker::wake_peers() noexcept {
+  uint64_t wakes = output_.take_wakes();
+  if (wakes == 0) {
+    return;
+  }
+  // What the peer's ring got must be seen before we believe that it does not sleep.
+  rte_smp_mb();
   for (; wakes != 0; wakes &= wakes - 1) {
     Worker* peer = peers_[static_cast<size_t>(__builtin_ctzll(wakes))];
     if (peer->asleep_.load(std::memory_order_seq_cst)) {
       peer->wake();
     }
   }
-  return found;
 }
 
 void Worker::run() noexcept {
@@ -238,6 +298,7 @@ void Worker::run() noexcept {
       found = turn(*view, now);
       if (now - ticked >= kTickEvery) {
         pipeline_.tick();
+        rouse_some();
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);
       }
@@ -249,7 +310,7 @@ void Worker::run() noexcept {
     idle = found > 0 ? 0 : idle + 1;
     if (idle > kIdleTurns && !options_.poll) {
       sleep();
-      idle = kIdleTurns / 2;
+      idle = kIdleTurns - kTurnsAwake;
     } else if (found == 0) {
       rte_pause();
     }
@@ -274,8 +335,7 @@ void Worker::sleep() noexcept {
     empty = empty && rte_ring_empty(ring) != 0;
   }
   if (empty) {
-    std::array<epoll_event, 16> events;
-    epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), kSleepMs);
+    look(kSleepMs);
     uint64_t ignored = 0;
     [[maybe_unused]] const ssize_t n = ::read(event_, &ignored, sizeof(ignored));
   }

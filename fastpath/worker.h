@@ -73,14 +73,27 @@ class Worker {
 
  private:
   static constexpr unsigned kIdleTurns = 2000;
+  static constexpr unsigned kTurnsAwake = 16;  // after a sleep that found nothing
   static constexpr int kSleepMs = 10;
   static constexpr Nanos kTickEvery = 1000000;
+  static constexpr size_t kFewQueues = 16;    // are polled sooner than the kernel is asked
+  static constexpr unsigned kRestAfter = 64;  // polls that found nothing
+  static constexpr Nanos kLookEvery =
+      100000;  // for frames of those that rest, while others bring some
+  static constexpr unsigned kRounds = 8;  // ticks in which each that rests is polled once
+  static constexpr unsigned kMaxEvents = 64;
+  static constexpr uint32_t kCalled = ~uint32_t{0};  // by event_
 
   Worker(const Options& options, ConnTable connections, Published& published,
          Neighbours& neighbours, rte_mempool* pool);
   void run() noexcept;
   void adopt(const View& view) noexcept;
   unsigned turn(const View& view, Nanos now) noexcept;
+  unsigned poll_queues() noexcept;
+  void look(int patience_ms) noexcept;
+  void rouse(uint32_t which, unsigned empty) noexcept;
+  void rouse_some() noexcept;
+  void wake_peers() noexcept;
   void answer_call() noexcept;
   void sleep() noexcept;
 
@@ -94,7 +107,16 @@ class Worker {
   std::vector<rte_ring*> inboxes_;  // from each other worker, owned by us
   std::vector<Worker*> peers_;      // by worker id
   uint64_t seen_ = 0;               // serial of the View whose queues `mine_` lists
-  std::vector<View::Queue> mine_;
+  struct Polled {
+    View::Queue queue;
+    bool wakes_us = false;
+    bool rests = false;
+    unsigned empty = 0;  // polls since the last that found any
+  };
+  std::vector<Polled> mine_;
+  std::vector<uint32_t> lively_;  // those of mine_ that do not rest: polled in every turn
+  Nanos looked_ = 0;              // for frames of the others
+  unsigned round_ = 0;
   bool sleepable_ = true;  // every queue of ours can wake us
   int epoll_ = -1;
   int event_ = -1;

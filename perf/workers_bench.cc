@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What two workers carry beside one, in memory: real Workers on a core each, with their rings
-// and their loop, between ports that never rest.  See README.md for the traffic.
+// and their loop, between ports that never rest; and what pods that rest cost one of them.  See
+// README.md for the traffic.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "fastpath/eal.h"
 #include "fastpath/worker.h"
 #include "perf/endless_port.h"
+#include "perf/idle_pods.h"
 #include "perf/node.h"
 
 namespace sluice::perf {
@@ -30,6 +33,8 @@ struct Settings {
   uint64_t packets = 2'000'000;  // of a run
   unsigned runs = 9;
   std::vector<unsigned> cores = {0, 1};
+  unsigned queues = 1;  // of the uplink, with two workers
+  unsigned idle_pods = 0;
   std::string output = "table";
 };
 
@@ -41,14 +46,15 @@ struct Settings {
 // Some workers, their ports and their tables, with all flows established.
 class Team {
  public:
-  Team(unsigned workers, const Settings& s, rte_mempool* pool)
+  // The first has the idle pods, too.
+  Team(unsigned workers, const Settings& s, rte_mempool* pool, const IdlePods* idle)
       : in_{Path::ipip_in, s.flows, 64},
         out_{Path::ipip_out, s.flows, 64},
         pool_(pool),
         node_(make_node(s.rules)),
         idle_(workers) {
-    make_ports();
-    publish(workers);
+    make_queues(workers, std::min(workers, s.queues));
+    publish(workers, idle);
     for (unsigned n = 0; n < workers; ++n) {
       Worker::Options o;
       o.id = static_cast<uint8_t>(n);
@@ -91,21 +97,20 @@ class Team {
     const uint64_t each = packets / 2 / kPods;
     const uint64_t expected = sent() + uint64_t{2} * kPods * each;
     const uint64_t began = rte_rdtsc();
-    for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-      if (ports_[id] != nullptr) {
-        ports_[id]->repeat(id == kUplinkPort ? kPods * each : each);
-      }
+    for (const Queue& queue : queues_) {
+      queue.port->repeat(queue.id == kUplinkPort ? kPods * each / uplinks_ : each);
     }
     wait_for(expected);
     const auto spent = static_cast<double>(rte_rdtsc() - began);
     const std::vector<Turns> after = turns();
+    empty_turns_.push_back(1 / empty[0]);
     for (size_t n = 0; n < workers_.size(); ++n) {
       const uint64_t none = after[n].empty - before[n].empty;
       idle_[n].push_back(static_cast<double>(none) / empty[n] / spent);
     }
     uint64_t ended = 0;
-    for (const auto& port : ports_) {
-      ended = std::max(ended, port == nullptr ? 0 : port->last_sent());
+    for (const Queue& queue : queues_) {
+      ended = std::max(ended, queue.port->last_sent());
     }
     const double seconds =
         static_cast<double>(ended - began) / static_cast<double>(rte_get_tsc_hz());
@@ -113,16 +118,19 @@ class Team {
   }
   // The share of its time in which a worker found no frames, while there were some; the median
   // of all runs.
-  double idle(unsigned worker) {
-    std::vector<double>& all = idle_[worker];
-    std::sort(all.begin(), all.end());
-    return all[all.size() / 2];
-  }
+  double idle(unsigned worker) { return median(idle_[worker]); }
+  // The cycles that a turn of the first takes which finds nothing.
+  double empty_turn() { return median(empty_turns_); }
+  unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
 
  private:
   struct Turns {
     uint64_t all = 0, empty = 0;
   };
+  static double median(std::vector<double>& all) {
+    std::sort(all.begin(), all.end());
+    return all[all.size() / 2];
+  }
   std::vector<Turns> turns() const {
     std::vector<Turns> out;
     out.reserve(workers_.size());
@@ -147,23 +155,26 @@ class Team {
     }
     return out;
   }
-  void make_ports() {
-    ports_.resize(kFirstPodPort + kPods);
-    for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-      if (id == kHostPort) {
-        continue;
-      }
-      Port::Info info;
-      info.name = id == kUplinkPort ? "uplink" : "pod";
-      info.mac = kOurMac;
-      info.unfinished_checksums = id != kUplinkPort;
-      const bool uplink = id == kUplinkPort;  // whose packets are as many as all pods'
-      ports_[id] = std::make_unique<EndlessPort>(info, pool_, uplink ? 1 : kPods,
-                                                 uplink ? 0u : unsigned{id} - kFirstPodPort);
+  // The uplink's queues come first: its packets are as many as all pods'.  They and the pods
+  // are everybody's in turn.
+  void make_queues(unsigned workers, unsigned uplinks) {
+    uplinks_ = uplinks;
+    Port::Info info;
+    info.mac = kOurMac;
+    info.name = "uplink";
+    for (unsigned n = 0; n < uplinks; ++n) {
+      queues_.push_back({kUplinkPort, static_cast<uint8_t>(n),
+                         std::make_unique<EndlessPort>(info, pool_, 1, 0)});
+    }
+    info.name = "pod";
+    info.unfinished_checksums = true;
+    for (unsigned n = 0; n < kPods; ++n) {
+      queues_.push_back({static_cast<PortId>(kFirstPodPort + n),
+                         static_cast<uint8_t>(n % workers),
+                         std::make_unique<EndlessPort>(info, pool_, kPods, n)});
     }
   }
-  // The uplink is the first worker's, the pods are everybody's in turn.
-  void publish(unsigned workers) {
+  void publish(unsigned workers, const IdlePods* idle) {
     auto made = Published::create(workers);
     if (!made) {
       fail(made.error().what);
@@ -172,13 +183,12 @@ class Team {
     auto view = std::make_unique<View>();
     view->serial = 1;
     view->generation = make_generation(node_, workers);
-    for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-      if (id != kHostPort) {
-        view->serve(id, ports_[id].get(),
-                    id < kFirstPodPort
-                        ? uint8_t{0}
-                        : view->generation->endpoints[id - kFirstPodPort].worker);
-      }
+    for (const Queue& queue : queues_) {
+      view->serve(queue.id, queue.port.get(), queue.worker);
+    }
+    PortId next = kFirstPodPort + kPods;
+    for (size_t n = 0; idle != nullptr && n < idle->ports().size(); ++n) {
+      view->serve(next++, idle->ports()[n].get(), 0);
     }
     neighbours_.learn(neighbours_.find(kUplinkPort, kPeerNode), kPeerMac);
     published_->replace(std::move(view), kPatience);
@@ -189,23 +199,24 @@ class Team {
     rte_mbuf* scratch = rte_pktmbuf_alloc(pool_);
     for (const uint8_t flags : {tcp::kSyn, uint8_t{tcp::kSyn | tcp::kAck}, tcp::kAck}) {
       const bool from_initiator = flags != (tcp::kSyn | tcp::kAck);
-      std::vector<std::vector<EndlessPort::Frame>> frames(ports_.size());
+      std::vector<std::vector<EndlessPort::Frame>> frames(queues_.size());
       for (const Scene& scene : {in_, out_}) {
         for (uint32_t n = 0; n < scene.flows; ++n) {
           write_frame(scene, n, flags, from_initiator, scratch);
           const PortId from =
               from_initiator ? scene.initiator_port(n) : scene.responder_port(n);
-          frames[from].push_back(EndlessPort::frame_of(scratch));
+          // Half of a pod's flows by either queue, as a NIC that knows of no pods.
+          const size_t queue =
+              from == kUplinkPort ? n / kPods % uplinks_ : uplinks_ + from - kFirstPodPort;
+          frames[queue].push_back(EndlessPort::frame_of(scratch));
         }
       }
       std::mt19937 random(1);  // the same order in every run
       const uint64_t expected = sent() + in_.flows + out_.flows;
-      for (PortId id = 0; id < kFirstPodPort + kPods; ++id) {
-        if (ports_[id] != nullptr) {
-          std::shuffle(frames[id].begin(), frames[id].end(), random);
-          const uint64_t count = frames[id].size();
-          ports_[id]->load(std::move(frames[id]), count);
-        }
+      for (size_t n = 0; n < queues_.size(); ++n) {
+        std::shuffle(frames[n].begin(), frames[n].end(), random);
+        const uint64_t count = frames[n].size();
+        queues_[n].port->load(std::move(frames[n]), count);
       }
       wait_for(expected);
     }
@@ -214,8 +225,8 @@ class Team {
 
   uint64_t sent() const {
     uint64_t all = 0;
-    for (const auto& port : ports_) {
-      all += port == nullptr ? 0 : port->sent();
+    for (const Queue& queue : queues_) {
+      all += queue.port->sent();
     }
     return all;
   }
@@ -246,15 +257,23 @@ class Team {
   rte_mempool* pool_;
   Node node_;
   Neighbours neighbours_;
-  std::vector<std::unique_ptr<EndlessPort>> ports_;  // by PortId; the host has none
+  struct Queue {
+    PortId id;
+    uint8_t worker;
+    std::unique_ptr<EndlessPort> port;
+  };
+  std::vector<Queue> queues_;
+  unsigned uplinks_ = 1;  // of them
   std::unique_ptr<Published> published_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<double>> idle_;  // by worker, of each run
+  std::vector<double> empty_turns_;        // of the first worker, of each run
 };
 
 struct Measured {
   std::vector<double> mpps;  // sorted
   std::vector<double> idle;  // by worker
+  double empty_turn = 0;     // cycles
   double median() const { return mpps[mpps.size() / 2]; }
 };
 
@@ -278,20 +297,17 @@ double floor_cycles(rte_mempool* pool, const Scene& scene) {
 void print(const std::vector<Measured>& teams, double floor, const Settings& s) {
   const double ratio = teams[1].median() / teams[0].median();
   if (s.output == "json") {
-    nlohmann::json out = {{"flows", 2 * s.flows},
-                          {"rules", s.rules},
-                          {"packets", s.packets},
-                          {"runs", s.runs},
-                          {"handed_over", 0.5},
-                          {"floor_cycles", floor},
-                          {"tsc_hz", rte_get_tsc_hz()},
-                          {"ratio", ratio},
-                          {"results", nlohmann::json::array()}};
+    nlohmann::json out = {{"flows", 2 * s.flows},  {"rules", s.rules},
+                          {"packets", s.packets},  {"runs", s.runs},
+                          {"queues", s.queues},    {"handed_over", s.queues == 1 ? 0.5 : 0.25},
+                          {"floor_cycles", floor}, {"tsc_hz", rte_get_tsc_hz()},
+                          {"ratio", ratio},        {"results", nlohmann::json::array()}};
     for (const Measured& team : teams) {
       out["results"].push_back({{"workers", team.idle.size()},
                                 {"mpps", team.median()},
                                 {"mpps_least", team.mpps.front()},
                                 {"mpps_most", team.mpps.back()},
+                                {"empty_turn_cycles", team.empty_turn},
                                 {"idle", team.idle}});
     }
     std::printf("%s\n", out.dump(2).c_str());
@@ -299,19 +315,21 @@ void print(const std::vector<Measured>& teams, double floor, const Settings& s) 
   }
   std::printf(
       "%u flows each way, %u rules, %lu packets a run, median of %u runs; with two\n"
-      "workers half of all packets change hands\n\n",
-      s.flows, s.rules, s.packets, s.runs);
-  std::printf("%8s %8s %17s  %s\n", "workers", "Mpps", "spread", "idle");
+      "workers %s of all packets changes hands\n\n",
+      s.flows, s.rules, s.packets, s.runs, s.queues == 1 ? "half" : "a quarter");
+  std::printf("%8s %8s %17s %20s  %s\n", "workers", "Mpps", "spread", "cycles, empty turn",
+              "idle");
   for (const Measured& team : teams) {
-    std::printf("%8zu %8.2f %8.2f-%8.2f ", team.idle.size(), team.median(), team.mpps.front(),
-                team.mpps.back());
+    std::printf("%8zu %8.2f %8.2f-%8.2f %20.0f ", team.idle.size(), team.median(),
+                team.mpps.front(), team.mpps.back(), team.empty_turn);
     for (const double idle : team.idle) {
       std::printf(" %3.0f %%", 100 * idle);
     }
     std::printf("\n");
   }
   std::printf(
-      "\ntwo carry %.2f times as much as one; the ports alone take %.1f cycles a packet\n",
+      "\nthe other carries %.2f times as much as the first; the ports alone take %.1f cycles a "
+      "packet\n",
       ratio, floor);
 }
 
@@ -325,10 +343,18 @@ int run(const Settings& s) {
   }
   rte_mempool* pool = (*buffers)->pool();
   const double floor = floor_cycles(pool, {Path::ipip_in, s.flows, 64});
+  std::optional<IdlePods> idle;
+  if (s.idle_pods > 0) {
+    auto made = IdlePods::make(s.idle_pods);
+    if (!made) {
+      fail(made.error().what);
+    }
+    idle.emplace(std::move(*made));
+  }
+  Team one(1, s, pool, nullptr), other(idle ? 1 : 2, s, pool, idle ? &*idle : nullptr);
   std::vector<Measured> results(2);
-  Team one(1, s, pool), two(2, s, pool);
   for (unsigned n = 0; n < s.runs + 1; ++n) {  // the first warms up
-    for (Team* team : {&one, &two}) {
+    for (Team* team : {&one, &other}) {
       team->start();
       const double mpps = team->run(s.packets);
       team->stop();
@@ -337,11 +363,14 @@ int run(const Settings& s) {
       }
     }
   }
-  for (Measured& team : results) {
-    std::sort(team.mpps.begin(), team.mpps.end());
+  for (Team* team : {&one, &other}) {
+    Measured& m = results[team == &one ? 0 : 1];
+    std::sort(m.mpps.begin(), m.mpps.end());
+    for (unsigned n = 0; n < team->workers(); ++n) {
+      m.idle.push_back(team->idle(n));
+    }
+    m.empty_turn = team->empty_turn();
   }
-  results[0].idle = {one.idle(0)};
-  results[1].idle = {two.idle(0), two.idle(1)};
   print(results, floor, s);
   return 0;
 }
@@ -361,6 +390,12 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(uint64_t{100000}, uint64_t{1} << 32));
   app.add_option("--runs", s.runs, "runs, of which the median counts")
       ->check(CLI::Range(1u, 1001u));
+  app.add_option("--queues", s.queues, "of the uplink, with two workers")
+      ->check(CLI::Range(1u, 2u));
+  app.add_option("--idle-pods", s.idle_pods,
+                 "the other team is one worker, too, with as many pods more that send nothing; "
+                 "as root")
+      ->check(CLI::Range(1u, 1000u));
   app.add_option("--cores", s.cores, "the workers' CPUs")->expected(2);
   app.add_option("-o,--output", s.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));

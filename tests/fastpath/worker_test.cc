@@ -2,13 +2,17 @@
 // Two workers on memory ports while control swaps views under them: built for ThreadSanitizer.
 #include "fastpath/worker.h"
 
+#include <array>
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <optional>
 
 #include <gtest/gtest.h>
 #include <rte_mempool.h>
 #include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "tests/support/packet_builder.h"
 
@@ -126,6 +130,37 @@ class SourcePort : public Port {
   uint32_t left_;
   std::atomic<bool> done_{false};
   std::atomic<uint64_t> sent_{0};
+};
+
+// Gives out a frame when told to, and wakes who waits for it, as an AF_XDP socket does.
+class QuietPort : public Port {
+ public:
+  QuietPort() : Port(Info{"quiet", kCalico, 1500, true, true}) {}
+  ~QuietPort() override { close(event_); }
+  void give() {
+    waiting_.store(true, std::memory_order_release);
+    const uint64_t one = 1;
+    EXPECT_EQ(write(event_, &one, sizeof(one)), ssize_t{sizeof(one)});
+  }
+  unsigned receive(std::span<rte_mbuf*> out) noexcept override {
+    polls_.fetch_add(1, std::memory_order_relaxed);
+    if (!waiting_.exchange(false, std::memory_order_acquire)) {
+      return 0;
+    }
+    uint64_t ignored = 0;
+    EXPECT_EQ(read(event_, &ignored, sizeof(ignored)), ssize_t{sizeof(ignored)});
+    out[0] = rte_pktmbuf_alloc(locked_pool());
+    std::memset(rte_pktmbuf_append(out[0], 60), 0, 60);
+    return 1;
+  }
+  unsigned transmit(std::span<rte_mbuf*>) noexcept override { return 0; }
+  int wait_fd() const noexcept override { return event_; }
+  uint64_t polls() const { return polls_.load(std::memory_order_relaxed); }
+
+ private:
+  const int event_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  std::atomic<bool> waiting_{false};
+  std::atomic<uint64_t> polls_{0};
 };
 
 std::shared_ptr<const Generation> generation(uint64_t number, bool allow) {
@@ -287,6 +322,45 @@ TEST_F(WorkerTest, LosesNothingWhileViewsAreSwapped) {
   EXPECT_GT(a_->sent() + b_->sent(), 0u);
   workers_.clear();
   EXPECT_EQ(rte_mempool_avail_count(locked_pool()), before);
+}
+
+// Forty pods that are silent but for a frame now and then, beside one that never is.
+TEST_F(WorkerTest, HearsQueuesThatRestWhileOthersKeepItBusy) {
+  ASSERT_NO_FATAL_FAILURE(start(0, true));
+  const Bytes frame = Frame().ether(kCalico, kPodMac).ip4("10.0.0.1", "10.0.0.2").udp(1, 9);
+  SourcePort busy("busy", frame, UINT32_MAX);
+  std::array<QuietPort, 40> quiet;
+  constexpr PortId kFirst = kFirstPodPort + 2;
+  auto crowded = view(2, true, *a_, *b_);
+  PortId next = kFirst;
+  for (QuietPort& port : quiet) {
+    crowded->serve(next++, &port, 0);
+  }
+  crowded->serve(next, &busy, 0);
+  ASSERT_TRUE(published_->replace(std::move(crowded), kPatience));
+  const auto after = [&](uint64_t turns) {
+    const uint64_t until = workers_[0]->turns() + turns;
+    for (int i = 0; i < 20000 && workers_[0]->turns() < until; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ASSERT_GE(workers_[0]->turns(), until);
+  };
+  after(1000);
+  const uint64_t turns = workers_[0]->turns();
+  const uint64_t polls = quiet[0].polls();
+  after(1000);
+  EXPECT_LT(quiet[0].polls() - polls, (workers_[0]->turns() - turns) / 4) << "they rest";
+  for (int round = 1; round <= 2; ++round) {
+    for (size_t n = 0; n < quiet.size(); ++n) {
+      const auto port = static_cast<PortId>(kFirst + n);
+      quiet[n].give();
+      for (int i = 0; i < 20000 && sums(port).first < static_cast<uint64_t>(round); ++i) {
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+      EXPECT_EQ(sums(port).first, static_cast<uint64_t>(round)) << n;
+    }
+  }
+  ASSERT_TRUE(swap(3, true, kPatience));
 }
 
 // Worker 1 stands still in a task of control's, until told to go on.
