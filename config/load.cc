@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <unordered_set>
 
 #include "config/documents.h"
 #include "config/old_names.h"
@@ -54,7 +55,7 @@ class Loader {
   }
 
   void resource_text(std::string_view text, const std::string& name) {
-    add(read(text, index_of(name)));
+    add(std::make_shared<const FileContent>(read(text, index_of(name))));
   }
 
   // A file or directory; `at` is where it was named, if it was.
@@ -113,11 +114,11 @@ class Loader {
     Complaint complaint;
     try {
       if (const auto known = known_ != nullptr ? known_->find(path) : nullptr) {
-        add(*known);
+        add(known);
       } else if (const auto text = read_whole(path, complaint, options_.trust)) {
         const std::string name = path == "-" ? "<stdin>" : path;
         const auto content = std::make_shared<const FileContent>(read(*text, index_of(name)));
-        add(*content);
+        add(content);
         if (known_ != nullptr) {
           known_->keep(path, content);
         }
@@ -151,16 +152,17 @@ class Loader {
     return out;
   }
 
-  void add(const FileContent& content) {
-    append(out_.model, content.model);
-    out_.findings.add(content.findings);
-    for (const auto& [identity, where] : content.objects) {
-      const auto [it, fresh] = objects_.emplace(identity, where);
+  void add(const std::shared_ptr<const FileContent>& content) {
+    contents_.push_back(content);
+    append(out_.model, content->model);
+    out_.findings.add(content->findings);
+    for (const FileContent::Object& object : content->objects) {
+      const auto [first, fresh] = objects_.insert(&object);
       if (!fresh) {
-        refuse_twice(identity, where, it->second);
+        refuse_twice(object, **first);
       }
     }
-    for (const auto& [kind, left] : content.left_out) {
+    for (const auto& [kind, left] : content->left_out) {
       FileContent::LeftOut& all = left_out_[kind];
       all.first = all.count == 0 ? left.first : all.first;
       all.count += left.count;
@@ -168,16 +170,15 @@ class Loader {
     }
   }
 
-  void refuse_twice(const FileContent::Identity& identity, const Where& a, const Where& b) {
-    const auto& [kind, space, name] = identity;
-    const std::string what = "the same object twice: " + kind.substr(kind.find('/') + 1) + " " +
-                             qualified(space, name) + " is also in ";
+  void refuse_twice(const FileContent::Object& a, const FileContent::Object& b) {
+    const std::string what = "the same object twice: " + a.kind.substr(a.kind.find('/') + 1) +
+                             " " + qualified(a.space, a.name) + " is also in ";
     const auto at = [this](const Where& w) {
       const auto& names = known_ == nullptr ? out_.model.files : known_->names();
       return names[w.file] + ":" + std::to_string(w.line);
     };
-    out_.findings.error(a, what + at(b));
-    out_.findings.error(b, what + at(a));
+    out_.findings.error(a.where, what + at(b.where));
+    out_.findings.error(b.where, what + at(a.where));
   }
 
   void say_what_was_left_out() {
@@ -215,7 +216,16 @@ class Loader {
   Loaded& out_;
   LoadOptions options_;
   ReadFiles* known_;
-  std::map<FileContent::Identity, Where> objects_;
+  struct Hash {
+    size_t operator()(const FileContent::Object* o) const { return o->hash; }
+  };
+  struct Same {
+    bool operator()(const FileContent::Object* a, const FileContent::Object* b) const {
+      return a->is(*b);
+    }
+  };
+  std::vector<std::shared_ptr<const FileContent>> contents_;  // hold what objects_ points to
+  std::unordered_set<const FileContent::Object*, Hash, Same> objects_;
   std::map<std::string, FileContent::LeftOut> left_out_;
 };
 

@@ -48,6 +48,12 @@ bool is_policy_name(const Meta& meta) {
 }
 
 void leave_out_exports(Model& model, Findings& findings) {
+  const auto may_be_export = [](const Policy& p) {
+    return p.meta.kind.find("Kubernetes") != std::string::npos;
+  };
+  if (std::none_of(model.policies.begin(), model.policies.end(), may_be_export)) {
+    return;
+  }
   std::map<Identity, Where> objects;
   for (const KubernetesPolicy& p : model.kubernetes_policies) {
     const char* kind = p.staging == Staging::enforced ? "KubernetesNetworkPolicy"

@@ -2,6 +2,7 @@
 #include "config/resources.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "config/kinds.h"
 
@@ -203,10 +204,10 @@ void Resources::read_object(const Value& object, const Type& expected) {
   } else if (meta.namespace_name.empty()) {
     meta.namespace_name = "default";
   }
-  out_.objects.emplace_back(
-      FileContent::Identity(std::string(group_of(type.api_version)) + "/" + meta.kind,
-                            meta.namespace_name, meta.name),
-      meta.where);
+  FileContent::Object one{std::string(group_of(type.api_version)) + "/" + meta.kind,
+                          meta.namespace_name, meta.name, meta.where};
+  one.hash = std::hash<std::string>()(one.name + "/" + one.space + "/" + one.kind);
+  out_.objects.push_back(std::move(one));
   kind->read(named, std::move(meta), out_.model);
 }
 

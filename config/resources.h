@@ -10,7 +10,6 @@
 
 #include <map>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "config/findings.h"
@@ -21,14 +20,21 @@ namespace sluice::config {
 
 // What one file holds.
 struct FileContent {
-  using Identity = std::tuple<std::string, std::string, std::string>;  // kind, namespace, name
+  struct Object {
+    std::string kind, space, name;  // with its API group; namespace
+    Where where;
+    bool is(const Object& other) const {
+      return name == other.name && space == other.space && kind == other.kind;
+    }
+    size_t hash = 0;  // of those three
+  };
   struct LeftOut {
     size_t count = 0;
     Where first;
     bool decides = false;  // could it have changed a verdict?
   };
   Model model;  // its objects only
-  std::vector<std::pair<Identity, Where>> objects;
+  std::vector<Object> objects;
   std::map<std::string, LeftOut> left_out;  // by kind and apiVersion
   Findings findings;
 };

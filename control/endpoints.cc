@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -203,7 +204,10 @@ bool finished(const config::Pod& p) {
 
 // Of the first place that has some (semantics 1.7).
 std::vector<Address> addresses_of(const config::Pod& p) {
-  std::vector<Address> out = p.pod_ips;
+  if (!p.pod_ips.empty()) {
+    return p.pod_ips;
+  }
+  std::vector<Address> out;
   for (const char* key : {"cni.projectcalico.org/podIPs", "cni.projectcalico.org/podIP",
                           "vpc.amazonaws.com/pod-ips"}) {
     const auto note = p.meta.annotations.find(key);
@@ -245,7 +249,7 @@ const std::vector<std::string>& profiles_of(const LabelledSet& set) {
 }  // namespace
 
 void Inventory::update_profiles(const config::Model& model) {
-  profiles_.clear();
+  const Profiles before = std::exchange(profiles_, {});
   const auto add = [this](const Shared<config::Profile>& profile) {
     profiles_.insert_or_assign(profile->meta.name, profile);
   };
@@ -262,23 +266,23 @@ void Inventory::update_profiles(const config::Model& model) {
   // What Kubernetes says wins over a dump of what Calico made of it.
   derive_all(model.namespaces, of_namespaces_);
   derive_all(model.service_accounts, of_accounts_);
+  note_changed_profiles(before);
 }
 
-// Would an object with these profiles inherit from the same as before?
-bool Inventory::lent_alike(const std::vector<Shared<config::Profile>>& lenders,
-                           const std::vector<std::string>& names) const {
-  auto next = lenders.begin();
-  for (const std::string& name : names) {
-    const auto profile = profiles_.find(name);
-    if (profile == profiles_.end()) {
-      continue;
+// Those that lend other labels than before, or are new, or have gone.
+void Inventory::note_changed_profiles(const Profiles& before) {
+  changed_profiles_.clear();
+  for (const auto& [name, profile] : profiles_) {
+    const auto old = before.find(name);
+    if (old == before.end() || old->second->labels_to_apply != profile->labels_to_apply) {
+      changed_profiles_.insert(name);
     }
-    if (next == lenders.end() || !next->is(profile->second)) {
-      return false;
-    }
-    ++next;
   }
-  return next == lenders.end();
+  for (const auto& [name, profile] : before) {
+    if (!profiles_.contains(name)) {
+      changed_profiles_.insert(name);
+    }
+  }
 }
 
 // Own labels first, then those of the first profile that has the key.
@@ -288,7 +292,6 @@ void Inventory::label(Made<T>& made, config::Labels& labels) {
     if (const auto it = profiles_.find(name); it != profiles_.end()) {
       const config::Labels& lent = it->second->labels_to_apply;
       labels.insert(lent.begin(), lent.end());
-      made.lenders.push_back(it->second);
     }
   }
   made.value.labels = index_.add(labels);
@@ -299,7 +302,13 @@ template <typename Object, typename T, typename Make>
 const T* Inventory::derive(Memo<Object, Made<T>>& memo, const Shared<Object>& object,
                            const Make& make, config::Findings& findings) {
   Made<T>* made = memo.find(object);
-  if (made == nullptr || !lent_alike(made->lenders, profiles_of(made->value))) {
+  const auto inherits_else = [&](const Made<T>& known) {
+    const std::vector<std::string>& names = profiles_of(known.value);
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return changed_profiles_.contains(name);
+    });
+  };
+  if (made == nullptr || inherits_else(*made)) {
     if (made != nullptr) {
       note_change(*made);
     }

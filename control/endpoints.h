@@ -84,19 +84,17 @@ class Inventory {
   bool mostly_stale() const;
 
  private:
-  // What came of one object.  Good while the profiles that it inherits from are the same.
+  // What came of one object.  Good while the profiles that it inherits from lend the same.
   template <typename T>
   struct Made {
     T value;
     bool usable = true;
-    std::vector<Shared<config::Profile>> lenders;
     config::Findings findings;
   };
   template <typename Object, typename T, typename Make>
   const T* derive(Memo<Object, Made<T>>& memo, const Shared<Object>& object, const Make& make,
                   config::Findings& findings);
-  bool lent_alike(const std::vector<Shared<config::Profile>>& lenders,
-                  const std::vector<std::string>& names) const;
+  void note_changed_profiles(const Profiles& before);
   void update_profiles(const config::Model& model);
   void update_workloads(const config::Model& model, config::Findings& findings);
   void update_sets(const config::Model& model, config::Findings& findings);
@@ -109,6 +107,7 @@ class Inventory {
   Felix felix_;
   LabelIndex index_;
   Profiles profiles_;
+  std::set<std::string> changed_profiles_;  // by the last update
   std::vector<const Workload*> workloads_, hosts_;
   std::vector<const LabelledSet*> sets_;
   std::vector<Bearers> bearers_;  // by LabelsId

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "control/kubernetes.h"
 
@@ -139,8 +140,9 @@ void Policies::add(const Shared<config::Policy>& policy, const LabelIndex& index
 
 void Policies::update(const config::Model& model, const LabelIndex& index,
                       config::Findings& findings) {
-  rank_tiers(model);
+  const auto tiers_before = tiers_;
   in_order_.clear();
+  rank_tiers(model);
   for (const Shared<config::Policy>& p : model.policies) {
     add(p, index, findings);
   }
@@ -155,7 +157,21 @@ void Policies::update(const config::Model& model, const LabelIndex& index,
   add_all(model.kubernetes_policies, of_kubernetes_);
   add_all(model.cluster_policies, of_cluster_);
   policies_.end_round();
-  std::sort(in_order_.begin(), in_order_.end(), before);
+  order(tiers_ != tiers_before);
+}
+
+// Those that had their place keep their order, unless that is to be found anew.
+void Policies::order(bool anew) {
+  const auto fresh = std::partition(in_order_.begin(), in_order_.end(), [=](const auto* p) {
+    return !anew && p->place != RankedPolicy::kNoPlace;
+  });
+  std::sort(in_order_.begin(), fresh,
+            [](const auto* a, const auto* b) { return a->place < b->place; });
+  std::sort(fresh, in_order_.end(), before);
+  std::inplace_merge(in_order_.begin(), fresh, in_order_.end(), before);
+  for (size_t place = 0; place < in_order_.size(); ++place) {
+    in_order_[place]->place = place;
+  }
 }
 
 }  // namespace sluice::control

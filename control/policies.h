@@ -27,6 +27,7 @@ struct TierRank {
   double order = 0;
   std::string name;
   TierEnd end = TierEnd::deny;
+  friend bool operator==(const TierRank&, const TierRank&) = default;
 };
 
 struct RankedPolicy {
@@ -38,7 +39,9 @@ struct RankedPolicy {
   std::array<KeptList, 2> lists;  // by Direction
   config::Findings findings;      // of its selectors
   const TierRank* tier = nullptr;
-  bool used = false;  // in this compilation, by an endpoint that it selects
+  bool used = false;        // in this compilation, by an endpoint that it selects
+  size_t place = kNoPlace;  // in order
+  static constexpr size_t kNoPlace = ~size_t{0};
 
   bool staged() const { return policy->staging != config::Staging::enforced; }
   bool judges(Direction direction, Part part) const;
@@ -54,6 +57,7 @@ class Policies {
 
  private:
   void rank_tiers(const config::Model& model);
+  void order(bool anew);
   void add(const Shared<config::Policy>& policy, const LabelIndex& index,
            config::Findings& findings);
   const TierRank& tier_of(const config::Policy& policy, config::Findings& findings);

@@ -267,15 +267,18 @@ class Planner {
 
   // An endpoint of another node whose address lies outside that node's blocks.
   void add_borrowed(const std::vector<RemoteBlock>& blocks) {
+    std::map<Address, std::vector<Prefix>> of_node;
+    for (const RemoteBlock& block : blocks) {
+      of_node[block.node].push_back(block.block);
+    }
     const auto borrow = [&](const std::string& node, const Address& address) {
       const auto owner = peer_address(node, address.is_v4());
       if (!owner) {
         return;
       }
-      const bool inside =
-          std::any_of(blocks.begin(), blocks.end(), [&](const RemoteBlock& block) {
-            return block.node == *owner && block.block.contains(address);
-          });
+      const std::vector<Prefix>& own = of_node[*owner];
+      const bool inside = std::any_of(
+          own.begin(), own.end(), [&](const Prefix& block) { return block.contains(address); });
       if (!inside) {
         add_remote({host_prefix(address), *owner, tunnelled(address, *owner)});
       }
