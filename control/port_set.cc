@@ -22,8 +22,8 @@ namespace {
 constexpr uint32_t kLeastPods = 128;   // more than the 110 that kubelet lets a node have
 constexpr uint32_t kUnderWay = 16384;  // buffers between the rings, and the uplink's own
 constexpr uint32_t kUplinkRing = 2048;
-
-constexpr uint32_t kLeastRing = 64;
+// With several queues: of all of them, and of one at least.
+constexpr uint32_t kUplinkRings = 8192, kLeastUplinkRing = 512;
 
 // The queues that the kernel receives on by an interface, each of which needs a socket: what
 // came by another would be lost.
@@ -58,9 +58,12 @@ Result<PortSet::Room> PortSet::room_for(uint32_t pods, const config::Uplink& upl
   }
   Room room;
   room.workers = workers;
+  room.uplink_ring =
+      std::clamp(std::bit_floor(kUplinkRings / *queues), kLeastUplinkRing, kUplinkRing);
   room.pods = std::max(kLeastPods, pods + pods / 4);
   room.pod_ring = room.pods <= kLeastPods ? 512 : 256;
-  room.buffers = kUnderWay + room.pods * room.pod_ring + (*queues - 1) * kUplinkRing;
+  // A queue of the uplink may have a ring full of frames beside one of buffers to fill.
+  room.buffers = kUnderWay + room.pods * room.pod_ring + (*queues - 1) * 2 * room.uplink_ring;
   return room;
 }
 
@@ -87,6 +90,48 @@ Status PortSet::load(const std::string& pins) {
   return Ok{};
 }
 
+Result<uint32_t> PortSet::queues_for(PortId id, const std::string& name) const {
+  auto queues = queues_of(name);
+  if (!queues || *queues == 1) {
+    return queues;
+  }
+  if (id != kUplinkPort) {
+    return Error{"interface \"" + name + "\" receives on " + std::to_string(*queues) +
+                     " queues; sluice reads one of a pod",
+                 "ethtool -L " + name + " rx 1"};
+  }
+  if (*queues > 2 * room_.workers) {
+    spdlog::warn(
+        "uplink: {} queues for {} workers take memory for nothing; hint: ethtool -L {} "
+        "combined "
+        "{}",
+        *queues, room_.workers, name, room_.workers);
+  }
+  return queues;
+}
+
+// Queues that were added since are read by nobody.
+void PortSet::check_uplink_queues() {
+  const auto uplink = open_.find(kUplinkPort);
+  if (uplink == open_.end() || uplink->second.ifindex == 0) {
+    return;
+  }
+  const std::string& name = uplink->second.interface;
+  const auto now = queues_of(name);
+  const size_t read = uplink->second.queues.size();
+  std::string complaint;
+  if (!now || *now > read) {
+    complaint = now ? "receives on " + std::to_string(*now) + " queues now, and sluice reads " +
+                          std::to_string(read)
+                    : now.error().what;
+  }
+  if (!complaint.empty() && complaints_[name] != complaint) {
+    spdlog::error("uplink {}: {}: what comes by the others is lost; hint: restart sluiced",
+                  name, complaint);
+  }
+  complaints_[name] = complaint;
+}
+
 Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool pod) {
   auto link = netlink_.link(name);
   if (!link) {
@@ -102,12 +147,16 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
                      std::to_string(kMaxMtu) + ", what a buffer holds",
                  "ip link set " + name + " mtu 1500"};
   }
-  const auto queues = queues_of(name);
+  auto queues = queues_for(id, name);
   if (!queues) {
     return queues.error();
   }
   if (Status s = xdp_->attach(l.ifindex, role); !s) {
     return s;
+  }
+  // Some drivers make more of them for XDP.
+  if (const auto now = queues_of(name); now && *now > *queues) {
+    queues = now;
   }
   Port::Info info;
   info.name = id == kUplinkPort ? "uplink" : name;
@@ -120,8 +169,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
   PortXsk::Options options;
   options.ifindex = l.ifindex;
   options.interface = name;
-  options.ring_size =
-      pod ? std::max(kLeastRing, std::bit_floor(room_.pod_ring / *queues)) : kUplinkRing;
+  options.ring_size = pod ? room_.pod_ring : room_.uplink_ring;
   Status s = Ok{};
   for (; s && options.queue < *queues; ++options.queue) {
     auto port = PortXsk::open(info, options, buffers_);
@@ -205,6 +253,7 @@ Status PortSet::take_node(bool on) {
 }
 
 bool PortSet::sync(const std::vector<Pod>& pods) {
+  check_uplink_queues();
   std::set<PortId> wanted;
   bool changed = false;
   refused_ = false;

@@ -29,12 +29,13 @@ namespace sluice::control {
 class PortSet {
  public:
   // What is fixed at start.  The kernel keeps about 150 bytes for every buffer and socket, so
-  // rings are the shorter, the more pods there are: 128 pods take 190 MiB here and 12 MiB each
-  // in the kernel.
+  // rings are the shorter, the more pods and queues of the uplink there are: 128 pods and one
+  // queue take 190 MiB here and 12 MiB each in the kernel; with 16 queues, 226 and 14.
   struct Room {
     uint32_t workers = 1;
-    uint32_t pods = 0;      // as many can be open
-    uint32_t pod_ring = 0;  // frames
+    uint32_t pods = 0;            // as many can be open
+    uint32_t pod_ring = 0;        // frames
+    uint32_t uplink_ring = 2048;  // of each of its queues
     uint32_t buffers = 0;
   };
   // For `pods` that are there now, those that will come, and the queues of the uplink, a
@@ -99,6 +100,8 @@ class PortSet {
     bool shown = false;  // by the last show()
   };
 
+  Result<uint32_t> queues_for(PortId id, const std::string& name) const;
+  void check_uplink_queues();
   Status open_xsk(PortId id, const std::string& name, XdpRole role, bool pod);
   void close(Open& open);
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <rte_mbuf.h>
@@ -96,6 +97,8 @@ class Output {
   Counters& counters() { return counters_; }
   const View& view() const { return *view_; }
   Nanos now() const { return now_; }
+  // Has a port that was sent to since the last call more to do than that?
+  bool take_busy() { return std::exchange(busy_, false); }
   // Workers that frames were handed to since the last call; bit per worker.
   uint64_t take_wakes() {
     const uint64_t wakes = wakes_;
@@ -135,6 +138,7 @@ class Output {
   const View* view_ = nullptr;
   Nanos now_ = 0;
   uint64_t wakes_ = 0;
+  bool busy_ = false;
   std::vector<rte_ring*> rings_;
   std::vector<FateRecord>* fate_log_ = nullptr;
   DropSamples* samples_ = nullptr;

@@ -50,6 +50,8 @@ class Port {
   // taken, always the first ones; the port frees those.  The caller keeps the rest.
   virtual unsigned transmit(std::span<rte_mbuf*> frames) noexcept = 0;
 
+  // Does something wait for the next receive()?  What was taken is not all on its way, say.
+  virtual bool busy() const noexcept { return false; }
   // True while the device behind the port is there and up.  Read from any thread.
   virtual bool up() const noexcept { return true; }
   // A descriptor that becomes readable when frames wait, or -1: poll it by time instead.

@@ -215,13 +215,14 @@ unsigned PortXsk::receive(std::span<rte_mbuf*> out) noexcept {
     out[i] = frame;
   }
   xsk_ring_cons__release(&rx_, n);
+  lent_ -= n;
   refill();
   return n;
 }
 
 // What the rings want between two bursts.
 void PortXsk::look_after() noexcept {
-  if (hungry_) {
+  if (hungry_ || drivers_own_) {
     refill();
   }
   if (in_flight_ != 0) {
@@ -241,9 +242,9 @@ void PortXsk::refill() noexcept {
   for (unsigned given = 0; given < 2 * kMaxBurst; given += kRefillBatch) {
     void* frames[kRefillBatch];
     uint32_t at = 0;
-    hungry_ = xsk_prod_nb_free(&fill_, kRefillBatch) >= kRefillBatch;
-    if (!hungry_ || rte_mempool_get_bulk(buffers_.pool(), frames, kRefillBatch) != 0) {
-      return;
+    if (xsk_prod_nb_free(&fill_, kRefillBatch) < kRefillBatch ||
+        rte_mempool_get_bulk(buffers_.pool(), frames, kRefillBatch) != 0) {
+      break;
     }
     xsk_ring_prod__reserve(&fill_, kRefillBatch, &at);
     for (uint32_t i = 0; i < kRefillBatch; ++i) {
@@ -252,7 +253,10 @@ void PortXsk::refill() noexcept {
       *xsk_ring_prod__fill_addr(&fill_, at + i) = chunk(frame);
     }
     xsk_ring_prod__submit(&fill_, kRefillBatch);
+    lent_ += kRefillBatch;
   }
+  // Not what the ring shows: the kernel tells of the frame before it tells of the buffer.
+  hungry_ = lent_ + kRefillBatch <= fill_.size;
 }
 
 unsigned PortXsk::transmit(std::span<rte_mbuf*> frames) noexcept {
@@ -302,7 +306,8 @@ void PortXsk::drain_completions() noexcept {
 }
 
 // One system call.  What the kernel cannot take now (EAGAIN, EBUSY, ENOBUFS) stays in the ring
-// and is tried again at the next transmit or idle receive; a link that is down keeps it too.
+// and is tried again at the next transmit or idle receive (see busy()); a link that is down
+// keeps it too.
 void PortXsk::kick() noexcept {
   kick_again_ = false;
   if (!xsk_ring_prod__needs_wakeup(&tx_)) {

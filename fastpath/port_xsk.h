@@ -45,6 +45,7 @@ class PortXsk final : public Port {
   unsigned receive(std::span<rte_mbuf*> out) noexcept override;
   // Takes single-segment frames only: stops at the first other one.
   unsigned transmit(std::span<rte_mbuf*> frames) noexcept override;
+  bool busy() const noexcept override { return kick_again_ || hungry_; }
   bool up() const noexcept override { return up_.load(std::memory_order_relaxed); }
   int wait_fd() const noexcept override;
   // Frames dropped for want of buffers or of room in the receive ring.  A system call.
@@ -67,8 +68,9 @@ class PortXsk final : public Port {
   // A poll that finds nothing, with nothing to do, reads this line and what rx_ points to.
   alignas(64) xsk_ring_cons rx_{};
   uint32_t in_flight_ = 0;    // sent and not completed
+  uint32_t lent_ = 0;         // buffers to receive into, less what was received
   bool kick_again_ = false;   // the kernel left frames in the transmit ring
-  bool hungry_ = false;       // the fill ring has room for more
+  bool hungry_ = false;       // the kernel has fewer buffers than it may
   bool drivers_own_ = false;  // zero-copy: the driver takes buffers when it likes, and may wait
   uint16_t mark_ = 0;         // what mbuf->port says while the kernel holds the frame
 

@@ -205,7 +205,8 @@ unsigned Worker::poll_queues() noexcept {
       found += n;
     }
     polled.empty = n > 0 ? 0 : polled.empty + 1;
-    polled.rests = mine_.size() > kFewQueues && polled.wakes_us && polled.empty >= kRestAfter;
+    polled.rests = mine_.size() > kFewQueues && polled.wakes_us && polled.empty >= kRestAfter &&
+                   !polled.queue.of->busy();
     if (polled.rests) {
       lively_[i] = lively_.back();
       lively_.pop_back();
@@ -236,11 +237,9 @@ void Worker::rouse(uint32_t which, unsigned empty) noexcept {
   }
 }
 
-// An eighth of them, for one poll: what was sent there has gone by now, or is to be kicked
-// again.
-void Worker::rouse_some() noexcept {
-  round_ = (round_ + 1) % kRounds;
-  for (uint32_t which = round_; which < mine_.size(); which += kRounds) {
+// Every so many of them, for one poll: who has more to do then does not rest again.
+void Worker::rouse_some(uint32_t first, uint32_t every) noexcept {
+  for (uint32_t which = first; which < mine_.size(); which += every) {
     rouse(which, kRestAfter - 1);
   }
 }
@@ -259,6 +258,9 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
   }
   pipeline_.age();
   wake_peers();
+  if (output_.take_busy()) {
+    rouse_some(0, 1);
+  }
   if (lively_.size() < mine_.size() && (found == 0 || now - looked_ >= kLookEvery)) {
     looked_ = now;
     look(0);
@@ -298,7 +300,8 @@ void Worker::run() noexcept {
       found = turn(*view, now);
       if (now - ticked >= kTickEvery) {
         pipeline_.tick();
-        rouse_some();
+        round_ = (round_ + 1) % kRounds;  // the buffers that they have sent come back
+        rouse_some(round_, kRounds);
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);
       }

@@ -80,7 +80,7 @@ class Worker {
   static constexpr unsigned kRestAfter = 64;  // polls that found nothing
   static constexpr Nanos kLookEvery =
       100000;  // for frames of those that rest, while others bring some
-  static constexpr unsigned kRounds = 8;  // ticks in which each that rests is polled once
+  static constexpr uint32_t kRounds = 8;  // ticks, in which each that rests is polled once
   static constexpr unsigned kMaxEvents = 64;
   static constexpr uint32_t kCalled = ~uint32_t{0};  // by event_
 
@@ -92,7 +92,7 @@ class Worker {
   unsigned poll_queues() noexcept;
   void look(int patience_ms) noexcept;
   void rouse(uint32_t which, unsigned empty) noexcept;
-  void rouse_some() noexcept;
+  void rouse_some(uint32_t first, uint32_t every) noexcept;
   void wake_peers() noexcept;
   void answer_call() noexcept;
   void sleep() noexcept;
@@ -116,7 +116,7 @@ class Worker {
   std::vector<Polled> mine_;
   std::vector<uint32_t> lively_;  // those of mine_ that do not rest: polled in every turn
   Nanos looked_ = 0;              // for frames of the others
-  unsigned round_ = 0;
+  uint32_t round_ = 0;
   bool sleepable_ = true;  // every queue of ours can wake us
   int epoll_ = -1;
   int event_ = -1;
