@@ -31,7 +31,11 @@ bool before(const RankedPolicy* a, const RankedPolicy* b) {
   const auto order = [](const RankedPolicy* p) {
     return p->policy->order.value_or(std::numeric_limits<double>::infinity());
   };
-  return order(a) != order(b) ? order(a) < order(b) : a->key < b->key;
+  if (order(a) != order(b)) {
+    return order(a) < order(b);
+  }
+  const config::Where &x = a->policy->meta.where, &y = b->policy->meta.where;
+  return std::tie(a->key, x.file, x.line) < std::tie(b->key, y.file, y.line);
 }
 
 }  // namespace

@@ -62,8 +62,10 @@ Result<PortSet::Room> PortSet::room_for(uint32_t pods, const config::Uplink& upl
       std::clamp(std::bit_floor(kUplinkRings / *queues), kLeastUplinkRing, kUplinkRing);
   room.pods = std::max(kLeastPods, pods + pods / 4);
   room.pod_ring = room.pods <= kLeastPods ? 512 : 256;
-  // A queue of the uplink may have a ring full of frames beside one of buffers to fill.
-  room.buffers = kUnderWay + room.pods * room.pod_ring + (*queues - 1) * 2 * room.uplink_ring;
+  // A queue may have a ring full of frames, one of buffers to fill and the driver's own.
+  const uint32_t further =
+      uplink.interface.empty() ? 2 * Ethdev::kQueueFrames : 3 * room.uplink_ring;
+  room.buffers = kUnderWay + room.pods * room.pod_ring + (*queues - 1) * further;
   return room;
 }
 
@@ -120,14 +122,15 @@ void PortSet::check_uplink_queues() {
   const auto now = queues_of(name);
   const size_t read = uplink->second.queues.size();
   std::string complaint;
-  if (!now || *now > read) {
-    complaint = now ? "receives on " + std::to_string(*now) + " queues now, and sluice reads " +
-                          std::to_string(read)
-                    : now.error().what;
+  if (!now) {
+    complaint = now.error().what + "; hint: " + now.error().hint + ", and restart sluiced";
+  } else if (*now > read) {
+    complaint = "interface \"" + name + "\" receives on " + std::to_string(*now) +
+                " queues now, and sluice reads " + std::to_string(read) +
+                "; hint: restart sluiced";
   }
   if (!complaint.empty() && complaints_[name] != complaint) {
-    spdlog::error("uplink {}: {}: what comes by the others is lost; hint: restart sluiced",
-                  name, complaint);
+    spdlog::error("frames are lost: {}", complaint);
   }
   complaints_[name] = complaint;
 }
@@ -155,7 +158,7 @@ Status PortSet::open_xsk(PortId id, const std::string& name, XdpRole role, bool 
     return s;
   }
   // Some drivers make more of them for XDP.
-  if (const auto now = queues_of(name); now && *now > *queues) {
+  if (const auto now = queues_of(name); id == kUplinkPort && now && *now > *queues) {
     queues = now;
   }
   Port::Info info;

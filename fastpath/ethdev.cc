@@ -16,8 +16,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint16_t kQueueFrames = 1024;
-
 // The part of devargs that names the device.
 std::string name_of(const std::string& device) {
   return device.substr(0, device.find(','));

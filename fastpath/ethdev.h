@@ -23,6 +23,8 @@ namespace sluice {
 
 class Ethdev {
  public:
+  static constexpr uint16_t kQueueFrames = 1024;  // of each queue, each way
+
   // `device` is a PCI address or devargs such as "net_memif0,role=client".  The MTU is the
   // device's; info.mac, if zero, becomes the device's.  It gets `queues` queues each way where
   // it spreads flows over them (RSS) and has as many, fewer otherwise, one at least.  Fails,

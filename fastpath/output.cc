@@ -138,7 +138,9 @@ void Output::flush_port(PortId port) noexcept {
   if (sent < total) {
     sent += out->transmit(all.subspan(sent));
   }
-  busy_ = busy_ || out->busy();
+  if (out->busy() && busy_count_ < busy_.size()) {
+    busy_[busy_count_++] = port;
+  }
   PortCounters& tx = counters_.port(port);
   uint64_t bytes = 0;
   for (unsigned i = 0, run; i < sent; i += run) {  // most came by one port

@@ -97,8 +97,10 @@ class Output {
   Counters& counters() { return counters_; }
   const View& view() const { return *view_; }
   Nanos now() const { return now_; }
-  // Has a port that was sent to since the last call more to do than that?
-  bool take_busy() { return std::exchange(busy_, false); }
+  // Ports that were sent to since the last call, and have more to do than that.
+  std::span<const PortId> take_busy() {
+    return std::span(busy_).first(std::exchange(busy_count_, 0));
+  }
   // Workers that frames were handed to since the last call; bit per worker.
   uint64_t take_wakes() {
     const uint64_t wakes = wakes_;
@@ -138,7 +140,8 @@ class Output {
   const View* view_ = nullptr;
   Nanos now_ = 0;
   uint64_t wakes_ = 0;
-  bool busy_ = false;
+  unsigned busy_count_ = 0;
+  std::array<PortId, kMaxBurst> busy_;  // some of them, where there are more
   std::vector<rte_ring*> rings_;
   std::vector<FateRecord>* fate_log_ = nullptr;
   DropSamples* samples_ = nullptr;

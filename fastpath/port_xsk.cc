@@ -217,6 +217,9 @@ unsigned PortXsk::receive(std::span<rte_mbuf*> out) noexcept {
   xsk_ring_cons__release(&rx_, n);
   lent_ -= n;
   refill();
+  if (kick_again_) {
+    kick();
+  }
   return n;
 }
 

@@ -180,6 +180,9 @@ void Worker::adopt(const View& view) noexcept {
     event.data.u32 = static_cast<uint32_t>(mine_.size());
     lively_.push_back(event.data.u32);
     mine_.push_back({queue, fd >= 0});
+    if (view.way_out(queue.port, options_.id) == queue.of) {
+      sends_[queue.port] = event.data.u32;
+    }
     sleepable_ = sleepable_ && fd >= 0;
     if (fd >= 0) {
       epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
@@ -237,9 +240,10 @@ void Worker::rouse(uint32_t which, unsigned empty) noexcept {
   }
 }
 
-// Every so many of them, for one poll: who has more to do then does not rest again.
-void Worker::rouse_some(uint32_t first, uint32_t every) noexcept {
-  for (uint32_t which = first; which < mine_.size(); which += every) {
+// An eighth of them, for one poll: the buffers that they have sent come back.
+void Worker::rouse_some() noexcept {
+  round_ = (round_ + 1) % kRounds;
+  for (uint32_t which = round_; which < mine_.size(); which += kRounds) {
     rouse(which, kRestAfter - 1);
   }
 }
@@ -258,8 +262,8 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
   }
   pipeline_.age();
   wake_peers();
-  if (output_.take_busy()) {
-    rouse_some(0, 1);
+  for (const PortId port : output_.take_busy()) {
+    rouse(sends_[port], kRestAfter - 1);
   }
   if (lively_.size() < mine_.size() && (found == 0 || now - looked_ >= kLookEvery)) {
     looked_ = now;
@@ -300,8 +304,7 @@ void Worker::run() noexcept {
       found = turn(*view, now);
       if (now - ticked >= kTickEvery) {
         pipeline_.tick();
-        round_ = (round_ + 1) % kRounds;  // the buffers that they have sent come back
-        rouse_some(round_, kRounds);
+        rouse_some();
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);
       }

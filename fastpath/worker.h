@@ -8,6 +8,7 @@
 #ifndef SLUICE_FASTPATH_WORKER_H_
 #define SLUICE_FASTPATH_WORKER_H_
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -92,7 +93,7 @@ class Worker {
   unsigned poll_queues() noexcept;
   void look(int patience_ms) noexcept;
   void rouse(uint32_t which, unsigned empty) noexcept;
-  void rouse_some(uint32_t first, uint32_t every) noexcept;
+  void rouse_some() noexcept;
   void wake_peers() noexcept;
   void answer_call() noexcept;
   void sleep() noexcept;
@@ -114,6 +115,7 @@ class Worker {
     unsigned empty = 0;  // polls since the last that found any
   };
   std::vector<Polled> mine_;
+  std::array<uint32_t, kMaxPorts> sends_{};  // by PortId, which of mine_ does, if one
   std::vector<uint32_t> lively_;  // those of mine_ that do not rest: polled in every turn
   Nanos looked_ = 0;              // for frames of the others
   uint32_t round_ = 0;

@@ -140,8 +140,9 @@ def reach_each_other(*pairs):
 
 
 @DEVICES
-def test_pods_and_the_nodes_kernel_use_a_dpdk_device(node, other, pod1, nginx1, far, world, device):
-    give_device(node, device)
+def test_pods_and_the_nodes_kernel_use_a_dpdk_device(node, other, pod1, nginx1, far, world, device,
+                                                     cores):
+    give_device(node, device, cores)
     node.settings["uplink"]["addresses"].append(f"{node.six.address}/64")
     node.settings["uplink"]["gateway6"] = other.link_local()
     start(node)
