@@ -163,6 +163,7 @@ void Worker::answer_call() noexcept {
 // A new view: list the queues that are ours and wait on their descriptors from now on.
 void Worker::adopt(const View& view) noexcept {
   seen_ = view.serial;
+  output_.take_busy();  // ports of the view before
   mine_.clear();
   lively_.clear();
   sleepable_ = true;
