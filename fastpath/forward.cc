@@ -64,7 +64,7 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
         hop = found;
         return true;
       }
-      if (pod.port == kNoPort || view.owner[pod.port] != out_.worker()) {
+      if (pod.port == kNoPort || !view.sends(pod.port, out_.worker())) {
         return false;
       }
       found.port = pod.port;

@@ -163,7 +163,6 @@ void Worker::answer_call() noexcept {
 // A new view: list the queues that are ours and wait on their descriptors from now on.
 void Worker::adopt(const View& view) noexcept {
   seen_ = view.serial;
-  output_.take_busy();  // ports of the view before
   mine_.clear();
   lively_.clear();
   sleepable_ = true;
@@ -241,6 +240,13 @@ void Worker::rouse(uint32_t which, unsigned empty) noexcept {
   }
 }
 
+// Those that were sent to and are not done.  Before the next view, which numbers them anew.
+void Worker::rouse_busy() noexcept {
+  for (const PortId port : output_.take_busy()) {
+    rouse(sends_[port], kRestAfter - 1);
+  }
+}
+
 // An eighth of them, for one poll: the buffers that they have sent come back.
 void Worker::rouse_some() noexcept {
   round_ = (round_ + 1) % kRounds;
@@ -263,9 +269,6 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
   }
   pipeline_.age();
   wake_peers();
-  for (const PortId port : output_.take_busy()) {
-    rouse(sends_[port], kRestAfter - 1);
-  }
   if (lively_.size() < mine_.size() && (found == 0 || now - looked_ >= kLookEvery)) {
     looked_ = now;
     look(0);
@@ -309,6 +312,7 @@ void Worker::run() noexcept {
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);
       }
+      rouse_busy();
     }
     answer_call();
     turns_.add(1);

@@ -93,6 +93,7 @@ class Worker {
   unsigned poll_queues() noexcept;
   void look(int patience_ms) noexcept;
   void rouse(uint32_t which, unsigned empty) noexcept;
+  void rouse_busy() noexcept;
   void rouse_some() noexcept;
   void wake_peers() noexcept;
   void answer_call() noexcept;
