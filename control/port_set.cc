@@ -103,9 +103,11 @@ Result<uint32_t> PortSet::queues_for(PortId id, const std::string& name) const {
                  "ethtool -L " + name + " rx 1"};
   }
   if (*queues > 2 * room_.workers) {
-    spdlog::warn("uplink: {} queues for {} workers take memory for nothing; hint: {}", *queues,
-                 room_.workers,
-                 "ethtool -L " + name + " combined " + std::to_string(room_.workers));
+    spdlog::warn(
+        "uplink: {} queues, more than twice the workers ({}), take memory for nothing; hint: "
+        "{}",
+        *queues, room_.workers,
+        "ethtool -L " + name + " combined " + std::to_string(room_.workers));
   }
   return queues;
 }

@@ -7,10 +7,13 @@
 #include <thread>
 
 #include <net/if.h>
+#include <rte_mbuf.h>
 
 #include "fastpath/eal.h"
 #include "fastpath/port_xsk.h"
 #include "tests/support/own_namespace.h"
+#include "tests/support/packet_builder.h"
+#include "tests/support/packet_socket.h"
 
 namespace sluice::control {
 namespace {
@@ -49,6 +52,30 @@ class PortSetTest : public test::OwnNamespace {
     return out;
   }
 
+  // The network sends flows enough to use each of the uplink's three queues.
+  void expect_frames_by_each_queue(const View& view) {
+    ports_->set_ours({}, {parse_prefix("10.0.0.2/32").value()}, XdpIp6::kernel);
+    test::PacketSocket network("peer10");
+    for (uint16_t flow = 1; flow <= 96; ++flow) {
+      network.send(
+          test::Frame().ether({}, {}).ip4("10.0.0.1", "10.0.0.2").udp(flow, 53).build());
+    }
+    unsigned all = 0;
+    for (const View::Queue& queue : view.queues) {
+      unsigned here = 0;
+      for (int i = 0; i < 1000 && queue.port == kUplinkPort && (i < 20 || here == 0); ++i) {
+        std::array<rte_mbuf*, kMaxBurst> got;
+        const unsigned n = queue.of->receive(got);
+        rte_pktmbuf_free_bulk(got.data(), n);
+        here += n;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      EXPECT_TRUE(here > 0 || queue.port != kUplinkPort);
+      all += here;
+    }
+    EXPECT_EQ(all, 96u);
+  }
+
   const std::vector<PortSet::Pod> pod_ = {{kPod, "calia"}};
   const std::vector<PortId> none_ = {};
   std::unique_ptr<Buffers> buffers_;
@@ -69,8 +96,9 @@ TEST_F(PortSetTest, ClosesAPortOnlyWhenNoViewShowsIt) {
 }
 
 TEST_F(PortSetTest, ServesEveryQueueOfTheUplink) {
-  ASSERT_EQ(
-      shell("ip link add ens10 numrxqueues 3 numtxqueues 3 up type veth peer name peer10"), 0);
+  ASSERT_EQ(shell("ip link add ens10 numrxqueues 3 numtxqueues 3 up type veth peer name peer10 "
+                  "numtxqueues 3 && ip link set peer10 up"),
+            0);
   config::Uplink uplink;
   uplink.interface = "calia";
   const auto one = PortSet::room_for(1, uplink, 2);
@@ -101,6 +129,7 @@ TEST_F(PortSetTest, ServesEveryQueueOfTheUplink) {
     EXPECT_EQ(shown.uplink[1], shown.queues[1].of);
     EXPECT_EQ(shown.owner[kPod], 1);
     EXPECT_EQ(ports_->names().size(), 2u);
+    expect_frames_by_each_queue(shown);
     ports_.emplace(PortSet::Room{2, 4, 512, 512, 16384}, *buffers_, *netlink_);
     ASSERT_TRUE(ports_->load(""));
   }

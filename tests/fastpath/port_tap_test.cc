@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A DPDK device that checks checksums itself: net_tap, which does it in software.  Needs root.
-#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <span>
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
 #include <rte_mbuf.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fastpath/buffers.h"
@@ -19,22 +13,10 @@
 #include "fastpath/port_ethdev.h"
 #include "tests/support/own_namespace.h"
 #include "tests/support/packet_builder.h"
+#include "tests/support/packet_socket.h"
 
 namespace sluice {
 namespace {
-
-// Sends a frame out of the interface, as the kernel would.
-void send(const char* interface, const test::Bytes& frame) {
-  const int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
-  sockaddr_ll to{};
-  to.sll_family = AF_PACKET;
-  to.sll_ifindex = static_cast<int>(if_nametoindex(interface));
-  EXPECT_EQ(
-      sendto(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)),
-      static_cast<ssize_t>(frame.size()))
-      << "errno " << errno;
-  close(fd);
-}
 
 // Frames of that length that come within a second, at most `most`; what `see` sees of each.
 template <typename See>
@@ -77,8 +59,9 @@ class PortTapTest : public test::OwnNamespace {
 TEST_F(PortTapTest, AsksTheDeviceToCheckTcpAndUdp) {
   ASSERT_NO_FATAL_FAILURE(open(1));
   PortEthdev port(device_, 0);
+  test::PacketSocket kernel("tap0");
   const auto comes = [&](const test::Bytes& frame) {
-    send("tap0", frame);
+    kernel.send(frame);
     uint64_t flags = 0;
     receive(port, frame.size(), 1,
             [&](const rte_mbuf& got) { flags = got.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK; });
@@ -94,11 +77,16 @@ TEST_F(PortTapTest, AsksTheDeviceToCheckTcpAndUdp) {
 TEST_F(PortTapTest, HasItsFlowsSpreadOverSeveralQueues) {
   ASSERT_NO_FATAL_FAILURE(open(2));
   ASSERT_EQ(device_->queues(), 2u);
+  rte_eth_conf asked{};
+  ASSERT_EQ(rte_eth_dev_conf_get(device_->port(), &asked), 0);
+  EXPECT_EQ(asked.rxmode.mq_mode, RTE_ETH_MQ_RX_RSS);
+  EXPECT_NE(asked.rx_adv_conf.rss_conf.rss_hf & RTE_ETH_RSS_IP, 0u);
+  test::PacketSocket kernel("tap0");
   size_t bytes = 0;
   for (uint16_t flow = 1; flow <= 64; ++flow) {
     const test::Bytes frame =
         test::Frame().ip4("10.0.0.1", "10.0.0.2").udp(flow, 53).payload(177);
-    send("tap0", frame);
+    kernel.send(frame);
     bytes = frame.size();
   }
   unsigned came = 0;

@@ -23,48 +23,14 @@
 #include "fastpath/eal.h"
 #include "fastpath/xdp.h"
 #include "tests/support/own_namespace.h"
+#include "tests/support/packet_socket.h"
 
 namespace sluice {
 namespace {
 
 using Frame = std::vector<uint8_t>;
 
-// A packet socket on one end of a veth: the pod, or the network.
-class Peer {
- public:
-  explicit Peer(const char* name) : fd_(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL))) {
-    sockaddr_ll address{};
-    address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(ETH_P_ALL);
-    address.sll_ifindex = static_cast<int>(if_nametoindex(name));
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  }
-  ~Peer() { close(fd_); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void send(const Frame& frame) {
-    EXPECT_EQ(::send(fd_, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
-  }
-  // The next frame from the other end, or an empty one after 300 ms.
-  Frame receive() {
-    for (pollfd waiting{fd_, POLLIN, 0}; poll(&waiting, 1, 300) == 1;) {
-      Frame frame(4096);
-      sockaddr_ll from{};
-      socklen_t length = sizeof(from);
-      const ssize_t n = recvfrom(fd_, frame.data(), frame.size(), 0,
-                                 reinterpret_cast<sockaddr*>(&from), &length);
-      if (n > 0 && from.sll_pkttype != PACKET_OUTGOING) {
-        frame.resize(static_cast<size_t>(n));
-        return frame;
-      }
-    }
-    return {};
-  }
-
- private:
-  int fd_;
-};
+using Peer = test::PacketSocket;  // on the pod's end of a veth, or the network's
 
 // Ethernet and IPv4 as far as the XDP program reads, then `fill`.
 Frame make_frame(size_t bytes, uint8_t protocol, const char* destination,

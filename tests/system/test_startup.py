@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why sluiced does not start: said clearly, with the right exit code, and nothing is left."""
+import array
+import fcntl
 import os
 import re
+import socket
+import struct
 import subprocess
 
 import pytest
@@ -72,6 +76,42 @@ def test_an_uplink_that_sends_on_fewer_queues_than_it_receives_on_is_refused(nod
     node.settings["uplink"]["interface"] = "multi"
     node.write_config()
     check_refused(node, REFUSED, 'interface "multi" receives on 2 queues and sends on 1')
+
+
+def set_queues(namespace, interface, count):
+    """As `ethtool -L interface rx count tx count` does: SIOCETHTOOL with struct ethtool_channels."""
+    get, change = 0x3c, 0x3d
+    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        def ask(*channels):
+            memory = array.array("I", channels)
+            address, _ = memory.buffer_info()
+            fcntl.ioctl(any_socket, 0x8946, struct.pack("16sP16x", interface.encode(), address))
+            return memory
+        _, *limits = ask(get, *[0] * 8)
+        ask(change, *limits[:4], count, count, *limits[6:])
+
+
+def test_queues_that_nobody_needs_or_reads_are_told_of(node, pod1, nginx1):
+    node.namespace.ip("link", "del", "ens10")
+    node.plug_in(queues=4)
+    set_queues(node.namespace, "ens10", 3)
+    node.start()
+    assert "uplink: 3 queues, more than twice the workers (1)" in node.log.read_text()
+    complaint = 'interface "ens10" receives on 4 queues now, and sluice reads 3'
+    assert complaint not in node.log.read_text()
+    set_queues(node.namespace, "ens10", 4)
+    for change in "ab":
+        node.write("more.yaml", NETWORK_SET.format(change))
+        node.reload()
+    assert node.log.read_text().count(complaint) == 1
+    exchange_tcp(pod1, nginx1)
+
+
+NETWORK_SET = """apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {{name: {0}}}
+spec: {{nets: [192.0.2.0/24]}}
+"""
 
 
 def test_a_second_sluiced_with_the_same_control_socket_is_refused(node, pod1, nginx1):
