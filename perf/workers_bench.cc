@@ -3,6 +3,7 @@
 // and their loop, between ports that never rest; and what pods that rest cost one of them.  See
 // README.md for the traffic.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "fastpath/eal.h"
 #include "fastpath/worker.h"
 #include "perf/endless_port.h"
+#include "perf/figure.h"
 #include "perf/idle_pods.h"
 #include "perf/node.h"
 
@@ -36,6 +38,9 @@ struct Settings {
   unsigned queues = 1;  // of the uplink, with two workers
   unsigned idle_pods = 0;
   std::string output = "table";
+
+  // The share of all packets that changes hands in the other team.
+  double handed_over() const { return idle_pods > 0 ? 0 : queues == 1 ? 0.5 : 0.25; }
 };
 
 [[noreturn]] void fail(const std::string& what) {
@@ -118,19 +123,15 @@ class Team {
   }
   // The share of its time in which a worker found no frames, while there were some; the median
   // of all runs.
-  double idle(unsigned worker) { return median(idle_[worker]); }
+  double idle(unsigned worker) { return figure_of(idle_[worker]).median; }
   // The cycles that a turn of the first takes which finds nothing.
-  double empty_turn() { return median(empty_turns_); }
+  double empty_turn() { return figure_of(empty_turns_).median; }
   unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
 
  private:
   struct Turns {
     uint64_t all = 0, empty = 0;
   };
-  static double median(std::vector<double>& all) {
-    std::sort(all.begin(), all.end());
-    return all[all.size() / 2];
-  }
   std::vector<Turns> turns() const {
     std::vector<Turns> out;
     out.reserve(workers_.size());
@@ -271,10 +272,9 @@ class Team {
 };
 
 struct Measured {
-  std::vector<double> mpps;  // sorted
+  Figure mpps;
   std::vector<double> idle;  // by worker
   double empty_turn = 0;     // cycles
-  double median() const { return mpps[mpps.size() / 2]; }
 };
 
 // What the ports alone take of a packet, in cycles.
@@ -295,18 +295,24 @@ double floor_cycles(rte_mempool* pool, const Scene& scene) {
 }
 
 void print(const std::vector<Measured>& teams, double floor, const Settings& s) {
-  const double ratio = teams[1].median() / teams[0].median();
+  const double ratio = teams[1].mpps.median / teams[0].mpps.median;
   if (s.output == "json") {
-    nlohmann::json out = {{"flows", 2 * s.flows},  {"rules", s.rules},
-                          {"packets", s.packets},  {"runs", s.runs},
-                          {"queues", s.queues},    {"handed_over", s.queues == 1 ? 0.5 : 0.25},
-                          {"floor_cycles", floor}, {"tsc_hz", rte_get_tsc_hz()},
-                          {"ratio", ratio},        {"results", nlohmann::json::array()}};
+    nlohmann::json out = {{"flows", 2 * s.flows},
+                          {"rules", s.rules},
+                          {"packets", s.packets},
+                          {"runs", s.runs},
+                          {"queues", s.queues},
+                          {"handed_over", s.handed_over()},
+                          {"idle_pods", s.idle_pods},
+                          {"floor_cycles", floor},
+                          {"tsc_hz", rte_get_tsc_hz()},
+                          {"ratio", ratio},
+                          {"results", nlohmann::json::array()}};
     for (const Measured& team : teams) {
       out["results"].push_back({{"workers", team.idle.size()},
-                                {"mpps", team.median()},
-                                {"mpps_least", team.mpps.front()},
-                                {"mpps_most", team.mpps.back()},
+                                {"mpps", team.mpps.median},
+                                {"mpps_least", team.mpps.least},
+                                {"mpps_most", team.mpps.most},
                                 {"empty_turn_cycles", team.empty_turn},
                                 {"idle", team.idle}});
     }
@@ -314,14 +320,14 @@ void print(const std::vector<Measured>& teams, double floor, const Settings& s) 
     return;
   }
   std::printf(
-      "%u flows each way, %u rules, %lu packets a run, median of %u runs; with two\n"
-      "workers %s of all packets changes hands\n\n",
-      s.flows, s.rules, s.packets, s.runs, s.queues == 1 ? "half" : "a quarter");
+      "%u flows each way, %u rules, %lu packets a run, median of %u runs; the other team\n"
+      "has %u silent pods more, and hands over %.2f of all packets\n\n",
+      s.flows, s.rules, s.packets, s.runs, s.idle_pods, s.handed_over());
   std::printf("%8s %8s %17s %20s  %s\n", "workers", "Mpps", "spread", "cycles, empty turn",
               "idle");
   for (const Measured& team : teams) {
-    std::printf("%8zu %8.2f %8.2f-%8.2f %20.0f ", team.idle.size(), team.median(),
-                team.mpps.front(), team.mpps.back(), team.empty_turn);
+    std::printf("%8zu %8.2f %8.2f-%8.2f %20.0f ", team.idle.size(), team.mpps.median,
+                team.mpps.least, team.mpps.most, team.empty_turn);
     for (const double idle : team.idle) {
       std::printf(" %3.0f %%", 100 * idle);
     }
@@ -352,20 +358,21 @@ int run(const Settings& s) {
     idle.emplace(std::move(*made));
   }
   Team one(1, s, pool, nullptr), other(idle ? 1 : 2, s, pool, idle ? &*idle : nullptr);
-  std::vector<Measured> results(2);
+  std::array<std::vector<double>, 2> mpps;
   for (unsigned n = 0; n < s.runs + 1; ++n) {  // the first warms up
     for (Team* team : {&one, &other}) {
       team->start();
-      const double mpps = team->run(s.packets);
+      const double reached = team->run(s.packets);
       team->stop();
       if (n > 0) {
-        results[team == &one ? 0 : 1].mpps.push_back(mpps);
+        mpps[team == &one ? 0 : 1].push_back(reached);
       }
     }
   }
+  std::vector<Measured> results;
   for (Team* team : {&one, &other}) {
-    Measured& m = results[team == &one ? 0 : 1];
-    std::sort(m.mpps.begin(), m.mpps.end());
+    Measured& m = results.emplace_back();
+    m.mpps = figure_of(mpps[team == &one ? 0 : 1]);
     for (unsigned n = 0; n < team->workers(); ++n) {
       m.idle.push_back(team->idle(n));
     }
