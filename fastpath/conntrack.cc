@@ -286,19 +286,25 @@ ConnId ConnTable::find_again(const Tuple& tuple, uint64_t hash, const AddressPai
 }
 
 // In the first bucket, where a look-up begins, while it is not crowded; then in the emptier of
-// the two, so that both hardly ever overflow.
+// the two, so that both hardly ever overflow.  The second is not in the cache: it is not read
+// before.
 bool ConnTable::insert(ConnId id, const Place& place) noexcept {
   constexpr int kCrowd = kSlots * 3 / 4;
-  const std::array<uint32_t, 2> room = {slots_with(0, place.first()),
-                                        slots_with(0, place.second())};
-  const std::array<int, 2> left = {std::popcount(room[0]), std::popcount(room[1])};
-  const unsigned b = left[0] > static_cast<int>(kSlots) - kCrowd || left[0] >= left[1] ? 0 : 1;
-  if (left[b] == 0) {
+  uint32_t at = place.first();
+  uint32_t room = slots_with(0, at);
+  if (std::popcount(room) <= static_cast<int>(kSlots) - kCrowd) {
+    const uint32_t other = slots_with(0, place.second());
+    if (std::popcount(other) > std::popcount(room)) {
+      buckets_[at].elsewhere += 1;
+      at = place.second();
+      room = other;
+    }
+  }
+  if (room == 0) {
     return false;
   }
-  const auto slot = static_cast<unsigned>(std::countr_zero(room[b]));
-  buckets_[place.first()].elsewhere += b;
-  Bucket& bucket = buckets_[place.buckets()[b]];
+  const auto slot = static_cast<unsigned>(std::countr_zero(room));
+  Bucket& bucket = buckets_[at];
   bucket.tags[slot] = place.tag();
   bucket.ids[slot] = id;
   return true;
@@ -397,6 +403,11 @@ bool ConnTable::over_limit(EndpointId source, Crowd& crowd, DropReason& reason) 
 // A free entry, put into the index at `place`; kNoConn if there is none, or no slot.
 ConnId ConnTable::take(const Place& place) noexcept {
   const ConnId next = free_count_ > 0 ? free_[free_count_ - 1] : used_;
+  // Entries lie anywhere: that of a later call is fetched meanwhile.
+  constexpr uint32_t kAhead = 8;
+  prefetch(free_count_ > kAhead ? free_[free_count_ - 1 - kAhead]
+                                : std::min(used_ + kAhead, max_ - 1),
+           false);
   if (size_ >= max_ || !insert(next, place)) {
     return kNoConn;
   }
@@ -423,11 +434,8 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     erase(id);
     return true;
   };
-  // The same flow's expired entry, which find() no longer shows.
-  for (const uint32_t b : place.buckets()) {
-    Side side;
-    recycle(find_in(b, slots_with(place.tag(), b), tuple, &pair, side));
-  }
+  Side side;  // the same flow's expired entry, which find() no longer shows
+  recycle(find_at(place, slots_with(place.tag(), place.first()), tuple, &pair, side));
   Crowd crowd;
   DropReason reason = DropReason::none;
   while (over_limit(source, crowd, reason)) {
