@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cstring>
 #include <string>
 
 #include <immintrin.h>
 #include <unistd.h>
 
+#include "fastpath/parse_plain.h"
 #include "fastpath/port.h"
 #include "fastpath/siphash.h"
 
@@ -288,7 +290,7 @@ ConnId ConnTable::find_again(const Tuple& tuple, uint64_t hash, const AddressPai
 // In the first bucket, where a look-up begins, while it is not crowded; then in the emptier of
 // the two, so that both hardly ever overflow.  The second is not in the cache: it is not read
 // before.
-bool ConnTable::insert(ConnId id, const Place& place) noexcept {
+[[gnu::always_inline]] inline bool ConnTable::insert(ConnId id, const Place& place) noexcept {
   constexpr int kCrowd = kSlots * 3 / 4;
   uint32_t at = place.first();
   uint32_t room = slots_with(0, at);
@@ -401,7 +403,7 @@ bool ConnTable::over_limit(EndpointId source, Crowd& crowd, DropReason& reason) 
 }
 
 // A free entry, put into the index at `place`; kNoConn if there is none, or no slot.
-ConnId ConnTable::take(const Place& place) noexcept {
+[[gnu::always_inline]] inline ConnId ConnTable::take(const Place& place) noexcept {
   const ConnId next = free_count_ > 0 ? free_[free_count_ - 1] : used_;
   // Entries lie anywhere: that of a later call is fetched meanwhile.
   constexpr uint32_t kAhead = 8;
@@ -417,6 +419,25 @@ ConnId ConnTable::take(const Place& place) noexcept {
     ++used_;
   }
   return next;
+}
+
+// Fills an entry that was taken.
+[[gnu::always_inline]] inline Connection& ConnTable::begin(ConnId id, const Tuple& tuple,
+                                                           Nanos now, EndpointId source,
+                                                           EndpointId destination) noexcept {
+  ++size_;
+  ++embryonic_;
+  Connection& c = entries_[id];
+  static constexpr Connection kFresh;
+  std::memcpy(&c, &kFresh, sizeof c);  // in a few wide stores
+  c.tuple = tuple;
+  c.live = 1;
+  c.created = ticks(now);
+  c.set_ends(source, destination);
+  if (source != kNoEndpoint) {
+    ++opened_by_[source];
+  }
+  return c;
 }
 
 ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId source,
@@ -452,22 +473,45 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     made.reason = DropReason::ct_table_full;
     return made;
   }
-  ++size_;
-  ++embryonic_;
-  Connection& c = entries_[made.id];
-  std::construct_at(&c);  // in place: an assignment would copy it
-  c.tuple = tuple;
   if (tuple.six) {
     pairs_[made.id] = pair;
   }
-  c.live = 1;
-  c.created = ticks(now);
-  c.set_ends(source, destination);
-  if (source != kNoEndpoint) {
-    ++opened_by_[source];
-  }
+  Connection& c = begin(made.id, tuple, now, source, destination);
   c.deadline = now + std::max(span_of(c), spans_.grace);
   return made;
+}
+
+ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
+                       uint64_t hash) noexcept {
+  const Place place{hash, bucket_mask_};
+  Side side;
+  Crowd crowd;
+  DropReason reason;
+  if (over_limit(source, crowd, reason) ||
+      find_at(place, slots_with(place.tag(), place.first()), p.tuple, nullptr, side) !=
+          kNoConn) {
+    return kNoConn;
+  }
+  const ConnId id = take(place);
+  if (id == kNoConn) {
+    return kNoConn;
+  }
+  Connection& c = begin(id, p.tuple, now, source, destination);
+  if (p.tuple.protocol == proto::kTcp) {
+    TcpSegment syn;
+    syn.seq = p.seq;
+    syn.end = p.seq + p.payload + 1;
+    syn.window = p.window;
+    syn.scale = p.marks.tcp_scale;
+    open_window(c.window, c.marks, kOriginal, syn);
+    c.tcp = TcpState::syn_sent;
+  }
+  c.count(kOriginal, p.total_length);
+  c.deadline = now + span_of(c);
+  if (spans_.grace != 0) {
+    c.deadline = std::max(c.deadline, (now >> kTickShift << kTickShift) + spans_.grace);
+  }
+  return id;
 }
 
 PacketFlow ConnTable::flow(ConnId id) const noexcept {

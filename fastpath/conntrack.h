@@ -188,6 +188,12 @@ class ConnTable {
                  EndpointId destination = kNoEndpoint, const AddressPair& pair = {},
                  std::optional<uint64_t> hash = {}) noexcept;
 
+  // create() and update() of a plain packet that opens, a SYN or one of UDP.  kNoConn, and
+  // nothing has changed, where that is not so simple: another would have to go, or a limit is
+  // reached.
+  ConnId open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
+              uint64_t hash) noexcept;
+
   // Moves the entry on for one packet of side `side`: state, windows, deadline, replied,
   // assured, packet and byte counts.  ct_invalid when the table of TCP refuses it, ct_window or
   // ct_rst when its numbers do.  What the table ignores, and what is stale, is counted, no
@@ -293,6 +299,8 @@ class ConnTable {
   ConnId victim(const Place& place, Nanos now, Crowd crowd) const noexcept;
   bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
   ConnId take(const Place& place) noexcept;
+  Connection& begin(ConnId id, const Tuple& tuple, Nanos now, EndpointId source,
+                    EndpointId destination) noexcept;
   void remove(ConnId id, const Place& place) noexcept;
   bool insert(ConnId id, const Place& place) noexcept;
   DropReason update_tcp(Connection& c, Side side, const Parsed& p, Nanos now, bool liberal,

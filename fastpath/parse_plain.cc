@@ -67,12 +67,20 @@ constexpr std::array<bool, 256> kUnusable = [] {
          static_cast<uint32_t>(h.addresses) != h.addresses >> 32;
 }
 
+uint64_t pseudo_sum(const Ip4Words& h, uint32_t l4_bytes) {
+  return (h.addresses & UINT32_MAX) + (h.addresses >> 32) + Be16::of(h.protocol()).wire +
+         Be16::of(static_cast<uint16_t>(l4_bytes)).wire;
+}
+
 // Is a checksum the folded sum of the pseudo-header, as kernels leave it to be finished?
 bool is_unfinished(const Ip4Words& h, uint32_t l4_bytes, uint16_t checksum) {
-  const uint64_t pseudo = (h.addresses & UINT32_MAX) + (h.addresses >> 32) +
-                          Be16::of(h.protocol()).wire +
-                          Be16::of(static_cast<uint16_t>(l4_bytes)).wire;
-  return checksum != 0 && is_multiple_of_ones(pseudo + (checksum ^ kOnes));
+  return checksum != 0 && is_multiple_of_ones(pseudo_sum(h, l4_bytes) + (checksum ^ kOnes));
+}
+
+// Of the segment or datagram.
+uint32_t l4_bytes(const Plain& p) {
+  return p.tuple.protocol == proto::kUdp ? p.payload + kUdpBytes
+                                         : p.total_length - uint32_t{kIp4Bytes};
 }
 
 // As the two words it is: an assignment would go byte by byte.
@@ -163,13 +171,23 @@ void finish_plain(rte_mbuf* frame, Plain& p) noexcept {
   p.marks.checksum_made = 1;
   uint8_t* l4 = rte_pktmbuf_mtod_offset(frame, uint8_t*, Plain::kL4);
   const bool udp = p.tuple.protocol == proto::kUdp;
-  const uint32_t bytes = udp ? p.payload + kUdpBytes : p.total_length - uint32_t{kIp4Bytes};
-  Be16 sum = checksum_fold(checksum_add({l4, bytes}, 0));
+  Be16 sum = checksum_fold(checksum_add({l4, l4_bytes(p)}, 0));
   if (udp && sum.wire == 0) {
     sum.wire = 0xffff;
   }
   std::memcpy(l4 + (udp ? offsetof(UdpWire, checksum) : offsetof(TcpWire, checksum)), &sum,
               sizeof sum);
+}
+
+bool plain_checksum_ok(const rte_mbuf* frame, const Plain& p) noexcept {
+  const auto* l4 = rte_pktmbuf_mtod_offset(frame, const uint8_t*, Plain::kL4);
+  const bool none =
+      p.tuple.protocol == proto::kUdp && load<uint16_t>(l4 + offsetof(UdpWire, checksum)) == 0;
+  const bool good =
+      (frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  const uint32_t bytes = l4_bytes(p);
+  return none || good || p.marks.checksum_made != 0 ||
+         is_multiple_of_ones(checksum_add({l4, bytes}, pseudo_sum(p.ip, bytes)));
 }
 
 void widen(const Plain& plain, Parsed& out) noexcept {

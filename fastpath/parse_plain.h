@@ -62,12 +62,19 @@ struct Plain {
   uint32_t seq = 0, ack = 0;
   uint16_t payload = 0;  // L4 payload bytes
   uint16_t total_length = 0;
+
+  FlowKey flow_key() const {
+    return {Address(tuple.src), Address(tuple.dst), tuple.src_port, tuple.dst_port,
+            tuple.protocol};
+  }
 };
 static_assert(sizeof(Plain) == 56);
 // What finish_checksum() does of a packet whose checksum is unfinished.
 void finish_plain(rte_mbuf* frame, Plain& p) noexcept;
 // The same packet as the long way tells it.
 void widen(const Plain& plain, Parsed& out) noexcept;
+// As l4_checksum_ok() of that.
+bool plain_checksum_ok(const rte_mbuf* frame, const Plain& p) noexcept;
 
 // True: the frame is at its innermost IP header as after decapsulate(), `out` is filled, and
 // `outer_source` is the tunnel's peer, or zero.  False: nothing has changed but `out`.

@@ -13,7 +13,6 @@
 namespace sluice {
 namespace {
 
-constexpr Nanos kLooseGrace = 120 * kSecond;
 // Entries that one look at the table goes through: some 10 microseconds.
 constexpr uint32_t kSweepSlice = 512;
 constexpr Nanos kRound = kSecond;  // in which the whole table is gone through
@@ -33,10 +32,6 @@ void Pipeline::begin(const View& view, Nanos now) noexcept {
   short_hits_ = short_ways_ && !g_->options.verify_l4_all;
   out_.begin(view, now);
   forward_.begin();
-}
-
-bool Pipeline::owns(EndpointId id) const noexcept {
-  return id != kNoEndpoint && g_->endpoints[id].worker == options_.worker;
 }
 
 // ---- what the bytes say ------------------------------------------------------------------
@@ -177,8 +172,8 @@ void Pipeline::track(Burst& b) noexcept {
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
                     {pairs.data(), n}, {hashes.data(), n});
-  const auto opening = std::count(ids.begin(), ids.begin() + n, kNoConn);
-  if (opening > 1) {
+  const bool opening = std::find(ids.begin(), ids.begin() + n, kNoConn) != ids.begin() + n;
+  if (opening) {
     ask_ahead(b, {ids.data(), n});
   }
   ended_ = false;
@@ -194,18 +189,22 @@ void Pipeline::track(Burst& b) noexcept {
         pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
       continue;
     }
+    const Ahead* ahead = opening && ids[k] == kNoConn && ahead_[k].asked ? &ahead_[k] : nullptr;
+    if (b.narrow(i) && ahead != nullptr &&
+        open_plain(b.frames[i], b.plain[i], b.origins[i], hashes[k], *ahead)) {
+      continue;
+    }
     if (b.narrow(i) && is_broadcast(b.plain[i].tuple.dst, b.origins[i])) {
       out_.drop(b.frames[i], DropReason::ip4_dst);  // no connection has such an end
       continue;
     }
-    known_ = {hashes[k], nullptr, b.plain_of(i)};
+    known_ = {hashes[k], ahead, b.plain_of(i)};
     Parsed& p = b.wide(i);
     if (p.icmp_error) {
       on_error(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else if (ids[k] != kNoConn) {
       on_hit(b.frames[i], p, b.origins[i], ids[k], sides[k]);
     } else {
-      known_.said = opening > 1 ? &ahead_[k] : nullptr;
       on_miss(b.frames[i], p, b.origins[i]);
     }
   }
@@ -494,100 +493,6 @@ void Pipeline::on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id,
     return;
   }
   go(frame, p, way.route, origin);
-}
-
-// ---- the first packet of a flow ----------------------------------------------------------
-
-// What the packet alone says about whether it may open a connection.
-DropReason Pipeline::check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
-                                   const Way& way) noexcept {
-  const EndpointId source = g_->endpoint_at(origin.port);
-  if (source != kNoEndpoint &&
-      !may_send(g_->endpoints[source], p.tuple.protocol, p.tuple.dst_port)) {
-    return DropReason::tun_from_workload;
-  }
-  if (p.is_icmp() && p.tuple.icmp_class < 0) {
-    return DropReason::icmp_unsolicited;
-  }
-  if (p.tuple.protocol == proto::kTcp && p.later_fragment) {
-    return DropReason::ct_midflow;  // its first has ended the connection, or lost it
-  }
-  if (p.tuple.protocol == proto::kTcp) {
-    const PathOptions& o = g_->options;
-    // The node's own connections were not seen before a host endpoint had us see them; its
-    // kernel follows their states itself.
-    const bool of_node =
-        g_->host_endpoints &&
-        (origin.port == kHostPort || g_->routes->routes[way.route].kind == RouteKind::local);
-    const bool loose =
-        was_before(p) ||
-        (o.tcp_loose && (!o.tcp_grace || of_node || now_ < started_ + kLooseGrace));
-    const DropReason reason = ConnTable::may_open(p, loose);
-    if (reason != DropReason::none) {
-      return reason;
-    }
-  }
-  if ((g_->options.verify_l4_all || g_->options.verify_l4_control) &&
-      !l4_checksum_ok(frame, p)) {
-    return DropReason::l4_checksum;
-  }
-  return DropReason::none;
-}
-
-// `reopened`: the closing entry that this SYN begins anew on; it stays if policy refuses the
-// SYN.
-void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened) noexcept {
-  DropReason reason = check_source(*g_, origin, p.source());
-  Way way;
-  if (reason == DropReason::none) {
-    way = decide_way(*g_, origin, p.destination());
-    reason = way.reason;
-  }
-  if (reason == DropReason::none) {
-    reason = forward_.fits(frame, p, g_->routes->routes[way.route], origin.port == kHostPort);
-  }
-  if (reason == DropReason::none) {
-    reason = check_opening(frame, p, origin, way);
-  }
-  Judged verdict;
-  if (reason == DropReason::none) {
-    verdict = judge(frame, p, origin, way);
-    reason = verdict.reason;
-  }
-  if (reason == DropReason::none) {
-    reason = police(way.route);  // before an entry is made for it
-  }
-  ConnTable::Created made;
-  if (reason == DropReason::none) {
-    if (reopened != kNoConn) {
-      end(reopened);
-    }
-    made = connections_.create(p.tuple, now_, way.source, way.destination, p.pair, known_.hash);
-    reason = made.reason;
-  }
-  if (made.recycled != nullptr) {  // even where it was in vain
-    fold(*made.recycled);
-    ended_ = true;
-  }
-  if (reason != DropReason::none) {
-    refuse(frame, p, origin, reason);
-    return;
-  }
-  opened_ |= mark(known_.hash);
-  out_.counters().connections_opened.add(1);
-  Connection& c = connections_.at(made.id);
-  c.set_rules(verdict.egress, verdict.ingress);
-  c.generation = static_cast<uint32_t>(g_->number);
-  c.route_version = g_->routes->version;
-  c.set_origin(kOriginal, origin);
-  c.route[kOriginal] = way.route;
-  reason = connections_.update(made.id, kOriginal, p, now_, g_->options.tcp_liberal);
-  if (reason != DropReason::none) {
-    connections_.erase(made.id);
-    refuse(frame, p, origin, reason);
-    return;
-  }
-  leave(frame, p, way.route, origin);
 }
 
 // ---- between bursts ----------------------------------------------------------------------

@@ -94,6 +94,14 @@ class Pipeline {
   };
   enum End : uint8_t { kSource, kDestination };
   using SaidAtEnds = std::array<Said, 2>;
+  // What the tables say of a first packet, before its turn.
+  struct Ahead {
+    bool asked = false;
+    bool common = false;  // neither end has more to say than `said`
+    DropReason reason = DropReason::none;
+    Way way;
+    SaidAtEnds said;
+  };
   // What is asked ahead of a burst, of both ends of each packet.  As large as it is, it is
   // kept: to make it anew took longer than to fill it.
   struct Questions {
@@ -102,12 +110,13 @@ class Pipeline {
     std::array<InstanceId, kMost> who;
     std::array<Verdict, kMost> verdicts;
     std::array<Said*, kMost> to;
+    size_t count = 0;
   };
   // What track() knows of a packet that is no part of it.
   struct Known {
-    uint64_t hash = 0;                 // of its tuple
-    const SaidAtEnds* said = nullptr;  // if policy was asked ahead
-    const Plain* plain = nullptr;      // if it is one
+    uint64_t hash = 0;             // of its tuple
+    const Ahead* ahead = nullptr;  // if it was asked
+    const Plain* plain = nullptr;  // if it is one
   };
   // How one packet stands towards its connection.
   struct Judged {
@@ -140,15 +149,22 @@ class Pipeline {
                        bool& elsewhere) noexcept;
   void on_error(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side quoted) noexcept;
   bool was_sent(const Connection& c, Side side, const Parsed& error) const noexcept;
-  void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
-  DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
-                           const Way& way) noexcept;
   bool is_to_judge(const Connection& c, const Parsed& p, Side side) const noexcept;
   bool is_to_recheck(const Connection& c, const Parsed& p, Side side) const noexcept;
   DropReason judge_again(rte_mbuf* frame, const Parsed& p, ConnId id, Side side) noexcept;
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
+  // pipeline_first.cc
   void ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept;
+  bool ask_end(End end, EndpointId id, const FlowKey& key, Said& out) noexcept;
+  bool open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64_t hash,
+                  const Ahead& ahead) noexcept;
+  void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
+  DropReason check_opening(const rte_mbuf* frame, const Parsed& p, Origin origin,
+                           const Way& way) noexcept;
+  void has_opened(Connection& c, Origin origin, const Way& way, CounterSlot egress,
+                  CounterSlot ingress) noexcept;
+  // pipeline_judge.cc
   void count_staged(ProgramId pending, const FlowKey& key) noexcept;
   void judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
                        EndpointId destination, Judged& out) noexcept;
@@ -178,7 +194,9 @@ class Pipeline {
   void go(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   void leave(rte_mbuf* frame, Parsed& p, RouteId route, Origin origin) noexcept;
   DropReason police(RouteId route) noexcept;
-  bool owns(EndpointId id) const noexcept;
+  bool owns(EndpointId id) const noexcept {
+    return id != kNoEndpoint && g_->endpoints[id].worker == options_.worker;
+  }
   void fold(const Connection& c) noexcept;
   void settle(Connection& c) noexcept;
   void end(ConnId id) noexcept;
@@ -199,7 +217,7 @@ class Pipeline {
   bool ended_ = false;   // entries went in this burst: what was found may not be there
   uint64_t opened_ = 0;  // that came in this burst, by mark(): more may be there than was found
   Burst burst_;
-  std::array<SaidAtEnds, kMaxBurst> ahead_;  // by position among `live`
+  std::array<Ahead, kMaxBurst> ahead_;  // by position among `live`
   Questions questions_;
   Known known_;  // of the packet under way
 };

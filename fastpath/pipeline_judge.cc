@@ -6,48 +6,6 @@
 
 namespace sluice {
 
-// Asks the workloads' programs about all packets of the burst that find no connection,
-// together: so the reads of the tables hide behind each other.  What becomes of it is
-// judge()'s.
-void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
-  Questions& q = questions_;
-  size_t n = 0;
-  const auto add = [&](EndpointId id, End end, const FlowKey& key, Said& said) {
-    if (!owns(id)) {
-      return;
-    }
-    const Endpoint& e = g_->endpoints[id];
-    const size_t six = key.src.is_v4() ? 0 : 1;
-    const InstanceId judge = end == kSource ? e.judge_out[six] : e.judge_in[six];
-    if (judge != kNoInstance && g_->matcher->pin(judge).fits(key)) {
-      q.keys[n] = key;
-      q.who[n] = judge;
-      q.to[n++] = &said;
-    }
-  };
-  for (size_t k = 0; k < ids.size(); ++k) {
-    ahead_[k] = {};
-    const unsigned i = b.live[k];
-    if (ids[k] != kNoConn ||
-        (b.narrow(i) && is_broadcast(b.plain[i].tuple.dst, b.origins[i]))) {
-      continue;
-    }
-    const Parsed& p = b.wide(i);
-    if (p.icmp_error) {
-      continue;
-    }
-    const FlowKey key = p.flow_key();
-    const RouteId route = g_->routes->find(key.dst);
-    add(g_->endpoint_at(b.origins[i].port), kSource, key, ahead_[k][kSource]);
-    add(route == Lpm4::kNone ? kNoEndpoint : g_->routes->routes[route].endpoint, kDestination,
-        key, ahead_[k][kDestination]);
-  }
-  g_->matcher->classify({q.keys.data(), n}, {q.who.data(), n}, {q.verdicts.data(), n});
-  for (size_t i = 0; i < n; ++i) {
-    *q.to[i] = {q.who[i], q.verdicts[i]};
-  }
-}
-
 // Runs the programs of the endpoints that are ours: egress of the source first, then ingress of
 // the destination; both must allow.
 void Pipeline::judge_workloads(const FlowKey& key, uint32_t bytes, EndpointId source,
@@ -94,9 +52,9 @@ Verdict::Kind Pipeline::consult(InstanceId who, const FlowKey& key, uint32_t byt
 // Likewise a workload's, which may have been asked ahead.
 Verdict::Kind Pipeline::consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
-  const SaidAtEnds* said = known_.said;
-  const bool asked = said != nullptr && who != kNoInstance && (*said)[end].who == who;
-  return asked ? take((*said)[end], key, bytes, rule) : consult(who, key, bytes, rule);
+  const Ahead* ahead = known_.ahead;
+  const bool asked = ahead != nullptr && who != kNoInstance && ahead->said[end].who == who;
+  return asked ? take(ahead->said[end], key, bytes, rule) : consult(who, key, bytes, rule);
 }
 
 // Counts what a program said.

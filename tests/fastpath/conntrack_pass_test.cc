@@ -95,5 +95,104 @@ TEST(Conntrack, ThePlainWayDoesAsTheLongOne) {
   }
 }
 
+// Flows come and go in two small tables; in the first they open by the plain way where that can
+// be.
+struct Opens {
+  static constexpr uint32_t kMost = 64;
+  std::mt19937& random;
+  ConnTable fast, slow;
+  Nanos now = kStart;
+  int taken = 0, left = 0;
+
+  Opens(const Timeouts& timeouts, std::mt19937& r)
+      : random(r), fast(make(options(kMost, timeouts))), slow(make(options(kMost, timeouts))) {}
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(random() % n); }
+
+  Plain opening() {
+    Plain p;
+    p.tuple = nth(below(4 * kMost), below(2) == 0 ? proto::kUdp : proto::kTcp);
+    p.payload = static_cast<uint16_t>(below(3) == 0 ? below(kBytes) : 0);
+    p.total_length = static_cast<uint16_t>(40 + p.payload);
+    if (p.tuple.protocol == proto::kTcp) {
+      p.tcp_flags = tcp::kSyn;
+      p.seq = static_cast<uint32_t>(random());
+      p.window = static_cast<uint16_t>(below(3) == 0 ? 0 : random());
+      p.marks.tcp_scale = below(2) == 0 ? kNoScale : below(kNoScale) & 15;
+    }
+    return p;
+  }
+  // By the plain way, or create() and update() where that refuses and must not have done a
+  // thing.
+  ConnId open(const Plain& p, const Parsed& wide, uint64_t hash) {
+    const EndpointId source = below(3) == 0 ? kNoEndpoint : below(2);
+    const EndpointId to = below(2) == 0 ? kNoEndpoint : 2;
+    const uint32_t size = fast.size(), used = fast.used();
+    const ConnTable::Created made = slow.create(p.tuple, now, source, to);
+    ConnId id = fast.open(p, now, source, to, hash);
+    if (id != kNoConn) {
+      ++taken;
+      EXPECT_EQ(made.recycled, nullptr);
+    } else {
+      ++left;
+      EXPECT_EQ(fast.size(), size);
+      EXPECT_EQ(fast.used(), used);
+      id = fast.create(p.tuple, now, source, to).id;
+      if (id != kNoConn) {
+        fast.update(id, kOriginal, wide, now);
+      }
+    }
+    EXPECT_EQ(id, made.id);
+    if (made.id != kNoConn) {
+      slow.update(made.id, kOriginal, wide, now);
+    }
+    return id;
+  }
+  void packet() {
+    now += below(50) == 0 ? 5 * kSecond : below(kSecond);
+    const Plain p = opening();
+    Parsed wide;
+    widen(p, wide);
+    ConnId id = kNoConn;
+    Side side = kOriginal;
+    uint64_t hash = 0;
+    fast.find({&p.tuple, 1}, now, {&id, 1}, {&side, 1}, {}, {&hash, 1});
+    if (id == kNoConn) {
+      id = open(p, wide, hash);
+    } else if (p.tuple.protocol == proto::kUdp) {
+      for (ConnTable* table : {&fast, &slow}) {  // answered
+        table->update(id, kReply, test::packet(p.tuple.reversed()), now);
+      }
+    }
+    for (ConnTable* table : {&fast, &slow}) {
+      table->expire(now, 2, {});
+    }
+    ASSERT_EQ(fast.size(), slow.size());
+    ASSERT_EQ(fast.embryonic(), slow.embryonic());
+    for (const EndpointId e : {0u, 1u}) {
+      ASSERT_EQ(fast.opened_by(e), slow.opened_by(e));
+    }
+    if (id != kNoConn) {
+      ASSERT_EQ(std::memcmp(&fast.at(id), &slow.at(id), sizeof(Connection)), 0);
+    }
+  }
+};
+
+TEST(Conntrack, ThePlainWayOpensAsTheLongOne) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  Timeouts graceful = Timeouts::linux_preset();
+  graceful.grace = 200;
+  for (const Timeouts& timeouts :
+       {Timeouts::linux_preset(), Timeouts::calico_bpf_preset(), graceful}) {
+    Opens opens(timeouts, random);
+    for (int n = 0; n < 20000; ++n) {
+      ASSERT_NO_FATAL_FAILURE(opens.packet()) << n;
+    }
+    EXPECT_GT(opens.taken, 1000) << opens.left;
+    EXPECT_GT(opens.left, 1000);
+  }
+}
+
 }  // namespace
 }  // namespace sluice

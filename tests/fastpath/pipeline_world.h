@@ -122,6 +122,7 @@ class World {
   unsigned sent_by_second() const { return second_->sent; }
   // The uplink stays with the kernel, who knows its neighbours.
   void kernel_uplink();
+  size_t workers() const { return lanes_.size(); }
   ConnTable& connections(size_t worker = 0) { return lanes_[worker]->connections; }
   // The port takes that many frames more.
   void leave_room(PortId port, unsigned frames) { ports_[port]->room = frames; }

@@ -49,6 +49,7 @@ class Copy {
     frame_->buf_len = frame_->data_len = length_;
     frame_->pkt_len = length_;
     frame_->nb_segs = 1;
+    frame_->ol_flags = frame.ol_flags;
     rte_mbuf_refcnt_set(frame_.get(), 1);
   }
   rte_mbuf* frame() { return frame_.get(); }
@@ -107,6 +108,9 @@ inline bool short_way_is_right(const rte_mbuf& frame, const L2Options& l2, Plain
   widen(plain, p);
   const std::optional<Read> read = long_way(slow, l2, tunnels);
   if (!read || fast.read(p, outer_source) != *read || !fast.same_bytes(slow)) {
+    return false;
+  }
+  if (plain_checksum_ok(fast.frame(), plain) != l4_checksum_ok(slow.frame(), p)) {
     return false;
   }
   const bool made = finish_checksum(slow.frame(), p);
