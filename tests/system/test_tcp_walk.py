@@ -138,6 +138,7 @@ class Walk:
         mine, acked = self.next[side], self.got[peer] or self.first[side]
         others = self.next[peer]
         far = d.choice((3000, 70000, 2**20, 2**30, 2**31 - 1)) * (self.window[peer] // 1000 + 1)
+        far = min(far, 2**31 - 1)  # more would lead round the circle, to next to where it began
         kind = d.choice(("repeat", "old data", "ahead", "far ahead", "far behind", "ack ahead",
                          "ack behind", "keep-alive", "sack", "reset", "reset old", "reset inside",
                          "reset ahead", "syn", "syn elsewhere", "syn ack", "fin elsewhere",
