@@ -161,7 +161,7 @@ class ConnTable {
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
   // found.  pairs[i]: the addresses of tuples[i] if it is of IPv6; `pairs` may be empty if none
-  // is.  hashes[i], unless empty: of tuples[i], for the two below.
+  // is.  hashes[i], unless empty: of tuples[i], which those below take.
   // REQUIRES: all spans have one length <= 64.
   void find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
             std::span<Side> sides, std::span<const AddressPair* const> pairs = {},

@@ -92,6 +92,10 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
   }
   Neighbours& neighbours = out_.neighbours();
   if (to.is_zero()) {
+    // A packet that may yet be refused asks for nobody new.
+    if (neighbours.known(found.port, next) == Neighbours::kNone) {
+      return false;
+    }
     const uint32_t slot = neighbours.find(found.port, next, out_.now());
     if (slot == Neighbours::kNone || !neighbours.mac(slot, to)) {
       return false;

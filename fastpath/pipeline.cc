@@ -172,7 +172,8 @@ void Pipeline::track(Burst& b) noexcept {
   }
   connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
                     {pairs.data(), n}, {hashes.data(), n});
-  const bool opening = std::find(ids.begin(), ids.begin() + n, kNoConn) != ids.begin() + n;
+  const bool opening = options_.short_ways &&
+                       std::find(ids.begin(), ids.begin() + n, kNoConn) != ids.begin() + n;
   if (opening) {
     ask_ahead(b, {ids.data(), n});
   }

@@ -97,9 +97,8 @@ class Pipeline {
   // What the tables say of a first packet, before its turn.
   struct Ahead {
     bool asked = false;
-    bool common = false;  // neither end has more to say than `said`
-    DropReason reason = DropReason::none;
-    Way way;
+    bool common = false;  // it may go that way, and nobody has more to say of it than `said`
+    Way way;              // its reason is that of check_source(), too
     SaidAtEnds said;
   };
   // What is asked ahead of a burst, of both ends of each packet.  As large as it is, it is

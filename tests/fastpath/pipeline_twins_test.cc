@@ -42,8 +42,10 @@ class Segments {
     const auto flow = static_cast<uint16_t>(1000 + (below(8) == 0 ? below(5000) : below(3)));
     const std::string_view peers[] = {kA, kB, kRemotePod};
     const std::string_view self = peers[port == kUplinkPort ? 2 : port == kPodA ? 0 : 1];
-    const std::string_view others[] = {"192.168.100.255", kNode};
-    const std::string_view to = below(12) == 0 ? others[below(2)] : peers[below(3)];
+    // A broadcast, the node itself, and neighbours that nobody answers for.
+    const std::string_view others[] = {"192.168.100.255", kNode, "192.168.100.7",
+                                       "192.168.100.8"};
+    const std::string_view to = below(12) == 0 ? others[below(4)] : peers[below(3)];
     Frame frame =
         port == kUplinkPort ? from_peer() : from_pod(port == kPodA ? kPodAMac : kPodBMac);
     frame.ip4(self, to).ttl(static_cast<uint8_t>(below(20) == 0 ? 1 : 64));
