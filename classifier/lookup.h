@@ -221,6 +221,37 @@ SLUICE_INLINE const Address& remote_of(const FlowKey& key, const Instance& insta
                                            instance.remote_offset);
 }
 
+// Then nothing of what is only for IPv6 need be done for any of them.
+SLUICE_INLINE bool all_ip4(const Burst& burst) {
+  uint64_t odd = 0;
+  for (size_t i = 0; i < burst.count; ++i) {
+    const Address &src = burst.keys[i].src, &dst = burst.keys[i].dst;
+    odd |=
+        src.hi | dst.hi | (src.lo ^ Address::kMapped) >> 32 | (dst.lo ^ Address::kMapped) >> 32;
+  }
+  return odd == 0;
+}
+
+template <typename Level>
+SLUICE_INLINE void find_column(Lanes& l, size_t i, const transport::Key& key) {
+  const Instance& instance = *l.instance[i];
+  l.column[i] =
+      instance.columns[Level::place(instance.firsts, instance.slices[key.kind], key.value)];
+}
+
+template <typename Level>
+SLUICE_INLINE void read_ip4_keys(Lanes& l, const LookupTables& tables, const Burst& burst) {
+  const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  for (size_t i = 0; i < burst.count; ++i) {
+    const FlowKey& key = burst.keys[i];
+    const Instance& instance = tables.instances[burst.instances[i]];
+    l.instance[i] = &instance;
+    l.ip4[i] = static_cast<uint32_t>(remote_of(key, instance).lo) & instance.ip4_mask;
+    __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
+    find_column<Level>(l, i, transport::key_of(key, false));
+  }
+}
+
 template <typename Level>
 SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
@@ -236,9 +267,7 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const void* filter = ip6.filter_at(remote);
     __builtin_prefetch(select(v4, word, filter));
     append_if(!v4, i, l.ip6, l.ip6_count);
-    const transport::Key transport = transport::key_of(key);
-    l.column[i] = instance.columns[Level::place(
-        instance.firsts, instance.slices[transport.kind], transport.value)];
+    find_column<Level>(l, i, transport::key_of(key));
   }
 }
 
@@ -331,8 +360,12 @@ SLUICE_INLINE void decide_rare(Lanes& l, const LookupTables& tables, const Burst
 template <typename Level>
 SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst) {
   Lanes l;
-  read_keys<Level>(l, tables, burst);
-  probe_ip6(l, tables, burst);
+  if (all_ip4(burst)) {
+    read_ip4_keys<Level>(l, tables, burst);
+  } else {
+    read_keys<Level>(l, tables, burst);
+    probe_ip6(l, tables, burst);
+  }
   find_ip4(l, tables, burst);
   find_rest(l, tables, burst);
   for (size_t i = 0; i < burst.count; ++i) {

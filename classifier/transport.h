@@ -48,12 +48,16 @@ struct Key {
   uint32_t value;
 };
 
+// Without a branch, which packets of mixed protocols would mispredict.
+inline Key key_of(const FlowKey& key, bool six) noexcept {
+  constexpr uint32_t kOthers = 1u << kOther | 1u << (kOther + kKindsOfFamily);
+  const uint32_t kind = detail::kKindOf[uint32_t{six} << 8 | key.protocol];
+  const uint32_t other = 0u - (kOthers >> kind & 1);
+  return {kind, (key.protocol & other) | (key.dst_port & ~other)};
+}
 // The family is that of the destination, as in Linear.
 inline Key key_of(const FlowKey& key) noexcept {
-  const uint32_t family = key.dst.is_v4() ? 0 : 256;
-  const uint32_t kind = detail::kKindOf[family | key.protocol];
-  const bool other = kind == kOther || kind == kOther + kKindsOfFamily;
-  return {kind, other ? key.protocol : uint32_t{key.dst_port}};
+  return key_of(key, !key.dst.is_v4());
 }
 
 // What the parts of a rule allow.  Each covers both families.
