@@ -481,15 +481,19 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
   return made;
 }
 
+bool ConnTable::has_room(EndpointId source) const noexcept {
+  Crowd crowd;
+  DropReason reason;
+  return !over_limit(source, crowd, reason);
+}
+
 ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
                        uint64_t hash) noexcept {
   const Place place{hash, bucket_mask_};
   Side side;
-  Crowd crowd;
-  DropReason reason;
-  if (over_limit(source, crowd, reason) ||
-      find_at(place, slots_with(place.tag(), place.first()), p.tuple, nullptr, side) !=
-          kNoConn) {
+  assert(has_room(source));
+  if (find_at(place, slots_with(place.tag(), place.first()), p.tuple, nullptr, side) !=
+      kNoConn) {
     return kNoConn;
   }
   const ConnId id = take(place);

@@ -188,9 +188,11 @@ class ConnTable {
                  EndpointId destination = kNoEndpoint, const AddressPair& pair = {},
                  std::optional<uint64_t> hash = {}) noexcept;
 
+  // May `source` open one more without another going for it?
+  bool has_room(EndpointId source) const noexcept;
   // create() and update() of a plain packet that opens, a SYN or one of UDP.  kNoConn, and
-  // nothing has changed, where that is not so simple: another would have to go, or a limit is
-  // reached.
+  // nothing has changed, where that is not so simple: another would have to go.
+  // REQUIRES: has_room(source).
   ConnId open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
               uint64_t hash) noexcept;
 

@@ -128,7 +128,7 @@ struct Opens {
     const EndpointId to = below(2) == 0 ? kNoEndpoint : 2;
     const uint32_t size = fast.size(), used = fast.used();
     const ConnTable::Created made = slow.create(p.tuple, now, source, to);
-    ConnId id = fast.open(p, now, source, to, hash);
+    ConnId id = fast.has_room(source) ? fast.open(p, now, source, to, hash) : kNoConn;
     if (id != kNoConn) {
       ++taken;
       EXPECT_EQ(made.recycled, nullptr);
