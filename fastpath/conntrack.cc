@@ -491,7 +491,6 @@ ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId 
                        uint64_t hash) noexcept {
   const Place place{hash, bucket_mask_};
   Side side;
-  assert(has_room(source));
   if (find_at(place, slots_with(place.tag(), place.first()), p.tuple, nullptr, side) !=
       kNoConn) {
     return kNoConn;
@@ -511,10 +510,7 @@ ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId 
     c.tcp = TcpState::syn_sent;
   }
   c.count(kOriginal, p.total_length);
-  c.deadline = now + span_of(c);
-  if (spans_.grace != 0) {
-    c.deadline = std::max(c.deadline, (now >> kTickShift << kTickShift) + spans_.grace);
-  }
+  renew(c, now);
   return id;
 }
 

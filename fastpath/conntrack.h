@@ -313,6 +313,7 @@ class ConnTable {
                           TcpStep& to) noexcept;
   static Fit fit(Connection& c, Side side, const TcpSegment& s, TcpEvent event) noexcept;
   Nanos span_of(const Connection& c) const noexcept;
+  void renew(Connection& c, Nanos now) const noexcept;
 
   RegionOf<Bucket> buckets_;
   RegionOf<Connection> entries_;

@@ -155,12 +155,6 @@ DropReason ConnTable::update_tcp(Connection& c, Side side, const Parsed& p, Nano
                                  bool liberal, bool& ignored) noexcept {
   const TcpEvent event = event_of(p.tcp_flags);
   const TcpState old = c.tcp;
-  // Most that come here open: the table and fit() would say the same.
-  if (old == TcpState::none && event == TcpEvent::syn && side == kOriginal) [[likely]] {
-    open_window(c.window, c.marks, side, segment_of(p));
-    c.tcp = TcpState::syn_sent;
-    return DropReason::none;
-  }
   TcpStep to = step(old, event, side == kOriginal);
   if (!to.valid || reopens(c, side, p)) {
     return DropReason::ct_invalid;
@@ -237,12 +231,17 @@ DropReason ConnTable::update(ConnId id, Side side, const Parsed& p, Nanos now,
   if (by_age && c.replied != 0 && age(c.created, now) > kAssuredAge) {
     c.assured = 1;
   }
+  renew(c, now);
+  return DropReason::none;
+}
+
+// The entry lives on from now.
+void ConnTable::renew(Connection& c, Nanos now) const noexcept {
   c.deadline = now + span_of(c);
   if (spans_.grace != 0) {
     c.deadline = std::max(
         c.deadline, (now >> kTickShift << kTickShift) - age(c.created, now) + spans_.grace);
   }
-  return DropReason::none;
 }
 
 bool ConnTable::quiet_since(ConnId id, Nanos then) const noexcept {
