@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/documents.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -12,7 +13,6 @@ namespace sluice::config {
 namespace {
 
 constexpr unsigned kMaxDepth = 32;
-constexpr size_t kMaxShared = 10000;
 
 const std::string kTooDeep = "nested deeper than " + std::to_string(kMaxDepth);
 
@@ -41,7 +41,7 @@ size_t character_bytes(std::string_view text, size_t at) {
 
 // Is all of it UTF-8 text?  Complains at the first byte that is not.
 bool check_characters(const Source& source) {
-  Where at{source.file, 1, 1};
+  Where at{source.file, source.line + 1, 1};
   const std::string_view text = source.text;
   for (size_t i = 0; i < text.size();) {
     const size_t bytes = character_bytes(text, i);
@@ -64,19 +64,20 @@ bool check_characters(const Source& source) {
 }
 
 // Walks everything once: duplicate keys, tags, depth, and the nodes reached, aliases expanded.
-// One for all documents of a file, which has `nodes` as it is written.
+// One for all documents of a text, in which `nodes` are written.
 class Checker {
  public:
-  Checker(const Source& source, size_t nodes) : source_(source), budget_(nodes + kMaxShared) {}
+  Checker(const Source& source, size_t nodes, size_t aliased)
+      : source_(source), written_(nodes), most_(nodes + aliased) {}
 
   bool check(const YAML::Node& node, unsigned depth) {
     if (depth > kMaxDepth) {
       return fail(node, kTooDeep);
     }
-    if (budget_ == 0) {
+    if (reached_ == most_) {
       return fail(node, "aliases expand to too many nodes");
     }
-    --budget_;
+    ++reached_;
     if (!check_tag(node)) {
       return false;
     }
@@ -91,6 +92,9 @@ class Checker {
     }
     return true;
   }
+
+  // Nodes more than are written.
+  size_t aliased() const { return reached_ - std::min(reached_, written_); }
 
  private:
   bool check_tag(const YAML::Node& node) {
@@ -113,7 +117,7 @@ class Checker {
       const auto [it, fresh] = seen.emplace(item.first.Scalar(), item.first.Mark().line + 1);
       if (!fresh) {
         return fail(item.first, "duplicate key \"" + it->first + "\", first in line " +
-                                    std::to_string(it->second));
+                                    std::to_string(source_.line + it->second));
       }
       if (!check(item.second, depth + 1)) {
         return false;
@@ -126,7 +130,9 @@ class Checker {
     return false;
   }
   const Source& source_;
-  size_t budget_;
+  size_t written_;
+  size_t most_;
+  size_t reached_ = 0;
 };
 
 // Listens to a first reading, before anything is built.  At a stray ":" yaml-cpp's LoadAll
@@ -214,7 +220,45 @@ std::string_view without_mark(std::string_view text) {
   return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
 
+namespace {
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+}  // namespace
+
+std::vector<Piece> pieces_of(std::string_view text) {
+  std::vector<Piece> out;
+  Piece piece;
+  size_t begin = 0;
+  bool begun = false;  // has the piece a document yet?
+  int number = 0;
+  for (size_t at = 0; at < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
+    const std::string_view line = text.substr(at, end - at);
+    const size_t first = line.find_first_not_of(" \t\r\n");
+    const bool marker = line.starts_with("---") && (line.size() == 3 || is_blank(line[3]));
+    if (marker && begun) {
+      piece.text = text.substr(begin, at - begin);
+      out.push_back(piece);
+      piece.line = number;
+      begin = at;
+    }
+    begun = begun || (first != std::string_view::npos && line[first] != '#' && line[0] != '%');
+    at = end;
+  }
+  piece.text = text.substr(begin);
+  out.push_back(piece);
+  return out;
+}
+
 std::vector<Value> parse_documents(const Source& source) {
+  size_t aliased = kMaxAliased;
+  return parse_documents(source, aliased);
+}
+
+std::vector<Value> parse_documents(const Source& source, size_t& aliased) {
   std::vector<Value> out;
   if (!check_characters(source)) {
     return out;
@@ -230,7 +274,7 @@ std::vector<Value> parse_documents(const Source& source) {
       source.findings->error(place(source, *listener.too_deep()), kTooDeep);
       return out;
     }
-    Checker checker(source, listener.nodes());
+    Checker checker(source, listener.nodes(), aliased);
     for (const YAML::Node& node : YAML::LoadAll(text)) {
       if (node.IsNull()) {
         continue;
@@ -240,6 +284,7 @@ std::vector<Value> parse_documents(const Source& source) {
       }
       out.emplace_back(source, node, "", place(source, node.Mark()));
     }
+    aliased -= checker.aliased();
   } catch (const YAML::DeepRecursion& error) {
     source.findings->error(place(source, listener.too_deep().value_or(error.mark)), kTooDeep);
     return {};

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/load.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <new>
-#include <unordered_set>
 
 #include "config/documents.h"
+#include "config/identities.h"
 #include "config/old_names.h"
 #include "config/read_files.h"
-#include "config/resources.h"
+#include "config/resource_file.h"
 #include "config/settings.h"
 
 namespace sluice::config {
@@ -20,30 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNoMemory = "needs more memory than there is";
-
-// The objects of one more file.
-void append(Model& to, const Model& file) {
-  const auto add = [](auto& all, const auto& more) {
-    all.insert(all.end(), more.begin(), more.end());
-  };
-  add(to.tiers, file.tiers);
-  add(to.policies, file.policies);
-  add(to.kubernetes_policies, file.kubernetes_policies);
-  add(to.cluster_policies, file.cluster_policies);
-  add(to.profiles, file.profiles);
-  add(to.network_sets, file.network_sets);
-  add(to.workload_endpoints, file.workload_endpoints);
-  add(to.host_endpoints, file.host_endpoints);
-  add(to.pods, file.pods);
-  add(to.namespaces, file.namespaces);
-  add(to.service_accounts, file.service_accounts);
-  add(to.endpoint_slices, file.endpoint_slices);
-  add(to.felix_configurations, file.felix_configurations);
-  add(to.ip_pools, file.ip_pools);
-  add(to.nodes, file.nodes);
-  add(to.blocks, file.blocks);
-  to.services += file.services;
-}
 
 class Loader {
  public:
@@ -55,7 +30,8 @@ class Loader {
   }
 
   void resource_text(std::string_view text, const std::string& name) {
-    add(std::make_shared<const FileContent>(read(text, index_of(name))));
+    add(std::make_shared<const ResourceFile>(std::string(text), index_of(name), options_.strict,
+                                             nullptr));
   }
 
   // A file or directory; `at` is where it was named, if it was.
@@ -97,9 +73,19 @@ class Loader {
     if (known_ != nullptr) {
       out_.model.files = known_->names();
     }
+    Identities fresh;
+    Identities& identities = known_ == nullptr ? fresh : known_->identities();
+    identities.follow(std::move(files_));
+    identities.report(out_.model.files, out_.findings);
     say_what_was_left_out();
-    leave_out_exports(out_.model, out_.findings);
-    check_http();
+    if (out_.model.service) {
+      out_.findings.warning(*out_.model.service,
+                            "Service: Service objects are not applied yet: cluster addresses "
+                            "are not translated");
+    }
+    if (has_exports_) {
+      leave_out_exports(out_.model, out_.findings);
+    }
   }
 
   // What cannot be read; `at` is where it was named, if it was.
@@ -115,9 +101,11 @@ class Loader {
     try {
       if (const auto known = known_ != nullptr ? known_->find(path) : nullptr) {
         add(known);
-      } else if (const auto text = read_whole(path, complaint, options_.trust)) {
+      } else if (auto text = read_whole(path, complaint, options_.trust)) {
         const std::string name = path == "-" ? "<stdin>" : path;
-        const auto content = std::make_shared<const FileContent>(read(*text, index_of(name)));
+        const auto before = known_ != nullptr ? known_->before(path) : nullptr;
+        const auto content = std::make_shared<const ResourceFile>(
+            *std::move(text), index_of(name), options_.strict, before.get());
         add(content);
         if (known_ != nullptr) {
           known_->keep(path, content);
@@ -139,46 +127,18 @@ class Loader {
     return known_->index_of(name);
   }
 
-  FileContent read(std::string_view text, uint32_t index) const {
-    FileContent out;
-    const Source source{index, without_mark(text), &out.findings, options_.strict};
-    if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-      out.findings.error({index, 0, 0}, "is empty", "half-written? else remove the file");
+  void add(const std::shared_ptr<const ResourceFile>& file) {
+    const FileContent& content = file->content();
+    files_.push_back(file);
+    out_.model.share(content.model);
+    out_.findings.add(content.findings);
+    has_exports_ = has_exports_ || content.exports;
+    for (const auto& [kind, left] : content.left_out) {
+      left_out_[kind].add(left);
     }
-    Resources resources(out);
-    for (const Value& document : parse_documents(source)) {
-      resources.read(document);
+    for (const Where& rule : content.http) {
+      refuse_http(rule);
     }
-    return out;
-  }
-
-  void add(const std::shared_ptr<const FileContent>& content) {
-    contents_.push_back(content);
-    append(out_.model, content->model);
-    out_.findings.add(content->findings);
-    for (const FileContent::Object& object : content->objects) {
-      const auto [first, fresh] = objects_.insert(&object);
-      if (!fresh) {
-        refuse_twice(object, **first);
-      }
-    }
-    for (const auto& [kind, left] : content->left_out) {
-      FileContent::LeftOut& all = left_out_[kind];
-      all.first = all.count == 0 ? left.first : all.first;
-      all.count += left.count;
-      all.decides = left.decides;
-    }
-  }
-
-  void refuse_twice(const FileContent::Object& a, const FileContent::Object& b) {
-    const std::string what = "the same object twice: " + a.kind.substr(a.kind.find('/') + 1) +
-                             " " + qualified(a.space, a.name) + " is also in ";
-    const auto at = [this](const Where& w) {
-      const auto& names = known_ == nullptr ? out_.model.files : known_->names();
-      return names[w.file] + ":" + std::to_string(w.line);
-    };
-    out_.findings.error(a.where, what + at(b.where));
-    out_.findings.error(b.where, what + at(a.where));
   }
 
   void say_what_was_left_out() {
@@ -194,21 +154,11 @@ class Loader {
     }
   }
 
-  void check_http() {
-    const auto check = [this](const auto& object) {
-      for (const auto* rules : {&object->ingress, &object->egress}) {
-        std::for_each(rules->begin(), rules->end(), [this](const Rule& r) { check_http(r); });
-      }
-    };
-    std::for_each(out_.model.policies.begin(), out_.model.policies.end(), check);
-    std::for_each(out_.model.profiles.begin(), out_.model.profiles.end(), check);
-  }
-
-  void check_http(const Rule& rule) {
-    if (rule.http && out_.model.settings.policy.http_l4) {
-      out_.findings.warning(rule.where, "the http match is ignored: policy.httpRules is l4");
-    } else if (rule.http) {
-      out_.findings.error(rule.where, "http matches are not enforced yet",
+  void refuse_http(const Where& rule) {
+    if (out_.model.settings.policy.http_l4) {
+      out_.findings.warning(rule, "the http match is ignored: policy.httpRules is l4");
+    } else {
+      out_.findings.error(rule, "http matches are not enforced yet",
                           "policy: {httpRules: l4} allows what the rest of the rule allows");
     }
   }
@@ -216,17 +166,9 @@ class Loader {
   Loaded& out_;
   LoadOptions options_;
   ReadFiles* known_;
-  struct Hash {
-    size_t operator()(const FileContent::Object* o) const { return o->hash; }
-  };
-  struct Same {
-    bool operator()(const FileContent::Object* a, const FileContent::Object* b) const {
-      return a->is(*b);
-    }
-  };
-  std::vector<std::shared_ptr<const FileContent>> contents_;  // hold what objects_ points to
-  std::unordered_set<const FileContent::Object*, Hash, Same> objects_;
+  std::vector<std::shared_ptr<const ResourceFile>> files_;
   std::map<std::string, FileContent::LeftOut> left_out_;
+  bool has_exports_ = false;
 };
 
 }  // namespace

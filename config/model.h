@@ -20,6 +20,7 @@
 #include "classifier/rule.h"
 #include "classifier/shared.h"
 #include "classifier/types.h"
+#include "config/objects.h"
 
 namespace sluice::config {
 
@@ -394,11 +395,7 @@ struct Settings {
   } control;
 };
 
-// Of one kind, in the order in which they were read.  A reading of files that did not change
-// gives the very same objects again.
-template <typename T>
-using Objects = std::vector<Shared<T>>;
-
+// A reading of files that did not change gives the very same objects again.
 struct Model {
   std::vector<std::string> files;  // names for Where::file, as a user would type them
   uint32_t add_file(const std::string& name) {
@@ -422,7 +419,37 @@ struct Model {
   Objects<IpPool> ip_pools;
   Objects<Node> nodes;
   Objects<Block> blocks;
-  size_t services = 0;  // v1 Service objects seen: not applied yet, a warning says so
+  std::optional<Where> service;  // the first v1 Service object: not applied yet
+
+  // The objects of `more` behind ours: copied one by one, or in its blocks.
+  void append(const Model& more) {
+    join(more, [](auto& to, const auto& from) { to.append(from); });
+  }
+  void share(const Model& more) {
+    join(more, [](auto& to, const auto& from) { to.share(from); });
+  }
+
+ private:
+  template <typename Join>
+  void join(const Model& more, const Join& objects) {
+    objects(tiers, more.tiers);
+    objects(policies, more.policies);
+    objects(kubernetes_policies, more.kubernetes_policies);
+    objects(cluster_policies, more.cluster_policies);
+    objects(profiles, more.profiles);
+    objects(network_sets, more.network_sets);
+    objects(workload_endpoints, more.workload_endpoints);
+    objects(host_endpoints, more.host_endpoints);
+    objects(pods, more.pods);
+    objects(namespaces, more.namespaces);
+    objects(service_accounts, more.service_accounts);
+    objects(endpoint_slices, more.endpoint_slices);
+    objects(felix_configurations, more.felix_configurations);
+    objects(ip_pools, more.ip_pools);
+    objects(nodes, more.nodes);
+    objects(blocks, more.blocks);
+    service = service ? service : more.service;
+  }
 };
 
 }  // namespace sluice::config

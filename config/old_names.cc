@@ -40,6 +40,10 @@ void mend_old_name(Meta& meta) {
   }
 }
 
+bool may_be_export(const Policy& policy) {
+  return policy.meta.kind.find("Kubernetes") != std::string::npos;
+}
+
 bool is_policy_name(const Meta& meta) {
   constexpr std::string_view kGrouped = "ossg.default.";
   const bool grouped = meta.kind == "NetworkPolicy" && meta.name.starts_with(kGrouped);
@@ -48,12 +52,6 @@ bool is_policy_name(const Meta& meta) {
 }
 
 void leave_out_exports(Model& model, Findings& findings) {
-  const auto may_be_export = [](const Policy& p) {
-    return p.meta.kind.find("Kubernetes") != std::string::npos;
-  };
-  if (std::none_of(model.policies.begin(), model.policies.end(), may_be_export)) {
-    return;
-  }
   std::map<Identity, Where> objects;
   for (const KubernetesPolicy& p : model.kubernetes_policies) {
     const char* kind = p.staging == Staging::enforced ? "KubernetesNetworkPolicy"
@@ -63,7 +61,7 @@ void leave_out_exports(Model& model, Findings& findings) {
   for (const ClusterPolicy& p : model.cluster_policies) {
     objects.emplace(Identity("Kubernetes" + p.meta.kind, "", p.meta.name), p.meta.where);
   }
-  std::erase_if(model.policies, [&](const Policy& p) {
+  model.policies.erase_if([&](const Policy& p) {
     const auto object = objects.find(Identity(p.meta.kind, p.meta.namespace_name, p.meta.name));
     if (object == objects.end()) {
       return false;

@@ -21,7 +21,8 @@ void mend_old_name(Meta& meta);
 // May a policy be called so?  One dot at most, but NetworkPolicies may begin with ossg.default.
 bool is_policy_name(const Meta& meta);
 // A Kubernetes policy as calicoctl exports it, beside the object itself, is the same policy:
-// the export is left out, with a note.
+// the export is left out, with a note.  Only policies of some kinds may be one.
+bool may_be_export(const Policy& policy);
 void leave_out_exports(Model& model, Findings& findings);
 
 }  // namespace sluice::config

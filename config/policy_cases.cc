@@ -99,7 +99,7 @@ class Reader {
         v.error("too many endpoints without address");
         return;
       }
-      model_.pods.emplace_back(pod);
+      model_.pods.push_back(pod);
     }
   }
 

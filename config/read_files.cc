@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace sluice::config {
 namespace {
@@ -23,44 +22,48 @@ void ReadFiles::begin() {
 }
 
 std::optional<ReadFiles::File> ReadFiles::look(const std::string& path) {
-  // Opened, not asked by name: network file systems look at the server then.
-  const int fd = path == "-" ? -1 : open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  struct stat s {};
+  struct statx s {};
   timespec now{};
-  const bool known = fd >= 0 && fstat(fd, &s) == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0;
-  if (fd >= 0) {
-    close(fd);
-  }
-  if (!known) {
+  // Network file systems look at the server then.
+  constexpr int kAtTheSource = AT_STATX_FORCE_SYNC;
+  if (path == "-" || statx(AT_FDCWD, path.c_str(), kAtTheSource, STATX_BASIC_STATS, &s) != 0 ||
+      clock_gettime(CLOCK_REALTIME, &now) != 0) {
     return std::nullopt;
   }
   File out;
-  out.state = {static_cast<int64_t>(s.st_dev),
-               static_cast<int64_t>(s.st_ino),
-               s.st_size,
-               s.st_mtim.tv_sec,
-               s.st_mtim.tv_nsec,
-               s.st_ctim.tv_sec,
-               s.st_ctim.tv_nsec};
-  const timespec& changed = s.st_ctim;
-  out.settled = std::pair(changed.tv_sec + kSettle, changed.tv_nsec) <=
-                std::pair(now.tv_sec, now.tv_nsec);
+  out.state = {s.stx_dev_major,
+               s.stx_dev_minor,
+               static_cast<int64_t>(s.stx_ino),
+               static_cast<int64_t>(s.stx_size),
+               s.stx_mtime.tv_sec,
+               s.stx_mtime.tv_nsec,
+               s.stx_ctime.tv_sec,
+               s.stx_ctime.tv_nsec};
+  out.settled =
+      std::pair(int64_t{s.stx_ctime.tv_sec} + kSettle, int64_t{s.stx_ctime.tv_nsec}) <=
+      std::pair(int64_t{now.tv_sec}, int64_t{now.tv_nsec});
   return out;
 }
 
-std::shared_ptr<const FileContent> ReadFiles::find(const std::string& path) {
-  auto file = look(path);
+ReadFiles::Content ReadFiles::find(const std::string& path) {
+  auto file = now_.contains(path) ? std::nullopt : look(path);
   if (!file) {
     return nullptr;
   }
   const auto known = before_.find(path);
   if (known != before_.end() && known->second.settled && known->second.state == file->state) {
-    file->content = known->second.content;
+    return now_.insert(before_.extract(known)).position->second.content;
   }
-  return (now_[path] = std::move(*file)).content;
+  now_.emplace(path, *std::move(file));
+  return nullptr;
 }
 
-void ReadFiles::keep(const std::string& path, std::shared_ptr<const FileContent> content) {
+ReadFiles::Content ReadFiles::before(const std::string& path) const {
+  const auto known = before_.find(path);
+  return known == before_.end() ? nullptr : known->second.content;
+}
+
+void ReadFiles::keep(const std::string& path, Content content) {
   ++read_;
   const auto file = now_.find(path);
   if (file == now_.end()) {

@@ -15,35 +15,43 @@
 #include <string>
 #include <vector>
 
-#include "config/resources.h"
+#include "config/identities.h"
+#include "config/resource_file.h"
 
 namespace sluice::config {
 
 class ReadFiles {
  public:
+  using Content = std::shared_ptr<const ResourceFile>;
+
   // Begins a load: what the one before did not ask for is forgotten.
   void begin();
-  // What the file held when it was read, or nullptr if it must be read.
-  std::shared_ptr<const FileContent> find(const std::string& path);
+  // What the file held when it was read, or nullptr if it must be read, or was asked for
+  // already.
+  Content find(const std::string& path);
+  // What it held when it was read last, whatever became of it; or nullptr.
+  Content before(const std::string& path) const;
   // REQUIRES: find() was called for the path before it was read.
-  void keep(const std::string& path, std::shared_ptr<const FileContent> content);
+  void keep(const std::string& path, Content content);
   // The file's index in the names of all files of all loads, which only grow.
   uint32_t index_of(const std::string& path);
   const std::vector<std::string>& names() const { return names_; }
 
   size_t read() const { return read_; }  // files, in this load
+  Identities& identities() { return identities_; }
 
  private:
-  // Device, inode, size, time of modification and of change; each time in two.
-  using State = std::array<int64_t, 7>;
+  // Device and each time in two: device, inode, size, time of modification and of change.
+  using State = std::array<int64_t, 8>;
   struct File {
     State state{};
     bool settled = false;
-    std::shared_ptr<const FileContent> content;
+    Content content;
   };
   static std::optional<File> look(const std::string& path);
 
   std::map<std::string, File> before_, now_;
+  Identities identities_;
   std::map<std::string, uint32_t> indices_;
   std::vector<std::string> names_;
   size_t read_ = 0;

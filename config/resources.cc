@@ -165,10 +165,9 @@ void Resources::leave_out(const Value& object, const Type& type) {
       return;
     }
   }
-  FileContent::LeftOut& left = out_.left_out[type.kind + " (" + type.api_version + ")"];
-  left.first = left.count++ == 0 ? object.where() : left.first;
-  left.decides =
+  const bool decides =
       std::find(std::begin(kDeciding), std::end(kDeciding), type.kind) != std::end(kDeciding);
+  out_.left_out[type.kind + " (" + type.api_version + ")"].add({1, object.where(), decides});
 }
 
 void Resources::read_object(const Value& object, const Type& expected) {
@@ -207,8 +206,14 @@ void Resources::read_object(const Value& object, const Type& expected) {
   FileContent::Object one{std::string(group_of(type.api_version)) + "/" + meta.kind,
                           meta.namespace_name, meta.name, meta.where};
   one.hash = std::hash<std::string>()(one.name + "/" + one.space + "/" + one.kind);
-  out_.objects.push_back(std::move(one));
+  out_.objects.emplace_back(std::move(one));
   kind->read(named, std::move(meta), out_.model);
+}
+
+void FileContent::LeftOut::add(const LeftOut& more) {
+  first = count == 0 ? more.first : first;
+  count += more.count;
+  decides = more.decides;
 }
 
 void Resources::read(const Value& document) {

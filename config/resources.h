@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "config/documents.h"
 #include "config/findings.h"
 #include "config/model.h"
-#include "config/yaml.h"
 
 namespace sluice::config {
 
-// What one file holds.
+// What one file holds, or a document of it.
 struct FileContent {
   struct Object {
     std::string kind, space, name;  // with its API group; namespace
@@ -32,10 +32,13 @@ struct FileContent {
     size_t count = 0;
     Where first;
     bool decides = false;  // could it have changed a verdict?
+    void add(const LeftOut& more);
   };
   Model model;  // its objects only
-  std::vector<Object> objects;
+  std::vector<Shared<Object>> objects;
   std::map<std::string, LeftOut> left_out;  // by kind and apiVersion
+  std::vector<Where> http;                  // rules with an http match
+  bool exports = false;                     // may have some, see old_names.h
   Findings findings;
 };
 

@@ -172,18 +172,16 @@ void read_pod(const Value& object, Meta meta, Model& model) {
 }
 
 void read_namespace(const Value&, Meta meta, Model& model) {
-  model.namespaces.emplace_back(Namespace{std::move(meta)});
+  model.namespaces.push_back(Namespace{std::move(meta)});
 }
 
 void read_service_account(const Value&, Meta meta, Model& model) {
-  model.service_accounts.emplace_back(ServiceAccount{std::move(meta)});
+  model.service_accounts.push_back(ServiceAccount{std::move(meta)});
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): as all readers
 void read_service(const Value& object, Meta, Model& model) {
-  if (++model.services == 1) {
-    object.warning("Service objects are not applied yet: cluster addresses are not translated");
-  }
+  model.service = model.service.value_or(object.where());
 }
 
 }  // namespace sluice::config

@@ -48,7 +48,7 @@ bool is_padded(const std::string& s) {
 
 Where place(const Source& source, const YAML::Mark& mark) {
   return mark.is_null() ? Where{source.file, 0, 0}
-                        : Where{source.file, mark.line + 1, mark.column + 1};
+                        : Where{source.file, source.line + mark.line + 1, mark.column + 1};
 }
 
 std::string Value::text() const {

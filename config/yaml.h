@@ -26,12 +26,13 @@
 
 namespace sluice::config {
 
-// What all nodes of one file share.
+// What all nodes of one text share.
 struct Source {
   uint32_t file = 0;
   std::string_view text;  // without a byte order mark
   Findings* findings = nullptr;
   bool unknown_is_error = false;  // unknown fields are errors: sluice.yaml, and --strict
+  int line = 0;                   // of the file, in which the text begins; 0-based
 };
 
 Where place(const Source& source, const YAML::Mark& mark);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is refused before any field is looked at, each at its line and column.
+#include "config/documents.h"
+
 #include <gtest/gtest.h>
 
 #include "tests/config/findings_of.h"
@@ -48,8 +50,9 @@ std::string alias_bomb() {
 }
 
 // One hundred scalars, eighty times.
+const std::string kNamespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
 const std::string kEightThousand =
-    "a: &a [x" + repeat(", x", 99) + "]\nb: [*a" + repeat(", *a", 79) + "]\n";
+    "status: {a: &a [x" + repeat(", x", 99) + "], b: [*a" + repeat(", *a", 79) + "]}\n";
 
 const Document kRefused[] = {
     {"DuplicateKey", "kind: A\nspec:\n  a: 1\n  b: 2\n  a: 3\n",
@@ -58,8 +61,8 @@ const Document kRefused[] = {
      "2:1: error: duplicate key \"a\", first in line 1"},
     {"DuplicateKeyInJson", "{\"a\": {\"b\": 1, \"b\": 2}}",
      "1:16: error: duplicate key \"b\", first in line 1"},
-    {"DuplicateKeyInSecondDocument", "a: 1\n---\nb: 1\nb: 2\n",
-     "4:1: error: duplicate key \"b\", first in line 3"},
+    {"DuplicateKeyInSecondDocument", kNamespace + "---\nb: 1\nb: 2\n",
+     "6:1: error: duplicate key \"b\", first in line 5"},
     {"ListAsKey", "? [a]\n: b\n", "1:3: error: a key must be plain text"},
     {"MergeKey", "a: &a {b: 1}\nc:\n  <<: *a\n",
      "3:3: error: merge keys are not read | hint: write the merged fields out"},
@@ -69,8 +72,8 @@ const Document kRefused[] = {
     {"UnknownAnchor", "a: *b\n", "1:4: error: the referenced anchor is not defined"},
     {"AliasOfItself", "a: &a [*a]\n", "1:4: error: nested deeper than 32"},
     {"AliasBomb", alias_bomb(), "1:28: error: aliases expand to too many nodes"},
-    {"AliasBombInDocuments", kEightThousand + "---\n" + kEightThousand,
-     "4:185: error: aliases expand to too many nodes"},
+    {"AliasBombInDocuments", kNamespace + kEightThousand + "---\n" + kEightThousand,
+     "6:194: error: aliases expand to too many nodes"},
     {"AliasBombInALongText", "# " + std::string(1 << 20, '-') + "\n" + alias_bomb(),
      "2:28: error: aliases expand to too many nodes"},
     {"UnclosedList", "a: [1, 2\n", "2:1: error: end of sequence flow not found"},
@@ -120,8 +123,6 @@ const Document kRefused[] = {
 INSTANTIATE_TEST_SUITE_P(Documents, Refused, testing::ValuesIn(kRefused),
                          [](const auto& row) { return std::string(row.param.what); });
 
-constexpr const char* kNamespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
-
 struct Form {
   const char* what;
   std::string text;
@@ -142,10 +143,15 @@ const std::string kOther = "apiVersion: v1\nkind: Namespace\nmetadata: {name: b}
 
 const Form kAccepted[] = {
     {"OneDocument", kNamespace, 1},
-    {"TwoDocuments", kNamespace + "---\n"s + kOther, 2},
-    {"EmptyDocuments", "---\n---\n# nothing\n---\n"s + kNamespace + "---\n...\n", 1},
+    {"TwoDocuments", kNamespace + "---\n" + kOther, 2},
+    {"EmptyDocuments", "---\n---\n# nothing\n---\n" + kNamespace + "---\n...\n", 1},
     {"OnlyAComment", "# policies to come\n", 0},
-    {"ByteOrderMark", "\xef\xbb\xbf"s + kNamespace, 1},
+    {"ByteOrderMark", "\xef\xbb\xbf" + kNamespace, 1},
+    {"Directives", "# a\n%YAML 1.2\n---\n" + kNamespace + "...\n%YAML 1.2\n---\n" + kOther, 2},
+    {"MarkersWithMore", "--- # a\n" + kNamespace + "---\t\n" + kOther + "---", 2},
+    {"MarkersWithCarriageReturns", "---\r\n" + kNamespace + "---\r\n" + kOther, 2},
+    {"NoMarkers",
+     kNamespace + "  # ---\nstatus:\n  a: |\n    ---\n    b\n  ---: b\n  ---c: d\n", 1},
     {"CarriageReturns", "apiVersion: v1\r\nkind: Namespace\r\nmetadata: {name: a}\r\n", 1},
     {"WithoutLastNewline", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}", 1},
     {"Json",
@@ -170,6 +176,20 @@ const Form kAccepted[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Documents, Accepted, testing::ValuesIn(kAccepted),
                          [](const auto& row) { return std::string(row.param.what); });
+
+TEST(Documents, ArePiecesThatMakeUpTheText) {
+  const std::string text =
+      "# a\n%YAML 1.2\n---\nb: 1\n---c: 1\n--- # d\n\n---\r\n e: |\n  ---\n---";
+  std::string all;
+  std::vector<std::pair<int, size_t>> pieces;
+  for (const Piece& piece : pieces_of(text)) {
+    all += piece.text;
+    pieces.emplace_back(piece.line, piece.text.size());
+  }
+  EXPECT_EQ(all, text);
+  EXPECT_EQ(pieces, (std::vector<std::pair<int, size_t>>{{0, 31}, {5, 9}, {7, 17}, {10, 3}}));
+  EXPECT_EQ(pieces_of("").size(), 1u);
+}
 
 TEST(Documents, ByteOrderMarkDoesNotShiftColumns) {
   const Loaded loaded = load_text(

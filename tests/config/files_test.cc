@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include <fcntl.h>
@@ -308,9 +309,9 @@ class AgainTest : public FilesTest {
 TEST_F(AgainTest, ReadsOnlyWhatChanged) {
   using Outcome = std::pair<Lines, size_t>;
   EXPECT_EQ(load_again(), (Outcome{{"a", "b", "c"}, 3}));
-  const Namespace* a = loaded_.model.namespaces[0].address();
+  const Namespace* a = loaded_.model.namespaces.at(0).address();
   EXPECT_EQ(load_again(), (Outcome{{"a", "b", "c"}, 0}));
-  EXPECT_EQ(loaded_.model.namespaces[0].address(), a) << "the very same object";
+  EXPECT_EQ(loaded_.model.namespaces.at(0).address(), a) << "the very same object";
   write("d/b.yaml", a_namespace("x"));  // of the same length
   EXPECT_EQ(load_again(), (Outcome{{"a", "x", "c"}, 1}));
   write("d/b.yaml", a_namespace("z"));  // at once: its times may be the same
@@ -340,7 +341,7 @@ TEST_F(AgainTest, DoesNotKnowAFileThatAnotherStoodInForWhenItWasRead) {
     if (swapped) {
       point_at("d/b.yaml");
     }
-    known.keep(link, std::make_shared<const FileContent>());
+    known.keep(link, std::make_shared<const ResourceFile>("", 0, false, nullptr));
     point_at("d/a.yaml");
     known.begin();
     EXPECT_EQ(known.find(link) == nullptr, swapped);
@@ -358,6 +359,70 @@ TEST_F(AgainTest, SaysWhatIsWrongWithAFileThatDidNotChangeAgain) {
   fs::remove(path("d/a.yaml"));
   load_again();
   EXPECT_EQ(errors(), 1);
+}
+
+// Documents come, go, change and break at random; load_again() compares with a load that knows
+// nothing.
+TEST_F(AgainTest, SaysOfChangedDocumentsWhatALoadAnewSays) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto pick = [&](size_t below) { return random() % below; };
+  const auto times = [](const char* text, int n) {
+    std::string out;
+    for (; n > 0; --n) {
+      out += text;
+    }
+    return out;
+  };
+  const auto document = [&] {
+    const std::string name(1, static_cast<char>('a' + pick(12)));
+    const std::string forms[] = {
+        a_namespace(name),
+        a_namespace(name),
+        a_namespace(name) + "\n# more\n",
+        "kind: Odd\n",
+        "a: [\n",
+        "{apiVersion: v1, kind: Service, metadata: {name: " + name + "}}\n",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + "}\nstatus: {x: &x [a" +
+            times(", a", 99) + "], y: [*x" + times(", *x", 59) + "]}\n"};
+    return "---\n" + forms[pick(std::size(forms))];
+  };
+  std::vector<std::vector<std::string>> files(3);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::string>& file = files[pick(files.size())];
+    const size_t at = pick(file.size() + 1);
+    const auto place = file.begin() + static_cast<std::ptrdiff_t>(at);
+    if (at == file.size() || pick(3) == 0) {
+      file.insert(place, document());
+    } else if (pick(3) == 0) {
+      file.erase(place);
+    } else {
+      *place = document();
+    }
+    for (size_t i = 0; i < files.size(); ++i) {
+      std::string text = "# nothing else\n";
+      for (const std::string& one : files[i]) {
+        text += one;
+      }
+      write("d/" + std::string(1, static_cast<char>('a' + i)) + ".yaml", text);
+    }
+    load_again();
+    ASSERT_FALSE(HasFailure()) << "round " << round;
+  }
+}
+
+TEST_F(AgainTest, ParsesOnlyTheDocumentsThatChanged) {
+  write("d/a.yaml",
+        a_namespace("p") + "\n---\n" + a_namespace("q") + "\n---\n" + a_namespace("r") + "\n");
+  load_again();
+  const Objects<Namespace> before = loaded_.model.namespaces;
+  write("d/a.yaml",
+        a_namespace("p") + "\n---\n" + a_namespace("x") + "\n---\n" + a_namespace("r") + "\n");
+  load_again();
+  EXPECT_TRUE(loaded_.model.namespaces.at(0).is(before.at(0)));
+  EXPECT_FALSE(loaded_.model.namespaces.at(1).is(before.at(1)));
+  EXPECT_TRUE(loaded_.model.namespaces.at(2).is(before.at(2)));
 }
 
 TEST_F(AgainTest, AFileThatCannotBeReadAnyMoreIsNotTheFileThatItWas) {

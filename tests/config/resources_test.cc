@@ -18,7 +18,7 @@ TEST(Dump, OfKubectlInYamlLoadsUnedited) {
   EXPECT_EQ(all_of(loaded), "");
   const Model& m = loaded.model;
   ASSERT_EQ(m.kubernetes_policies.size(), 1u);
-  const KubernetesPolicy& p = m.kubernetes_policies[0];
+  const KubernetesPolicy& p = m.kubernetes_policies.at(0);
   EXPECT_EQ(p.meta.namespace_name + "/" + p.meta.name, "shop/db");
   EXPECT_EQ(p.meta.where.line, 3);
   EXPECT_EQ(p.pod_selector.match_labels, (Labels{{"app", "db"}}));
@@ -35,10 +35,10 @@ TEST(Dump, OfKubectlInYamlLoadsUnedited) {
   EXPECT_EQ(to_string(p.egress[0].peers[0].except[0]), "10.9.0.0/16");
   EXPECT_EQ(std::get<PortRange>(*p.egress[1].ports[1].port).high, 32768);
   ASSERT_EQ(m.namespaces.size(), 1u);
-  EXPECT_EQ(m.namespaces[0]->meta.labels.at("stage"), "1");
+  EXPECT_EQ(m.namespaces.at(0)->meta.labels.at("stage"), "1");
   ASSERT_EQ(m.service_accounts.size(), 1u);
   ASSERT_EQ(m.pods.size(), 1u);
-  const Pod& pod = m.pods[0];
+  const Pod& pod = m.pods.at(0);
   EXPECT_EQ(pod.node, "node111");
   EXPECT_EQ(pod.service_account, "default");
   EXPECT_EQ(pod.phase, "Running");
@@ -54,7 +54,7 @@ TEST(Dump, OfKubectlInJsonLoadsUnedited) {
   const Loaded loaded = fixture("kubectl.json");
   EXPECT_EQ(all_of(loaded), "");
   ASSERT_EQ(loaded.model.policies.size(), 1u);
-  const Policy& p = loaded.model.policies[0];
+  const Policy& p = loaded.model.policies.at(0);
   EXPECT_FALSE(p.global);
   EXPECT_EQ(p.meta.name, "default.web");
   EXPECT_EQ(p.order, 10.0);
@@ -67,7 +67,7 @@ TEST(Dump, OfCalicoctlLoadsUnedited) {
   EXPECT_EQ(all_of(loaded), "");
   const Model& m = loaded.model;
   ASSERT_EQ(m.policies.size(), 1u);
-  const Policy& p = m.policies[0];
+  const Policy& p = m.policies.at(0);
   EXPECT_TRUE(p.global && p.types_given && p.type_ingress && p.type_egress);
   EXPECT_EQ(p.order, 100.5);
   ASSERT_EQ(p.ingress.size(), 3u);
@@ -84,26 +84,26 @@ TEST(Dump, OfCalicoctlLoadsUnedited) {
   EXPECT_EQ(p.ingress[2].not_protocol->number, proto::kUdp);
   EXPECT_EQ(p.ingress[2].source.service_accounts->names, Lines{"builder"});
   ASSERT_EQ(m.workload_endpoints.size(), 1u);
-  const WorkloadEndpoint& w = m.workload_endpoints[0];
+  const WorkloadEndpoint& w = m.workload_endpoints.at(0);
   EXPECT_EQ(w.interface_name, "cali1a2b3c4d5e6");
   EXPECT_EQ(w.profiles, (Lines{"kns.shop", "ksa.shop.default"}));
   EXPECT_EQ(w.ports[0].port, 8080);
   ASSERT_EQ(m.ip_pools.size(), 1u);
-  EXPECT_EQ(m.ip_pools[0]->ipip, EncapMode::always);
+  EXPECT_EQ(m.ip_pools.at(0)->ipip, EncapMode::always);
   ASSERT_EQ(m.nodes.size(), 1u);
-  EXPECT_EQ(to_string(*m.nodes[0]->address_host), "192.168.100.111");
-  EXPECT_EQ(to_string(*m.nodes[0]->tunnel_address), "10.244.153.192");
+  EXPECT_EQ(to_string(*m.nodes.at(0)->address_host), "192.168.100.111");
+  EXPECT_EQ(to_string(*m.nodes.at(0)->tunnel_address), "10.244.153.192");
   ASSERT_EQ(m.profiles.size(), 1u);
-  EXPECT_EQ(m.profiles[0]->labels_to_apply.at("pcns.projectcalico.org/name"), "shop");
+  EXPECT_EQ(m.profiles.at(0)->labels_to_apply.at("pcns.projectcalico.org/name"), "shop");
   ASSERT_EQ(m.network_sets.size(), 2u);
-  EXPECT_FALSE(m.network_sets[0]->global);
-  EXPECT_EQ(m.network_sets[0]->meta.labels.at("role"), "probe");
-  EXPECT_EQ(m.network_sets[0]->nets.size(), 2u);
-  EXPECT_TRUE(m.network_sets[1]->global);
+  EXPECT_FALSE(m.network_sets.at(0)->global);
+  EXPECT_EQ(m.network_sets.at(0)->meta.labels.at("role"), "probe");
+  EXPECT_EQ(m.network_sets.at(0)->nets.size(), 2u);
+  EXPECT_TRUE(m.network_sets.at(1)->global);
   ASSERT_EQ(m.blocks.size(), 2u);
-  EXPECT_EQ(m.blocks[0]->node, "node112");
-  EXPECT_EQ(m.blocks[1]->node, "node111");
-  EXPECT_FALSE(m.blocks[0]->deleted || m.blocks[1]->deleted);
+  EXPECT_EQ(m.blocks.at(0)->node, "node112");
+  EXPECT_EQ(m.blocks.at(1)->node, "node111");
+  EXPECT_FALSE(m.blocks.at(0)->deleted || m.blocks.at(1)->deleted);
 }
 
 std::string object(const std::string& api, const std::string& kind, const std::string& name,
@@ -342,22 +342,22 @@ TEST(Resources, HaveIpv6AddressesWhereTheyHaveIpv4Ones) {
   EXPECT_EQ(all_of(loaded), "");
   const Model& m = loaded.model;
   ASSERT_EQ(m.nodes.size(), 2u);
-  EXPECT_EQ(to_string(*m.nodes[0]->address_host), "10.0.0.1");
-  EXPECT_EQ(to_string(*m.nodes[0]->address6), "fd00::/64");
-  EXPECT_EQ(to_string(*m.nodes[0]->address6_host), "fd00::1");
-  EXPECT_FALSE(m.nodes[1]->address_host || m.nodes[1]->address);
-  EXPECT_EQ(to_string(*m.nodes[1]->address6_host), "fd00::2");
+  EXPECT_EQ(to_string(*m.nodes.at(0)->address_host), "10.0.0.1");
+  EXPECT_EQ(to_string(*m.nodes.at(0)->address6), "fd00::/64");
+  EXPECT_EQ(to_string(*m.nodes.at(0)->address6_host), "fd00::1");
+  EXPECT_FALSE(m.nodes.at(1)->address_host || m.nodes.at(1)->address);
+  EXPECT_EQ(to_string(*m.nodes.at(1)->address6_host), "fd00::2");
   ASSERT_EQ(m.ip_pools.size(), 1u);
-  EXPECT_EQ(to_string(m.ip_pools[0]->cidr), "fd00:1::/48");
+  EXPECT_EQ(to_string(m.ip_pools.at(0)->cidr), "fd00:1::/48");
   ASSERT_EQ(m.blocks.size(), 2u);
-  EXPECT_EQ(to_string(m.blocks[0]->cidr), "fd00:1::40/122");
-  EXPECT_EQ(m.blocks[1]->node, "n1");
+  EXPECT_EQ(to_string(m.blocks.at(0)->cidr), "fd00:1::40/122");
+  EXPECT_EQ(m.blocks.at(1)->node, "n1");
   ASSERT_EQ(m.workload_endpoints.size(), 1u);
-  ASSERT_EQ(m.workload_endpoints[0]->ip_networks.size(), 2u);
-  EXPECT_EQ(to_string(m.workload_endpoints[0]->ip_networks[1]), "fd00:1::42/128");
+  ASSERT_EQ(m.workload_endpoints.at(0)->ip_networks.size(), 2u);
+  EXPECT_EQ(to_string(m.workload_endpoints.at(0)->ip_networks[1]), "fd00:1::42/128");
   ASSERT_EQ(m.pods.size(), 1u);
-  ASSERT_EQ(m.pods[0]->pod_ips.size(), 2u);
-  EXPECT_EQ(to_string(m.pods[0]->pod_ips[1]), "fd00:1::43");
+  ASSERT_EQ(m.pods.at(0)->pod_ips.size(), 2u);
+  EXPECT_EQ(to_string(m.pods.at(0)->pod_ips[1]), "fd00:1::43");
 }
 
 TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
@@ -365,7 +365,7 @@ TEST(Resources, OfATypedListHaveTheTypeOfTheList) {
       load_text("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a, namespace: b}\n",
                 kTestFile);
   ASSERT_EQ(loaded.model.pods.size(), 1u);
-  EXPECT_EQ(loaded.model.pods[0]->meta.kind, "Pod");
+  EXPECT_EQ(loaded.model.pods.at(0)->meta.kind, "Pod");
 }
 
 TEST(Resources, StrictMakesUnknownFieldsErrors) {

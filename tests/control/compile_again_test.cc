@@ -212,16 +212,16 @@ class Description {
 template <typename T>
 void mix(config::Objects<T>& into, const config::Objects<T>& a, const config::Objects<T>& b,
          std::mt19937& random) {
-  std::vector<Shared<T>> kept;
+  config::Objects<T> kept;
   for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
     const auto choice = random() % 8;  // mostly what is there already
     const bool there = i < into.size();
     if (choice < 5 && there) {
-      kept.push_back(into[i]);
+      kept.push_back(into.at(i));
     } else if (choice == 5 && i < a.size()) {
-      kept.push_back(a[i]);
+      kept.push_back(a.at(i));
     } else if (choice == 6 && i < b.size()) {
-      kept.push_back(b[i]);
+      kept.push_back(b.at(i));
     }
   }
   into = std::move(kept);
@@ -275,9 +275,9 @@ Change relabel(config::Model model, const std::string& value) {
   config::Findings findings;
   Change out;
   out.before = compiler.compile(model, findings);
-  config::Pod pod = model.pods[0];
+  config::Pod pod = model.pods.at(0);
   pod.meta.labels["app"] = value;
-  model.pods[0] = std::move(pod);
+  model.pods.replace(0, std::move(pod));
   out.after = compiler.compile(model, findings);
   return out;
 }
@@ -332,9 +332,9 @@ TEST(CompileAgain, ALabelThatNobodyAsksForTouchesNoSet) {
   Compiler compiler(counters);
   config::Findings findings;
   compiler.compile(model, findings);
-  config::Pod pod = model.pods[3];
+  config::Pod pod = model.pods.at(3);
   pod.meta.labels["version"] = "2";
-  model.pods[3] = std::move(pod);
+  model.pods.replace(3, std::move(pod));
   const CompiledPolicy after = compiler.compile(model, findings);
   EXPECT_EQ(after.work.objects, 1u);
   EXPECT_EQ(after.work.lists, 0u);
@@ -349,9 +349,9 @@ TEST(CompileAgain, LabelSetsThatCameAndWentDoNotPileUp) {
   config::Findings findings;
   unsigned begun_anew = 0;
   for (unsigned round = 0; round < 3000; ++round) {
-    config::Pod pod = model.pods[0];
+    config::Pod pod = model.pods.at(0);
     pod.meta.labels["round"] = number(round);
-    model.pods[0] = std::move(pod);
+    model.pods.replace(0, std::move(pod));
     const CompiledPolicy policy = compiler.compile(model, findings);
     ASSERT_EQ(policy.endpoints.size(), 20u);
     ASSERT_LE(policy.rules->address_sets.size(), 20u);

@@ -134,10 +134,10 @@ config::Model cluster6() {
   m.settings.uplink.gateway6 = parse_address("fe80::fe");
   const char* hosts[] = {"fd00:7::1", "fd00:7::2", "fd00:8::3"};
   for (size_t i = 0; i < 3; ++i) {
-    config::Node n = *m.nodes[i];
+    config::Node n = *m.nodes.at(i);
     n.address6_host = parse_address(hosts[i]);
     n.address6 = Prefix::of(*n.address6_host, 64);
-    m.nodes[i] = n;
+    m.nodes.replace(i, n);
   }
   m.blocks.push_back(block("fd00:1::/122", "node1"));
   m.blocks.push_back(block("fd00:1::40/122", "node2"));
@@ -182,12 +182,12 @@ TEST(Routes, OfIpv6AreNeverTunnelled) {
 
 TEST(Routes, OfIpv6AreAskedOfANodeThatHasAnAddress) {
   config::Model m = cluster6();
-  config::Node n = *m.nodes[1];
+  config::Node n = *m.nodes.at(1);
   n.address6_host.reset();
-  m.nodes[1] = n;
-  n = *m.nodes[2];
+  m.nodes.replace(1, n);
+  n = *m.nodes.at(2);
   n.address_host.reset();  // of IPv6 only
-  m.nodes[2] = n;
+  m.nodes.replace(2, n);
   m.settings.uplink.gateway6.reset();
   const Planned p = plan(m);
   EXPECT_EQ(p.route("fd00:1::45"), "none");
@@ -224,9 +224,9 @@ TEST(Routes, AnUplinkWithoutTheNodesIpv6AddressIsDoubtful) {
 
 TEST(Routes, AVxlanPoolOfIpv6IsRoutedPlainly) {
   config::Model m = cluster6();
-  config::IpPool pool = *m.ip_pools[1];
+  config::IpPool pool = *m.ip_pools.at(1);
   pool.vxlan = config::EncapMode::always;
-  m.ip_pools[1] = pool;
+  m.ip_pools.replace(1, pool);
   const Planned p = plan(m);
   ASSERT_EQ(p.findings.all().size(), 1u);
   EXPECT_NE(p.findings.all()[0].message.find("without encapsulation"), std::string::npos);
@@ -309,7 +309,7 @@ TEST(Routes, StaticRoutesReplaceBlocks) {
 
 TEST(Routes, ATunnelNeedsAnAddressOfOurs) {
   config::Model m = cluster(config::EncapMode::always);
-  m.nodes.erase(m.nodes.begin());
+  m.nodes.erase_if([](const config::Node& n) { return n.meta.name == "node1"; });
   m.settings.uplink.addresses.clear();
   EXPECT_TRUE(plan(m).findings.has_errors());
 }
