@@ -108,32 +108,39 @@ class Walk {
           {path.string(), "is the directory " + first->second + " again", ""});
       return;
     }
-    std::vector<fs::path> entries;
+    std::vector<std::pair<std::string, bool>> entries;  // names; known to be a regular file?
     std::error_code error;
     fs::directory_iterator it(path, error);
     for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-      if (it->path().filename().string()[0] != '.') {
-        entries.push_back(it->path());
+      std::string name = it->path().filename().string();
+      if (name[0] != '.') {
+        std::error_code unknown;
+        const bool regular = !it->is_symlink(unknown) && it->is_regular_file(unknown);
+        entries.emplace_back(std::move(name), regular);
       }
     }
     if (error) {
       complaints_.push_back({path.string(), cannot_be_read(error.value()), ""});
     }
     std::sort(entries.begin(), entries.end());
-    for (const fs::path& entry : entries) {
-      struct stat of_entry {};
-      if (stat(entry.c_str(), &of_entry) != 0) {
-        complaints_.push_back({entry.string(), cannot_be_read(errno), ""});
-      } else if (S_ISDIR(of_entry.st_mode)) {
-        directory(entry, of_entry);
-      } else if (wanted_ == Wanted::tests ? is_test_file(entry.string())
-                                          : is_resource_file(entry)) {
-        files_.push_back(entry.string());
-      }
+    for (const auto& [name, regular] : entries) {
+      entry(path / name, regular);
     }
   }
 
  private:
+  void entry(const fs::path& path, bool regular) {
+    struct stat state {};
+    if (!regular && stat(path.c_str(), &state) != 0) {
+      complaints_.push_back({path.string(), cannot_be_read(errno), ""});
+    } else if (!regular && S_ISDIR(state.st_mode)) {
+      directory(path, state);
+    } else if (wanted_ == Wanted::tests ? is_test_file(path.string())
+                                        : is_resource_file(path)) {
+      files_.push_back(path.string());
+    }
+  }
+
   std::vector<std::string>& files_;
   std::vector<Complaint>& complaints_;
   Wanted wanted_;

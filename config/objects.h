@@ -169,7 +169,8 @@ Difference<Handle> difference(const std::vector<Handle>& before,
           only_in(from2, to2.base(), from, to.base())};
 }
 
-// The objects that only one of two models has.
+// The objects that only one of two models has.  REQUIRES: each is once in a model, as load()
+// sees to.
 template <typename T>
 Difference<Shared<T>> change(const Objects<T>& before, const Objects<T>& after) {
   const auto blocks = difference(before.blocks(), after.blocks(),

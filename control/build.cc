@@ -117,9 +117,11 @@ const LocalEndpoint* Built::endpoint(EndpointId id) const {
 
 Built build(const config::Model& model, Registries& registries, const Built* previous,
             config::Findings& findings, const Matcher::Progress& progress) {
-  check_node(model, findings);
   Built built;
   built.policy = registries.compiler.compile(model, findings);
+  if (built.policy.endpoints.empty()) {
+    check_node(model, findings);
+  }
   auto generation = std::make_shared<Generation>();
   generation->number = previous == nullptr ? 1 : previous->generation->number + 1;
   const Felix felix = felix_of(model);
@@ -140,7 +142,8 @@ Built build(const config::Model& model, Registries& registries, const Built* pre
                                !built.policy.pods.name.empty();
   add_endpoints(model.settings, felix, registries.endpoints, built, *generation, findings);
 
-  built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints, findings);
+  built.routes = plan_routes(model, built.policy.endpoints, registries.endpoints,
+                             registries.borrowed, findings);
   const bool same_routes = previous != nullptr && previous->routes == built.routes;
   const uint32_t version = previous == nullptr ? 1 : previous->generation->routes->version + 1;
   generation->routes =

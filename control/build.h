@@ -26,6 +26,7 @@ namespace sluice::control {
 struct Registries {
   RuleNames rules;
   EndpointSlots endpoints;
+  Borrowed borrowed;
   Compiler compiler{rules};
 };
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
+#include <utility>
 
 #include "control/endpoints.h"
 #include "control/host_endpoints.h"
@@ -14,16 +16,6 @@ namespace {
 
 constexpr const char* kProfileTier = "__PROFILE__";
 constexpr const char* kFailsafeTier = "__FAILSAFE__";
-
-template <typename Holder>  // a Policy or a Profile
-const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
-  return direction == Direction::ingress ? holder.ingress : holder.egress;
-}
-
-const std::string& scope_of(const config::Policy& p) {
-  static const std::string everywhere;
-  return p.global ? everywhere : p.meta.namespace_name;
-}
 
 // A profile that does not exist denies.
 config::Profile closed_profile(const std::string& name) {
@@ -40,6 +32,11 @@ struct Failsafe {
   std::map<std::pair<Direction, bool>, KeptList> lists;  // by direction, of replies
 };
 
+struct KeptProfile {
+  Shared<config::Profile> profile;
+  KeptLists lists;
+};
+
 }  // namespace
 
 // What one compilation leaves for the next.
@@ -49,18 +46,13 @@ struct Compiler::Kept {
   Inventory inventory;
   Policies policies;
   Lists lists;
-  Memo<config::Profile, std::array<KeptList, 2>> profiles;
+  std::unordered_map<const config::Profile*, KeptProfile> profiles;
+  std::vector<const KeptProfile*> talked_about;           // of which there is something to say
   std::map<std::string, Shared<config::Profile>> closed;  // those that do not exist
   Failsafe failsafe;
 };
 
 namespace {
-
-constexpr std::array kDirections = {Direction::ingress, Direction::egress};
-
-size_t index_of(Direction direction) {
-  return direction == Direction::ingress ? 0 : 1;
-}
 
 // One compilation.
 class Compilation {
@@ -70,17 +62,16 @@ class Compilation {
       : kept_(kept), model_(model), counters_(counters), findings_(findings) {}
 
   CompiledPolicy run(Whose whose) {
-    kept_.inventory.update(model_, findings_);
+    of_all_nodes_ = whose == Whose::of_all_nodes;
+    kept_.inventory.update(model_, whose, findings_);
     kept_.policies.update(model_, kept_.inventory.index(), findings_);
     kept_.lists.begin(set_, out_);
-    of_all_nodes_ = whose == Whose::of_all_nodes;
     take_failsafe_ports();
-    find_policies();
     add_endpoints();
     of_all_nodes_ ? protect_all_nodes() : protect_interfaces();
     report();
     kept_.lists.end();
-    kept_.profiles.end_round();
+    kept_.policies.end_round();
     out_.work = {kept_.inventory.objects_read(), kept_.lists.compiled(), kept_.lists.filled()};
     out_.rules = std::make_shared<const RuleSet>(std::move(set_));
     if (counters_.full()) {
@@ -90,10 +81,6 @@ class Compilation {
   }
 
  private:
-  bool is_ours(const Workload& w) const {
-    return of_all_nodes_ || w.endpoint.node == model_.settings.node;
-  }
-
   void take_failsafe_ports() {
     const Felix& felix = kept_.inventory.felix();
     Failsafe& kept = kept_.failsafe;
@@ -102,33 +89,13 @@ class Compilation {
     }
   }
 
-  // For each label set that one of our ends bears, in order, the policies that select it.
-  void find_policies() {
-    std::vector<bool> ours(kept_.inventory.index().size());
-    for (const auto* ends : {&kept_.inventory.workloads(), &kept_.inventory.hosts()}) {
-      for (const Workload* w : *ends) {
-        ours[w->labels] = ours[w->labels] || is_ours(*w);
-      }
-    }
-    selecting_.resize(ours.size());
-    for (RankedPolicy* policy : kept_.policies.in_order()) {
-      for (const LabelsId id : policy->selected.ids) {
-        if (ours[id]) {
-          selecting_[id].push_back(policy);
-        }
-      }
-    }
-  }
-
   void add_endpoints() {
     for (const Workload* w : kept_.inventory.workloads()) {
-      if (is_ours(*w)) {
-        LocalEndpoint& e = out_.endpoints.emplace_back(w->endpoint);
-        e.ingress = program(*w, Direction::ingress, Part::normal, false);
-        e.egress = program(*w, Direction::egress, Part::normal, false);
-        e.pending_ingress = pending_program(*w, Direction::ingress);
-        e.pending_egress = pending_program(*w, Direction::egress);
-      }
+      LocalEndpoint& e = out_.endpoints.emplace_back(w->endpoint);
+      e.ingress = program(*w, Direction::ingress, Part::normal, false);
+      e.egress = program(*w, Direction::egress, Part::normal, false);
+      e.pending_ingress = pending_program(*w, Direction::ingress);
+      e.pending_egress = pending_program(*w, Direction::egress);
     }
     std::sort(out_.endpoints.begin(), out_.endpoints.end(),
               [](const LocalEndpoint& a, const LocalEndpoint& b) {
@@ -138,26 +105,41 @@ class Compilation {
 
   // Mistakes of all rules, of those too that no endpoint of ours runs.
   void report() {
-    for (RankedPolicy* ranked : kept_.policies.in_order()) {
-      const config::Policy& p = *ranked->policy;
-      for (const Direction direction : kDirections) {
-        kept_.lists.report(ranked->lists[index_of(direction)], rules_of(p, direction),
-                           scope_of(p), findings_);
-      }
-      out_.policies += ranked->used ? 1 : 0;
+    for (const RankedPolicy* ranked : kept_.policies.talked_about()) {
+      kept_.lists.report(ranked->lists, findings_);
     }
-    for (const auto& [name, profile] : kept_.inventory.profiles()) {
-      for (const Direction direction : kDirections) {
-        kept_.lists.report(kept_list(profile, direction), rules_of(*profile, direction), "",
-                           findings_);
+    if (kept_.inventory.profiles_changed()) {
+      follow_profiles();
+    }
+    for (const KeptProfile* profile : kept_.talked_about) {
+      kept_.lists.report(profile->lists, findings_);
+    }
+  }
+
+  void follow_profiles() {
+    const Profiles& profiles = kept_.inventory.profiles();
+    std::erase_if(kept_.profiles, [&](const auto& entry) {
+      const Shared<config::Profile>& known = entry.second.profile;
+      const auto now = profiles.find(known->meta.name);
+      const bool ours = now != profiles.end() && now->second.is(known);
+      const auto closed = kept_.closed.find(known->meta.name);
+      return !ours && (closed == kept_.closed.end() || !closed->second.is(known));
+    });
+    kept_.talked_about.clear();
+    for (const auto& [name, profile] : profiles) {
+      const KeptProfile& kept = keep(profile);
+      if (!kept.lists[0].notes.none() || !kept.lists[1].notes.none()) {
+        kept_.talked_about.push_back(&kept);
       }
     }
   }
 
-  KeptList& kept_list(const Shared<config::Profile>& profile, Direction direction) {
-    auto* known = kept_.profiles.find(profile);
-    auto& lists = known != nullptr ? *known : kept_.profiles.put(profile, {});
-    return lists[index_of(direction)];
+  KeptProfile& keep(const Shared<config::Profile>& profile) {
+    const auto [it, fresh] = kept_.profiles.try_emplace(profile.address());
+    if (fresh) {
+      it->second = {profile, lists_of(*profile, "")};
+    }
+    return it->second;
   }
 
   ListId policy_list(RankedPolicy& ranked, Direction direction) {
@@ -173,7 +155,8 @@ class Compilation {
         known != kept_.inventory.profiles().end()
             ? known->second
             : kept_.closed.try_emplace(name, closed_profile(name)).first->second;
-    return kept_.lists.use(kept_list(profile, direction), rules_of(*profile, direction), "",
+    return kept_.lists.use(keep(profile).lists[index_of(direction)],
+                           rules_of(*profile, direction), "",
                            {"Profile", "", name, kProfileTier, direction, profile->meta.where});
   }
 
@@ -183,7 +166,7 @@ class Compilation {
   }
 
   ProgramId pending_program(const Workload& w, Direction direction) {
-    const auto& policies = selecting_[w.labels];
+    const auto& policies = kept_.policies.selecting(w.labels);
     const bool any = std::any_of(policies.begin(), policies.end(), [&](const RankedPolicy* p) {
       return p->staged() && p->judges(direction, Part::normal);
     });
@@ -194,11 +177,14 @@ class Compilation {
   ProgramId program(const Workload& w, Direction direction, Part part, bool pending) {
     Program made;
     std::vector<std::string> names;
-    for (RankedPolicy* ranked : selecting_[w.labels]) {
+    for (RankedPolicy* ranked : kept_.policies.selecting(w.labels)) {
       if (!ranked->judges(direction, part) || (ranked->staged() && !pending)) {
         continue;
       }
-      ranked->used = ranked->used || !pending;
+      if (!pending &&
+          std::exchange(ranked->used, kept_.inventory.serial()) != kept_.inventory.serial()) {
+        ++out_.policies;
+      }
       const ListId list = policy_list(*ranked, direction);
       if (names.empty() || names.back() != ranked->tier->name) {
         names.push_back(ranked->tier->name);
@@ -294,7 +280,7 @@ class Compilation {
     if (hosts.pods == nullptr) {
       return;
     }
-    for (const RankedPolicy* ranked : selecting_[hosts.pods->labels]) {
+    for (const RankedPolicy* ranked : kept_.policies.selecting(hosts.pods->labels)) {
       if (ranked->is_of(Part::untracked)) {
         const config::Meta& meta = ranked->policy->meta;
         findings_.warning(meta.where, "policy \"" + meta.name +
@@ -342,7 +328,6 @@ class Compilation {
   CompiledPolicy out_;
   RuleSet set_;
   bool of_all_nodes_ = false;
-  std::vector<std::vector<RankedPolicy*>> selecting_;  // by LabelsId of our ends, in order
   std::map<std::vector<uint32_t>, ProgramId> programs_;
 };
 

@@ -5,8 +5,8 @@
 // The policy half of control: no DPDK, no I/O; used alike by sluiced, `check` and `explain`.
 // One call sees one Model and is all-or-nothing: with errors in `findings` the result must not
 // be published.  Cost of the first: linear in endpoints + policies + set members, times the
-// selectors that an endpoint's labels can satisfy; of the next: a look at every object, and
-// work for those that changed.
+// selectors that an endpoint's labels can satisfy; of the next: a look at each file and at what
+// our endpoints run, and work for the objects that changed.
 //
 // Source: Calico semantics, sections 1 to 4.
 #ifndef SLUICE_CONTROL_COMPILE_H_
@@ -30,6 +30,10 @@ namespace sluice::control {
 using config::qualified;
 
 enum class Direction : uint8_t { ingress, egress };
+inline constexpr Direction kDirections[] = {Direction::ingress, Direction::egress};
+constexpr size_t index_of(Direction direction) {
+  return direction == Direction::ingress ? 0 : 1;
+}
 
 // What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.
 struct ListName {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -57,6 +58,7 @@ Workload from_host(const config::HostEndpoint& h) {
   e.where = h.meta.where;
   e.node = h.node;
   out.ports = h.ports;
+  out.host = true;
   return out;
 }
 
@@ -233,12 +235,6 @@ config::Profile default_allow() {
   return open;
 }
 
-bool same(const std::vector<Shared<config::EndpointSlice>>& a,
-          const std::vector<Shared<config::EndpointSlice>>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return x.is(y); });
-}
-
 const std::vector<std::string>& profiles_of(const Workload& w) {
   return w.endpoint.profiles;
 }
@@ -249,6 +245,16 @@ const std::vector<std::string>& profiles_of(const LabelledSet& set) {
 }  // namespace
 
 void Inventory::update_profiles(const config::Model& model) {
+  profiles_changed_ = !change(written_profiles_, model.profiles).none() ||
+                      !change(namespaces_, model.namespaces).none() ||
+                      !change(accounts_, model.service_accounts).none() || profiles_.empty();
+  changed_profiles_.clear();
+  if (!profiles_changed_) {
+    return;
+  }
+  written_profiles_ = model.profiles;
+  namespaces_ = model.namespaces;
+  accounts_ = model.service_accounts;
   const Profiles before = std::exchange(profiles_, {});
   const auto add = [this](const Shared<config::Profile>& profile) {
     profiles_.insert_or_assign(profile->meta.name, profile);
@@ -271,7 +277,6 @@ void Inventory::update_profiles(const config::Model& model) {
 
 // Those that lend other labels than before, or are new, or have gone.
 void Inventory::note_changed_profiles(const Profiles& before) {
-  changed_profiles_.clear();
   for (const auto& [name, profile] : profiles_) {
     const auto old = before.find(name);
     if (old == before.end() || old->second->labels_to_apply != profile->labels_to_apply) {
@@ -297,49 +302,127 @@ void Inventory::label(Made<T>& made, config::Labels& labels) {
   made.value.labels = index_.add(labels);
 }
 
-// The value that `make` gave for this very object, or gives now.
-template <typename Object, typename T, typename Make>
-const T* Inventory::derive(Memo<Object, Made<T>>& memo, const Shared<Object>& object,
-                           const Make& make, config::Findings& findings) {
-  Made<T>* made = memo.find(object);
-  const auto inherits_else = [&](const Made<T>& known) {
-    const std::vector<std::string>& names = profiles_of(known.value);
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-      return changed_profiles_.contains(name);
-    });
-  };
-  if (made == nullptr || inherits_else(*made)) {
-    if (made != nullptr) {
-      note_change(*made);
-    }
-    Made<T> fresh;
-    make(*object, fresh);
-    note_change(fresh);
-    ++objects_read_;
-    made = &memo.put(object, std::move(fresh));
+// The bearers of a label set, which are about to change.
+Inventory::Bearers& Inventory::changing(LabelsId id) {
+  if (id >= bearers_.size()) {
+    bearers_.resize(index_.size());
+    is_changed_.resize(index_.size());
   }
-  findings.add(made->findings);
-  return made->usable ? &made->value : nullptr;
+  if (!is_changed_[id]) {
+    is_changed_[id] = true;
+    changed_.push_back(id);
+  }
+  return bearers_[id];
+}
+
+namespace {
+
+auto& list_of(Inventory::Bearers& bearers, const Workload&) {
+  return bearers.ends;
+}
+auto& list_of(Inventory::Bearers& bearers, const LabelledSet&) {
+  return bearers.sets;
 }
 
 template <typename T>
-void Inventory::note_change(const Made<T>& made) {
-  if (!made.usable) {
-    return;
-  }
-  const LabelsId id = made.value.labels;
-  if (id >= changed_.size()) {
-    changed_.resize(id + 1);
-  }
-  changed_[id] = true;
+void take_out(std::vector<const T*>& of, const T* one) {
+  const auto it = std::find(of.begin(), of.end(), one);
+  *it = of.back();
+  of.pop_back();
 }
 
-void Inventory::update_workloads(const config::Model& model, config::Findings& findings) {
-  const auto gone = [this](const auto& made) { note_change(made); };
-  Felix felix = felix_of(model);
-  if (felix_.interface_prefixes.front() != felix.interface_prefixes.front()) {
-    of_pods_.end_round(gone);
+}  // namespace
+
+template <typename T>
+void Inventory::move(const T& who, bool came) {
+  constexpr size_t kMany = 1000;
+  if (moves_ && moves_->size() == kMany) {
+    moves_.reset();
   }
+  if (moves_) {
+    moves_->push_back({who.labels, came, who});
+  }
+}
+
+template <typename T>
+void Inventory::enter(const Made<T>& made) {
+  ++objects_read_;
+  if (!made.findings.all().empty()) {
+    said_.insert(&made.findings);
+  }
+  if (made.usable) {
+    Bearers& bearers = changing(made.value.labels);
+    borne_ += bearers.none() ? 1 : 0;
+    list_of(bearers, made.value).push_back(&made.value);
+    note(made.value, true);
+    move(made.value, true);
+  }
+}
+
+template <typename T>
+void Inventory::leave(const Made<T>& made) {
+  said_.erase(&made.findings);
+  if (made.usable) {
+    Bearers& bearers = changing(made.value.labels);
+    take_out(list_of(bearers, made.value), &made.value);
+    note(made.value, false);
+    move(made.value, false);
+    borne_ -= bearers.none() ? 1 : 0;
+  }
+}
+
+template <typename Object, typename T, typename Make>
+void Inventory::add(Kind<Object, T>& kind, const Object& object, const Make& make) {
+  const auto [it, fresh] = kind.made.try_emplace(&object);
+  if (fresh) {
+    make(object, it->second);
+    enter(it->second);
+  }
+}
+
+template <typename Object, typename T>
+void Inventory::remove(Kind<Object, T>& kind, const Object& object) {
+  if (const auto it = kind.made.find(&object); it != kind.made.end()) {
+    leave(it->second);
+    kind.made.erase(it);
+  }
+}
+
+template <typename Object, typename T, typename Make>
+void Inventory::inherit(Kind<Object, T>& kind, const Make& make) {
+  if (changed_profiles_.empty()) {
+    return;
+  }
+  for (auto& [object, made] : kind.made) {
+    const std::vector<std::string>& names = profiles_of(made.value);
+    if (std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+          return changed_profiles_.contains(name);
+        })) {
+      leave(made);
+      made = {};
+      make(*object, made);
+      enter(made);
+    }
+  }
+}
+
+template <typename Object, typename T, typename Make>
+void Inventory::follow(Kind<Object, T>& kind, const config::Objects<Object>& now,
+                       const Make& make) {
+  const auto changed = change(kind.objects, now);
+  for (const Object& object : changed.gone) {
+    remove(kind, object);
+  }
+  inherit(kind, make);
+  for (const Object& object : changed.come) {
+    add(kind, object, make);
+  }
+  kind.objects = now;
+}
+
+void Inventory::update_workloads(const config::Model& model) {
+  Felix felix = felix_of(model);
+  const bool renamed = felix_.interface_prefixes.front() != felix.interface_prefixes.front();
   felix_ = std::move(felix);
   const auto finish = [this](Made<Workload>& made, const char* kind) {
     made.usable = usable(made.value, kind, made.findings);
@@ -347,119 +430,155 @@ void Inventory::update_workloads(const config::Model& model, config::Findings& f
       label(made, made.value.endpoint.labels);
     }
   };
-  const auto keep = [](std::vector<const Workload*>& in, const Workload* made) {
-    if (made != nullptr) {
-      in.push_back(made);
+  const auto ends = change(endpoints_.objects, model.workload_endpoints);
+  for (const config::WorkloadEndpoint& w : ends.gone) {
+    if (const auto it = stood_for_.find({w.meta.namespace_name, w.pod});
+        it != stood_for_.end()) {
+      stood_for_.erase(it);
     }
+  }
+  for (const config::WorkloadEndpoint& w : ends.come) {
+    stood_for_.emplace(w.meta.namespace_name, w.pod);
+  }
+  follow(endpoints_, model.workload_endpoints,
+         [&](const config::WorkloadEndpoint& w, Made<Workload>& made) {
+           made.value = from_endpoint(w);
+           finish(made, "WorkloadEndpoint");
+         });
+
+  const auto make_pod = [&](const config::Pod& p, Made<Workload>& made) {
+    made.value = from_pod(p, felix_, made.findings);
+    finish(made, "Pod");
   };
-  std::set<std::pair<std::string_view, std::string_view>> known;  // namespace, pod
-  for (const auto& object : model.workload_endpoints) {
-    known.emplace(object->meta.namespace_name, object->pod);
-    keep(workloads_, derive(
-                         of_endpoints_, object,
-                         [&](const auto& w, Made<Workload>& made) {
-                           made.value = from_endpoint(w);
-                           finish(made, "WorkloadEndpoint");
-                         },
-                         findings));
-  }
-  for (const auto& object : model.pods) {
-    const config::Pod& pod = *object;
+  const auto look_at = [&](const config::Pod& pod) {
     const bool eligible = !pod.node.empty() && !pod.host_network && !finished(pod);
-    if (!eligible || known.contains({pod.meta.namespace_name, pod.meta.name})) {
-      continue;
-    }
-    keep(workloads_, derive(
-                         of_pods_, object,
-                         [&](const auto& p, Made<Workload>& made) {
-                           made.value = from_pod(p, felix_, made.findings);
-                           finish(made, "Pod");
-                         },
-                         findings));
+    eligible && !stood_for_.contains({pod.meta.namespace_name, pod.meta.name})
+        ? add(pods_, pod, make_pod)
+        : remove(pods_, pod);
+  };
+  const auto pods = change(pods_.objects, model.pods);
+  for (const config::Pod& pod : pods.gone) {
+    remove(pods_, pod);
   }
-  for (const auto& object : model.host_endpoints) {
-    keep(hosts_, derive(
-                     of_hosts_, object,
-                     [&](const auto& host, Made<Workload>& made) {
-                       made.value = from_host(host);
-                       label(made, made.value.endpoint.labels);
-                     },
-                     findings));
+  for (const config::Pod& pod : renamed ? pods_.objects : config::Objects<config::Pod>()) {
+    remove(pods_, pod);
   }
-  of_endpoints_.end_round(gone);
-  of_pods_.end_round(gone);
-  of_hosts_.end_round(gone);
+  inherit(pods_, make_pod);
+  pods_.objects = model.pods;
+  if (renamed || !ends.none()) {
+    std::for_each(model.pods.begin(), model.pods.end(), look_at);
+  } else {
+    std::for_each(pods.come.begin(), pods.come.end(), look_at);
+  }
 }
 
-void Inventory::update_sets(const config::Model& model, config::Findings& findings) {
-  sets_.clear();
-  for (const auto& object : model.network_sets) {
-    sets_.push_back(derive(
-        of_sets_, object,
-        [&](const config::NetworkSet& set, Made<LabelledSet>& made) {
-          config::Labels labels = set.meta.labels;
-          if (!set.global) {
-            labels[kNamespaceLabel] = set.meta.namespace_name;
-            made.value.profiles = {namespace_profile(set.meta.namespace_name)};
-          }
-          made.value.nets = set.nets;
-          label(made, labels);
-        },
-        findings));
+void Inventory::update_hosts(const config::Model& model) {
+  const bool same = change(host_endpoints_.objects, model.host_endpoints).none();
+  follow(host_endpoints_, model.host_endpoints,
+         [&](const config::HostEndpoint& host, Made<Workload>& made) {
+           made.value = from_host(host);
+           label(made, made.value.endpoint.labels);
+         });
+  if (same) {
+    return;
   }
-  of_sets_.end_round([this](const auto& made) { note_change(made); });
+  hosts_.clear();
+  for (const config::HostEndpoint& host : model.host_endpoints) {
+    hosts_.push_back(&host_endpoints_.made.at(&host).value);
+  }
+}
+
+void Inventory::update_sets(const config::Model& model) {
+  follow(sets_, model.network_sets,
+         [&](const config::NetworkSet& set, Made<LabelledSet>& made) {
+           config::Labels labels = set.meta.labels;
+           if (!set.global) {
+             labels[kNamespaceLabel] = set.meta.namespace_name;
+             made.value.profiles = {namespace_profile(set.meta.namespace_name)};
+           }
+           made.value.nets = set.nets;
+           label(made, labels);
+         });
 }
 
 void Inventory::update_services(const config::Model& model) {
-  std::map<ServiceName, std::vector<Shared<config::EndpointSlice>>> now;
-  for (const auto& slice : model.endpoint_slices) {
-    now[{slice->meta.namespace_name, slice->service}].push_back(slice);
-  }
-  for (auto it = services_.begin(); it != services_.end();) {
-    const bool gone = !now.contains(it->first);
-    if (gone) {
-      changed_services_.insert(it->first);
-    }
-    it = gone ? services_.erase(it) : std::next(it);
-  }
-  for (auto& [name, slices] : now) {
-    Service& service = services_[name];
-    if (same(service.slices, slices)) {
-      continue;
-    }
+  changed_services_.clear();
+  const auto slices = change(slices_, model.endpoint_slices);
+  slices_ = model.endpoint_slices;
+  const auto service_of = [this](const config::EndpointSlice& slice) -> Service& {
+    const ServiceName name{slice.meta.namespace_name, slice.service};
     changed_services_.insert(name);
-    service = {std::move(slices), {}};
+    return services_[name];
+  };
+  for (const auto& slice : slices.gone) {
+    std::erase_if(service_of(slice).slices, [&](const auto& one) { return one.is(slice); });
+  }
+  for (const auto& slice : slices.come) {
+    service_of(slice).slices.push_back(slice);
+  }
+  for (const ServiceName& name : changed_services_) {
+    Service& service = services_[name];
+    service.members = {};
     for (const config::EndpointSlice& slice : service.slices) {
       add_slice(slice, service.members);
+    }
+    if (service.slices.empty()) {
+      services_.erase(name);
     }
   }
 }
 
-void Inventory::update(const config::Model& model, config::Findings& findings) {
+void Inventory::update(const config::Model& model, Whose whose, config::Findings& findings) {
   ++serial_;
   objects_read_ = 0;
-  changed_.assign(index_.size(), false);
-  changed_services_.clear();
-  workloads_.clear();
-  hosts_.clear();
+  moves_.emplace();
+  for (const LabelsId id : std::exchange(changed_, {})) {
+    is_changed_[id] = false;
+  }
+  ask_for(whose, model.settings.node);
   update_profiles(model);
-  update_workloads(model, findings);
-  update_sets(model, findings);
+  update_workloads(model);
+  update_hosts(model);
+  update_sets(model);
   update_services(model);
-  bearers_.resize(index_.size());
-  for (Bearers& bearers : bearers_) {
-    bearers.ends.clear();
-    bearers.sets.clear();
+  if (!std::exchange(in_order_, true)) {
+    std::sort(workloads_.begin(), workloads_.end(), [](const Workload* a, const Workload* b) {
+      const config::Where &x = a->endpoint.where, &y = b->endpoint.where;
+      return std::tie(x.file, x.line, x.column) < std::tie(y.file, y.line, y.column);
+    });
   }
-  for (const auto* ends : {&workloads_, &hosts_}) {
-    for (const Workload* w : *ends) {
-      bearers_[w->labels].ends.push_back(w);
-    }
-  }
-  for (const LabelledSet* set : sets_) {
-    bearers_[set->labels].sets.push_back(set);
+  for (const config::Findings* said : said_) {
+    findings.add(*said);
   }
   check_local(model, *this, felix_.any_source, findings);
+}
+
+// From now on workloads() are those.
+void Inventory::ask_for(Whose whose, const std::string& node) {
+  if (whose == whose_ && node == node_) {
+    return;
+  }
+  whose_ = whose;
+  node_ = node;
+  workloads_.clear();
+  const auto keep = [this](const auto& kind) {
+    for (const auto& [object, made] : kind.made) {
+      if (made.usable) {
+        note(made.value, true);
+      }
+    }
+  };
+  keep(endpoints_);
+  keep(pods_);
+}
+
+// It came, or goes.
+void Inventory::note(const Workload& w, bool came) {
+  if (w.host || (whose_ == Whose::of_our_node && w.endpoint.node != node_)) {
+    return;
+  }
+  in_order_ = false;
+  came ? workloads_.push_back(&w) : take_out(workloads_, &w);
 }
 
 const ServiceMembers* Inventory::service(const ServiceName& name) const {
@@ -468,16 +587,23 @@ const ServiceMembers* Inventory::service(const ServiceName& name) const {
 }
 
 bool Inventory::changed(const std::vector<LabelsId>& ids) const {
+  if (changed_.size() < ids.size()) {
+    return std::any_of(changed_.begin(), changed_.end(), [&](LabelsId id) {
+      return std::binary_search(ids.begin(), ids.end(), id);
+    });
+  }
   return std::any_of(ids.begin(), ids.end(),
-                     [&](LabelsId id) { return id < changed_.size() && changed_[id]; });
+                     [&](LabelsId id) { return id < is_changed_.size() && is_changed_[id]; });
+}
+
+const Inventory::Bearers& Inventory::bearers(LabelsId id) const {
+  static const Bearers nobody;
+  return id < bearers_.size() ? bearers_[id] : nobody;
 }
 
 bool Inventory::mostly_stale() const {
   constexpr size_t kSlack = 1000;
-  const auto borne = static_cast<size_t>(std::count_if(
-      bearers_.begin(), bearers_.end(),
-      [](const Bearers& bearers) { return !bearers.ends.empty() || !bearers.sets.empty(); }));
-  return bearers_.size() > 2 * borne + kSlack;
+  return bearers_.size() > 2 * borne_ + kSlack;
 }
 
 }  // namespace sluice::control

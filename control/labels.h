@@ -33,6 +33,7 @@ class LabelIndex {
   // The id of `labels`, given now if they are new; ids count from 0.
   LabelsId add(const config::Labels& labels);
   size_t size() const { return by_id_.size(); }
+  const config::Labels& labels(LabelsId id) const { return *by_id_[id]; }
 
   // The ids of all label sets for which the selector holds, ascending.  Cost: one evaluation
   // for each set that has the selector's rarest required label.

@@ -25,7 +25,7 @@ class Linter {
  public:
   Linter(const config::Model& model, config::Findings& findings)
       : model_(model), findings_(findings) {
-    inventory_.update(model, ignored_);
+    inventory_.update(model, Whose::of_all_nodes, ignored_);
     for (const Workload* w : inventory_.workloads()) {
       learn(w->endpoint.labels);
       of_workloads_.insert(w->labels);

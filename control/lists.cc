@@ -31,9 +31,9 @@ ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
     RuleList made;
     made.staged = name.kind.starts_with("Staged");
     ListName named = name;
-    list.notes = {};
+    RuleNotes known;  // as list.notes
     for (size_t i = 0; i < rules.size(); ++i) {
-      Rule rule = rules_.compile(rules[i], scope, list.notes);
+      Rule rule = rules_.compile(rules[i], scope, known);
       rule.counter = counters_.slot({name.kind, name.namespace_name, name.name, name.tier,
                                      name.direction == Direction::ingress, static_cast<int>(i),
                                      rule.action});
@@ -45,7 +45,6 @@ ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
     list.rules =
         same != before_.end() && *same->second == made ? same->second : Shared(std::move(made));
     list.name = std::move(named);
-    list.checked = true;
     ++compiled_;
   }
   now_.insert_or_assign(key_of(name), *list.rules);
@@ -59,20 +58,15 @@ ListId Lists::use(KeptList& list, const std::vector<config::Rule>& rules,
   return list.id;
 }
 
-void Lists::report(KeptList& list, const std::vector<config::Rule>& rules,
-                   const std::string& scope, config::Findings& findings) {
-  if (!list.checked) {
-    list.checked = true;
-    for (const config::Rule& rule : rules) {
-      RuleCompiler::check(rule, scope, list.notes);
-    }
-  }
-  findings.add(list.notes.findings);
-  for (const RuleNotes::Service& service : list.notes.services) {
-    const auto& [space, name] = service.name;
-    if (!space.empty() && inventory_.service(service.name) == nullptr) {
-      findings.warning(service.where, "service " + qualified(space, name) +
-                                          " has no EndpointSlice: the rule matches nothing");
+void Lists::report(const KeptLists& lists, config::Findings& findings) const {
+  for (const KeptList& list : lists) {
+    findings.add(list.notes.findings);
+    for (const RuleNotes::Service& service : list.notes.services) {
+      const auto& [space, name] = service.name;
+      if (!space.empty() && inventory_.service(service.name) == nullptr) {
+        findings.warning(service.where, "service " + qualified(space, name) +
+                                            " has no EndpointSlice: the rule matches nothing");
+      }
     }
   }
 }

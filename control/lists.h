@@ -3,11 +3,12 @@
 //
 // A list is compiled when an endpoint first runs it, and kept beside its policy as long as that
 // is the same and each compilation uses it.  One that is compiled again and reads as before
-// (its file changed elsewhere) stays the very same value, so nothing is made of it anew.  Of
-// all others only the mistakes are looked for.
+// stays the very same value, so nothing is made of it anew.  Of all others only the mistakes
+// are looked for, once.
 #ifndef SLUICE_CONTROL_LISTS_H_
 #define SLUICE_CONTROL_LISTS_H_
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,13 +22,30 @@ namespace sluice::control {
 
 // The rules of one policy or profile in one direction.
 struct KeptList {
+  RuleNotes notes;
   std::optional<Shared<RuleList>> rules;  // once an endpoint ran it; its sets are of `run`
   std::optional<Shared<ListName>> name;
-  bool checked = false;
-  RuleNotes notes;
   uint64_t run = 0;  // the last compilation that had it, as `id`
   ListId id = 0;
 };
+
+template <typename Holder>  // a Policy or a Profile
+const std::vector<config::Rule>& rules_of(const Holder& holder, Direction direction) {
+  return direction == Direction::ingress ? holder.ingress : holder.egress;
+}
+
+// Both lists of a holder, unused yet, by Direction.
+using KeptLists = std::array<KeptList, 2>;
+template <typename Holder>
+KeptLists lists_of(const Holder& holder, const std::string& scope) {
+  KeptLists out;
+  for (const Direction direction : kDirections) {
+    for (const config::Rule& rule : rules_of(holder, direction)) {
+      RuleCompiler::check(rule, scope, out[index_of(direction)].notes);
+    }
+  }
+  return out;
+}
 
 class Lists {
  public:
@@ -39,9 +57,8 @@ class Lists {
   // The list's id in this compilation.  `scope`: the namespace of a namespaced policy.
   ListId use(KeptList& list, const std::vector<config::Rule>& rules, const std::string& scope,
              const ListName& name);
-  // Adds what there is to say about the list, whether it is used or not.
-  void report(KeptList& list, const std::vector<config::Rule>& rules, const std::string& scope,
-              config::Findings& findings);
+  // Adds what there is to say about the lists, whether they are used or not.
+  void report(const KeptLists& lists, config::Findings& findings) const;
   // Ends it; sets that only lists of an earlier one name are given up.
   void end();
 

@@ -11,15 +11,17 @@
 namespace sluice::control {
 namespace {
 
-RankedPolicy make(const Shared<config::Policy>& policy) {
+RankedPolicy make(Shared<config::Policy> given) {
   RankedPolicy out;
-  out.policy = policy;
+  out.policy = std::move(given);
+  const config::Policy* policy = &*out.policy;
   const config::Meta& meta = policy->meta;
   // The joined string, not the fields: '-' and '.' sort before '/'.
   out.key = meta.name + "/" + meta.namespace_name + "/" + meta.kind;
   out.ingress = applies(*policy, Direction::ingress);
   out.egress = applies(*policy, Direction::egress);
-  out.selected.selector = policy_selector(*policy, out.findings);
+  out.selector = policy_selector(*policy, out.findings);
+  out.lists = lists_of(*policy, scope_of(*policy));
   return out;
 }
 
@@ -56,6 +58,11 @@ bool RankedPolicy::is_of(Part part) const {
 
 bool RankedPolicy::judges(Direction direction, Part part) const {
   return is_of(part) && (direction == Direction::ingress ? ingress : egress);
+}
+
+const std::string& scope_of(const config::Policy& p) {
+  static const std::string everywhere;
+  return p.global ? everywhere : p.meta.namespace_name;
 }
 
 bool applies(const config::Policy& p, Direction direction) {
@@ -95,7 +102,13 @@ Selector policy_selector(const config::Policy& p, config::Findings& findings) {
   return out;
 }
 
-void Policies::rank_tiers(const config::Model& model) {
+// ---- tiers -------------------------------------------------------------------------------
+
+void Policies::update_tiers(const config::Model& model) {
+  if (!tiers_.empty() && change(written_tiers_, model.tiers).none()) {
+    return;
+  }
+  written_tiers_ = model.tiers;
   tiers_.clear();
   unknown_tiers_.clear();
   const auto add = [&](std::string_view name, double order, bool pass) {
@@ -108,74 +121,191 @@ void Policies::rank_tiers(const config::Model& model) {
   for (const config::Tier& tier : model.tiers) {
     add(tier.meta.name, tier.order, tier.pass);
   }
+  selecting_.clear();
+  for (auto& [object, policy] : ranked_) {
+    rank(policy);
+  }
 }
 
-const TierRank& Policies::tier_of(const config::Policy& policy, config::Findings& findings) {
-  if (const auto tier = tiers_.find(policy.tier); tier != tiers_.end()) {
-    return tier->second;
+// Gives it its tier, and says whether it is to be talked about.
+void Policies::rank(RankedPolicy& ranked) {
+  const std::string& name = ranked.policy->tier;
+  const auto tier = tiers_.find(name);
+  ranked.tier = tier != tiers_.end()
+                    ? &tier->second
+                    : &unknown_tiers_.try_emplace(name, TierRank{true, 0, name, TierEnd::deny})
+                           .first->second;
+  const bool quiet = !ranked.tier->unknown && ranked.findings.all().empty() &&
+                     std::all_of(ranked.lists.begin(), ranked.lists.end(),
+                                 [](const KeptList& list) { return list.notes.none(); });
+  if (quiet) {
+    talked_about_.erase(&ranked);
+  } else {
+    talked_about_.insert(&ranked);
   }
+}
+
+void Policies::say_unknown(const RankedPolicy& ranked, config::Findings& findings) const {
+  const std::string& name = ranked.policy->tier;
   std::vector<std::string_view> known;
-  for (const auto& [name, rank] : tiers_) {
-    known.push_back(name);
+  for (const auto& [tier, rank] : tiers_) {
+    known.push_back(tier);
   }
-  const std::string near = config::nearest(policy.tier, known);
+  const std::string near = config::nearest(name, known);
   findings.warning(
-      policy.meta.where,
-      "tier \"" + policy.tier +
-          "\" does not exist: the policy is "
-          "enforced after all others, and denies what it does not allow",
-      near.empty() ? "add the Tier \"" + policy.tier + "\"" : "did you mean \"" + near + "\"?");
-  return unknown_tiers_.try_emplace(policy.tier, TierRank{true, 0, policy.tier, TierEnd::deny})
-      .first->second;
+      ranked.policy->meta.where,
+      "tier \"" + name +
+          "\" does not exist: the policy is enforced after all others, and denies "
+          "what it does not allow",
+      near.empty() ? "add the Tier \"" + name + "\"" : "did you mean \"" + near + "\"?");
 }
 
-void Policies::add(const Shared<config::Policy>& policy, const LabelIndex& index,
-                   config::Findings& findings) {
-  RankedPolicy* known = policies_.find(policy);
-  RankedPolicy& ranked = known != nullptr ? *known : policies_.put(policy, make(policy));
-  ranked.tier = &tier_of(*policy, findings);
-  ranked.used = false;
-  findings.add(ranked.findings);
-  if (policy->staging != config::Staging::removed) {
-    index.update(ranked.selected);
+// ---- policies ----------------------------------------------------------------------------
+
+namespace {
+
+// A label with any value, or with one; no label has a NUL in it.
+std::string filed_under(const std::string& key) {
+  return key;
+}
+std::string filed_under(const std::string& key, const std::string& value) {
+  return key + '\0' + value;
+}
+
+}  // namespace
+
+// Under the label that it requires and the fewest others are filed under: whoever has it not is
+// not selected.  Under "" where it requires none.
+void Policies::file(RankedPolicy& policy) {
+  size_t fewest = ~size_t{0};
+  policy.filed = {""};
+  for (const Selector::Term& term : policy.selector.required_terms()) {
+    std::vector<std::string> under;
+    if (!term.values) {
+      under.push_back(filed_under(term.key));
+    } else {
+      for (const std::string& value : *term.values) {
+        under.push_back(filed_under(term.key, value));
+      }
+    }
+    size_t others = 0;
+    for (const std::string& label : under) {
+      const auto known = filed_.find(label);
+      others += known == filed_.end() ? 0 : known->second.size();
+    }
+    if (others < fewest) {
+      fewest = others;
+      policy.filed = std::move(under);
+    }
   }
-  in_order_.push_back(&ranked);
+  for (const std::string& label : policy.filed) {
+    filed_[label].push_back(&policy);
+  }
+}
+
+void Policies::add(const void* object, Shared<config::Policy> policy) {
+  const auto [it, fresh] = ranked_.try_emplace(object);
+  if (!fresh) {
+    return;
+  }
+  RankedPolicy& ranked = it->second;
+  ranked = make(std::move(policy));
+  rank(ranked);
+  if (ranked.policy->staging == config::Staging::removed) {
+    return;
+  }
+  file(ranked);
+  for (auto& [id, selecting] : selecting_) {
+    if (ranked.selector.matches(index_->labels(id))) {
+      std::vector<RankedPolicy*>& all = selecting.policies;
+      all.insert(std::upper_bound(all.begin(), all.end(), &ranked, before), &ranked);
+    }
+  }
+}
+
+void Policies::remove(const void* object) {
+  const auto it = ranked_.find(object);
+  if (it == ranked_.end()) {
+    return;
+  }
+  RankedPolicy* const gone = &it->second;
+  for (const std::string& label : gone->filed) {
+    const auto filed = filed_.find(label);
+    std::erase(filed->second, gone);
+    if (filed->second.empty()) {
+      filed_.erase(filed);
+    }
+  }
+  for (auto& [id, selecting] : selecting_) {
+    std::erase(selecting.policies, gone);
+  }
+  talked_about_.erase(gone);
+  ranked_.erase(it);
+}
+
+template <typename Object, typename Make>
+void Policies::follow(config::Objects<Object>& known, const config::Objects<Object>& now,
+                      const Make& make) {
+  constexpr size_t kMany = 100;
+  const auto changed = change(known, now);
+  if (changed.gone.size() + changed.come.size() > kMany) {
+    selecting_.clear();  // cheaper to find again
+  }
+  for (const Shared<Object>& object : changed.gone) {
+    remove(object.address());
+  }
+  for (const Shared<Object>& object : changed.come) {
+    add(object.address(), make(object));
+  }
+  known = now;
 }
 
 void Policies::update(const config::Model& model, const LabelIndex& index,
                       config::Findings& findings) {
-  const auto tiers_before = tiers_;
-  in_order_.clear();
-  rank_tiers(model);
-  for (const Shared<config::Policy>& p : model.policies) {
-    add(p, index, findings);
-  }
-  const auto add_all = [&](const auto& objects, auto& memo) {
-    for (const auto& object : objects) {
-      const Shared<config::Policy>* made = memo.find(object);
-      add(made != nullptr ? *made : memo.put(object, Shared(to_policy(*object))), index,
-          findings);
-    }
-    memo.end_round();
+  ++round_;
+  index_ = &index;
+  update_tiers(model);
+  follow(policies_, model.policies, [](const auto& policy) { return policy; });
+  const auto converted = [](const auto& policy) {
+    return Shared<config::Policy>(to_policy(*policy));
   };
-  add_all(model.kubernetes_policies, of_kubernetes_);
-  add_all(model.cluster_policies, of_cluster_);
-  policies_.end_round();
-  order(tiers_ != tiers_before);
+  follow(kubernetes_, model.kubernetes_policies, converted);
+  follow(cluster_, model.cluster_policies, converted);
+  for (const RankedPolicy* ranked : talked_about_) {
+    if (ranked->tier->unknown) {
+      say_unknown(*ranked, findings);
+    }
+    findings.add(ranked->findings);
+  }
 }
 
-// Those that had their place keep their order, unless that is to be found anew.
-void Policies::order(bool anew) {
-  const auto fresh = std::partition(in_order_.begin(), in_order_.end(), [=](const auto* p) {
-    return !anew && p->place != RankedPolicy::kNoPlace;
-  });
-  std::sort(in_order_.begin(), fresh,
-            [](const auto* a, const auto* b) { return a->place < b->place; });
-  std::sort(fresh, in_order_.end(), before);
-  std::inplace_merge(in_order_.begin(), fresh, in_order_.end(), before);
-  for (size_t place = 0; place < in_order_.size(); ++place) {
-    in_order_[place]->place = place;
+const std::vector<RankedPolicy*>& Policies::selecting(LabelsId id) {
+  const auto [it, fresh] = selecting_.try_emplace(id);
+  Selecting& selecting = it->second;
+  selecting.asked = round_;
+  if (!fresh) {
+    return selecting.policies;
   }
+  const config::Labels& labels = index_->labels(id);
+  const auto take = [&](const std::string& label) {
+    const auto filed = filed_.find(label);
+    if (filed != filed_.end()) {
+      std::copy_if(filed->second.begin(), filed->second.end(),
+                   std::back_inserter(selecting.policies),
+                   [&](const RankedPolicy* p) { return p->selector.matches(labels); });
+    }
+  };
+  take("");
+  for (const auto& [key, value] : labels) {
+    take(filed_under(key));
+    take(filed_under(key, value));
+  }
+  std::sort(selecting.policies.begin(), selecting.policies.end(), before);
+  return selecting.policies;
+}
+
+void Policies::end_round() {
+  std::erase_if(selecting_, [&](const auto& entry) { return entry.second.asked != round_; });
 }
 
 }  // namespace sluice::control

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <string>
 
-#include "control/endpoints.h"
 #include "control/felix.h"
 
 namespace sluice::control {
@@ -35,11 +34,12 @@ std::optional<Address> address_of(const config::Node& node, bool v4) {
 class Planner {
  public:
   Planner(const Model& model, const std::vector<LocalEndpoint>& endpoints,
-          const EndpointSlots& slots, Findings& findings)
+          const EndpointSlots& slots, Borrowed& borrowed, Findings& findings)
       : model_(model),
         settings_(model.settings),
         endpoints_(endpoints),
         slots_(slots),
+        borrowed_(borrowed),
         findings_(findings) {}
 
   // Later entries win over earlier ones of the same prefix, so the order here is the order of
@@ -267,35 +267,16 @@ class Planner {
 
   // An endpoint of another node whose address lies outside that node's blocks.
   void add_borrowed(const std::vector<RemoteBlock>& blocks) {
-    std::map<Address, std::vector<Prefix>> of_node;
+    Borrowed::Homes homes;
+    for (const auto& [name, node] : peers_) {
+      homes.nodes[name] = {address_of(*node, false), address_of(*node, true)};
+    }
     for (const RemoteBlock& block : blocks) {
-      of_node[block.node].push_back(block.block);
+      homes.blocks[block.node].push_back(block.block);
     }
-    const auto borrow = [&](const std::string& node, const Address& address) {
-      const auto owner = peer_address(node, address.is_v4());
-      if (!owner) {
-        return;
-      }
-      const std::vector<Prefix>& own = of_node[*owner];
-      const bool inside = std::any_of(
-          own.begin(), own.end(), [&](const Prefix& block) { return block.contains(address); });
-      if (!inside) {
-        add_remote({host_prefix(address), *owner, tunnelled(address, *owner)});
-      }
-    };
-    for (const config::WorkloadEndpoint& endpoint : model_.workload_endpoints) {
-      for (const Prefix& network : endpoint.ip_networks) {
-        if (network.length == 128) {
-          borrow(endpoint.node, network.base);
-        }
-      }
-    }
-    for (const config::Pod& pod : model_.pods) {
-      if (pod.host_network || finished(pod)) {
-        continue;
-      }
-      for (const Address& address : addresses_of(pod)) {
-        borrow(pod.node, address);
+    for (const auto& [place, all] : borrowed_.update(model_, std::move(homes))) {
+      for (const Borrowed::One& one : all) {
+        add_remote({host_prefix(one.address), one.node, tunnelled(one.address, one.node)});
       }
     }
   }
@@ -351,6 +332,7 @@ class Planner {
   const config::Settings& settings_;
   const std::vector<LocalEndpoint>& endpoints_;
   const EndpointSlots& slots_;
+  Borrowed& borrowed_;
   Findings& findings_;
   const config::Node* us_ = nullptr;
   std::map<std::string, const config::Node*> peers_;  // all nodes but ours
@@ -370,8 +352,8 @@ std::unordered_set<uint32_t> values_of(const std::set<Ip4>& addresses) {
 }  // namespace
 
 RoutePlan plan_routes(const Model& model, const std::vector<LocalEndpoint>& endpoints,
-                      const EndpointSlots& slots, Findings& findings) {
-  return Planner(model, endpoints, slots, findings).run();
+                      const EndpointSlots& slots, Borrowed& borrowed, Findings& findings) {
+  return Planner(model, endpoints, slots, borrowed, findings).run();
 }
 
 std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32_t version) {

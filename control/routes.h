@@ -15,6 +15,7 @@
 
 #include "config/findings.h"
 #include "config/model.h"
+#include "control/borrowed.h"
 #include "control/compile.h"
 #include "control/endpoint_slots.h"
 #include "fastpath/tables.h"
@@ -40,7 +41,8 @@ struct RoutePlan {
 // Findings: tunnels without an address of our own, an uplink that lacks the node's address, and
 // pools whose encapsulation is not IPIP.  IPv6 is never tunnelled.
 RoutePlan plan_routes(const config::Model& model, const std::vector<LocalEndpoint>& endpoints,
-                      const EndpointSlots& slots, config::Findings& findings);
+                      const EndpointSlots& slots, Borrowed& borrowed,
+                      config::Findings& findings);
 
 // Numbers the plan's routes in the order of their prefixes.
 std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32_t version);

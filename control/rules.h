@@ -28,6 +28,7 @@ struct RuleNotes {
     config::Where where;
   };
   std::vector<Service> services;  // that rules name
+  bool none() const { return findings.all().empty() && services.empty(); }
 };
 
 class RuleCompiler {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/sets.h"
 
+#include <algorithm>
+
 #include "control/hash.h"
 
 namespace sluice::control {
@@ -77,49 +79,77 @@ SetId Sets::ports(const ServiceName& service) {
   });
 }
 
-AddressSet Sets::gather(const Entry<AddressSet>& entry) const {
-  if (entry.service) {
-    const ServiceMembers* members = inventory_.service(*entry.service);
-    return members == nullptr ? AddressSet() : AddressSet(members->addresses);
+namespace {
+
+void add(const ServiceMembers& service, std::vector<Prefix>& to) {
+  to.insert(to.end(), service.addresses.begin(), service.addresses.end());
+}
+void add(const ServiceMembers& service, std::vector<PortSet::Member>& to) {
+  to.insert(to.end(), service.ports.begin(), service.ports.end());
+}
+
+}  // namespace
+
+void Sets::add(const Entry<AddressSet>&, const Workload& w, std::vector<Prefix>& to) {
+  for (const Address& address : w.endpoint.addresses) {
+    to.push_back(Prefix::of(address, 128));
   }
-  std::vector<Prefix> members;
+}
+
+void Sets::add(const Entry<AddressSet>&, const LabelledSet& set, std::vector<Prefix>& to) {
+  to.insert(to.end(), set.nets.begin(), set.nets.end());
+}
+
+void Sets::add(const Entry<PortSet>& entry, const Workload& w,
+               std::vector<PortSet::Member>& to) {
+  for (const config::NamedPort& port : w.ports) {
+    if (port.name != entry.port || !proto::has_ports(port.protocol) ||
+        (entry.protocol && port.protocol != *entry.protocol)) {
+      continue;
+    }
+    for (const Address& address : w.endpoint.addresses) {
+      to.push_back({address, port.protocol, port.port});
+    }
+  }
+}
+
+template <typename Members>
+Members Sets::gather(const Entry<Members>& entry) const {
+  MembersOf<Members> members;
+  if (entry.service) {
+    if (const ServiceMembers* service = inventory_.service(*entry.service)) {
+      control::add(*service, members);
+    }
+    return Members(members);
+  }
   for (const LabelsId id : entry.whose.ids) {
     const Inventory::Bearers& bearers = inventory_.bearers(id);
     for (const Workload* w : bearers.ends) {
-      for (const Address& address : w->endpoint.addresses) {
-        members.push_back(Prefix::of(address, 128));
-      }
+      add(entry, *w, members);
     }
     for (const LabelledSet* set : bearers.sets) {
-      members.insert(members.end(), set->nets.begin(), set->nets.end());
+      add(entry, *set, members);
     }
   }
-  return AddressSet(members);
+  return Members(members);
 }
 
-PortSet Sets::gather(const Entry<PortSet>& entry) const {
-  if (entry.service) {
-    const ServiceMembers* members = inventory_.service(*entry.service);
-    return members == nullptr ? PortSet() : PortSet(members->ports);
+// Do those who came bring what those who left took away?
+template <typename Members>
+bool Sets::is_same(const Entry<Members>& entry) const {
+  if (entry.service || inventory_.moves() == nullptr) {
+    return false;
   }
-  std::vector<PortSet::Member> members;
-  const auto add = [&](const Workload& w) {
-    for (const config::NamedPort& port : w.ports) {
-      if (port.name != entry.port || !proto::has_ports(port.protocol) ||
-          (entry.protocol && port.protocol != *entry.protocol)) {
-        continue;
-      }
-      for (const Address& address : w.endpoint.addresses) {
-        members.push_back({address, port.protocol, port.port});
-      }
-    }
-  };
-  for (const LabelsId id : entry.whose.ids) {
-    for (const Workload* w : inventory_.bearers(id).ends) {
-      add(*w);
+  MembersOf<Members> left, came;
+  for (const Inventory::Move& move : *inventory_.moves()) {
+    const auto& ids = entry.whose.ids;
+    if (std::binary_search(ids.begin(), ids.end(), move.labels)) {
+      std::visit([&](const auto& who) { add(entry, who, move.came ? came : left); }, move.who);
     }
   }
-  return PortSet(members);
+  std::sort(left.begin(), left.end());
+  std::sort(came.begin(), came.end());
+  return left == came;
 }
 
 template <typename Members>
@@ -132,10 +162,12 @@ const Shared<Members>& Sets::current(Entry<Members>& entry) {
     inventory_.index().update(entry.whose);
   }
   const bool followed = entry.as_of != 0 && entry.as_of + 1 == now;
-  const bool changed =
-      entry.service ? inventory_.changed(*entry.service) : inventory_.changed(entry.whose.ids);
+  const auto changed = [&] {
+    return entry.service ? inventory_.changed(*entry.service)
+                         : inventory_.changed(entry.whose.ids);
+  };
   entry.as_of = now;
-  if (followed && !changed) {
+  if (followed && (!changed() || is_same(entry))) {
     return entry.members;
   }
   ++filled_;

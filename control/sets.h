@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -62,8 +63,20 @@ class Sets {
   const Shared<Members>& current(Entry<Members>& entry);
   template <typename Members>
   static void keep_only(Kind<Members>& kind, const std::vector<bool>& named);
-  AddressSet gather(const Entry<AddressSet>& entry) const;
-  PortSet gather(const Entry<PortSet>& entry) const;
+  template <typename Members>
+  using MembersOf = std::conditional_t<std::is_same_v<Members, AddressSet>, std::vector<Prefix>,
+                                       std::vector<PortSet::Member>>;
+  // What one bearer of the entry's labels brings to the set.
+  static void add(const Entry<AddressSet>& entry, const Workload& w, std::vector<Prefix>& to);
+  static void add(const Entry<AddressSet>& entry, const LabelledSet& set,
+                  std::vector<Prefix>& to);
+  static void add(const Entry<PortSet>& entry, const Workload& w,
+                  std::vector<PortSet::Member>& to);
+  static void add(const Entry<PortSet>&, const LabelledSet&, std::vector<PortSet::Member>&) {}
+  template <typename Members>
+  Members gather(const Entry<Members>& entry) const;
+  template <typename Members>
+  bool is_same(const Entry<Members>& entry) const;
 
   const Inventory& inventory_;
   Kind<AddressSet> addresses_;

@@ -74,7 +74,8 @@ Built make_built() {
     g->by_address[made.addresses.front()] = id;
   }
   config::Findings findings;
-  b.routes = plan_routes(m, b.policy.endpoints, slots, findings);
+  Borrowed borrowed;
+  b.routes = plan_routes(m, b.policy.endpoints, slots, borrowed, findings);
   g->routes = make_route_table(b.routes, 1);
   EXPECT_TRUE(compile(*g, {}, nullptr));
   b.generation = g;
@@ -208,7 +209,8 @@ Built make_built6(bool on = true) {
   route.tunnel = false;
   m.settings.routes = {route};
   config::Findings findings;
-  b.routes = plan_routes(m, b.policy.endpoints, slots, findings);
+  Borrowed borrowed;
+  b.routes = plan_routes(m, b.policy.endpoints, slots, borrowed, findings);
   g->routes = make_route_table(b.routes, 2);
   EXPECT_TRUE(compile(*g, {}, nullptr));
   b.generation = g;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/routes.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 #include "control/build.h"
@@ -95,8 +97,9 @@ Planned plan(const config::Model& model, const std::vector<LocalEndpoint>& endpo
   for (const LocalEndpoint& e : endpoints) {
     slots.assign(e.interface_name);
   }
+  Borrowed borrowed;
   Planned p;
-  p.plan = plan_routes(model, endpoints, slots, p.findings);
+  p.plan = plan_routes(model, endpoints, slots, borrowed, p.findings);
   return p;
 }
 
@@ -282,6 +285,60 @@ TEST(Routes, ABorrowedPodIsRoutedWhileItIsOne) {
     m.pods = {pod};
     EXPECT_EQ(plan(m).plan.routes.contains(*parse_prefix("10.0.0.20/32")), row.routed)
         << row.sentence;
+  }
+}
+
+// Pods and endpoints come, go and move, and so do nodes and blocks.
+TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto pick = [&](unsigned below) { return static_cast<unsigned>(random() % below); };
+  const auto address = [&] {
+    return "10.0." + std::to_string(pick(4)) + "." + std::to_string(pick(6));
+  };
+  const auto owner = [&] { return "node" + std::to_string(1 + pick(4)); };
+  config::Model m = cluster(config::EncapMode::cross_subnet);
+  const EndpointSlots slots;
+  Borrowed kept;
+  for (int round = 0; round < 500; ++round) {
+    const auto line = static_cast<int>(pick(8));
+    switch (pick(8)) {
+      case 0: {
+        m.nodes = cluster(config::EncapMode::always).nodes;
+        if (pick(2) == 0) {
+          m.nodes.erase_if([&](const config::Node& n) { return n.meta.name == owner(); });
+        }
+        break;
+      }
+      case 1:
+        m.blocks = {
+            block(("10.0." + std::to_string(pick(4)) + ".0/29").c_str(), owner().c_str())};
+        break;
+      case 2:
+      case 3: {
+        config::WorkloadEndpoint w =
+            workload("w", owner().c_str(), (address() + "/32").c_str());
+        w.meta.where = {0, line, 1};
+        m.workload_endpoints.erase_if(
+            [&](const config::WorkloadEndpoint& old) { return old.meta.where.line >= line; });
+        m.workload_endpoints.push_back(w);
+        break;
+      }
+      default: {
+        config::Pod pod;
+        pod.node = owner();
+        pod.pod_ips = {*parse_address(address())};
+        pod.phase = pick(4) == 0 ? "Failed" : "Running";
+        pod.meta.where = {1, line, 1};
+        m.pods.erase_if([&](const config::Pod& old) { return old.meta.where.line >= line; });
+        m.pods.push_back(pod);
+      }
+    }
+    Borrowed fresh;
+    config::Findings findings;
+    const RoutePlan again = plan_routes(m, {}, slots, kept, findings);
+    ASSERT_TRUE(again == plan_routes(m, {}, slots, fresh, findings)) << "round " << round;
   }
 }
 
