@@ -16,12 +16,15 @@ constexpr int64_t kSettle = 2;  // seconds
 }  // namespace
 
 void ReadFiles::begin() {
-  before_ = std::move(now_);
-  now_.clear();
+  if (asked_ < files_.size()) {
+    std::erase_if(files_, [this](const auto& file) { return file.second.load != load_; });
+  }
+  ++load_;
+  asked_ = 0;
   read_ = 0;
 }
 
-std::optional<ReadFiles::File> ReadFiles::look(const std::string& path) {
+std::optional<ReadFiles::Look> ReadFiles::look(const std::string& path) {
   struct statx s {};
   timespec now{};
   // Network file systems look at the server then.
@@ -30,7 +33,7 @@ std::optional<ReadFiles::File> ReadFiles::look(const std::string& path) {
       clock_gettime(CLOCK_REALTIME, &now) != 0) {
     return std::nullopt;
   }
-  File out;
+  Look out;
   out.state = {s.stx_dev_major,
                s.stx_dev_minor,
                static_cast<int64_t>(s.stx_ino),
@@ -46,32 +49,35 @@ std::optional<ReadFiles::File> ReadFiles::look(const std::string& path) {
 }
 
 ReadFiles::Content ReadFiles::find(const std::string& path) {
-  auto file = now_.contains(path) ? std::nullopt : look(path);
-  if (!file) {
+  File& file = files_[path];
+  const auto now = file.load == load_ ? std::nullopt : look(path);
+  if (!now) {
     return nullptr;
   }
-  const auto known = before_.find(path);
-  if (known != before_.end() && known->second.settled && known->second.state == file->state) {
-    return now_.insert(before_.extract(known)).position->second.content;
+  file.load = load_;
+  ++asked_;
+  if (file.known && file.at.settled && file.at.state == now->state) {
+    return file.content;
   }
-  now_.emplace(path, *std::move(file));
+  file.at = *now;
+  file.known = false;
   return nullptr;
 }
 
 ReadFiles::Content ReadFiles::before(const std::string& path) const {
-  const auto known = before_.find(path);
-  return known == before_.end() ? nullptr : known->second.content;
+  const auto file = files_.find(path);
+  return file == files_.end() ? nullptr : file->second.content;
 }
 
 void ReadFiles::keep(const std::string& path, Content content) {
   ++read_;
-  const auto file = now_.find(path);
-  if (file == now_.end()) {
+  File& file = files_[path];
+  if (file.load != load_) {
     return;
   }
   const auto after = look(path);  // another may have taken its place before it was read
-  file->second.settled = file->second.settled && after && after->state == file->second.state;
-  file->second.content = std::move(content);
+  file.known = after && after->state == file.at.state;
+  file.content = std::move(content);
 }
 
 uint32_t ReadFiles::index_of(const std::string& path) {

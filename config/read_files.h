@@ -9,10 +9,10 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "config/identities.h"
@@ -43,16 +43,23 @@ class ReadFiles {
  private:
   // Device and each time in two: device, inode, size, time of modification and of change.
   using State = std::array<int64_t, 8>;
-  struct File {
+  struct Look {
     State state{};
     bool settled = false;
-    Content content;
   };
-  static std::optional<File> look(const std::string& path);
+  struct File {
+    uint64_t load = 0;  // that asked for it last
+    Look at;
+    bool known = false;  // `content` is what it held then
+    Content content;     // when it was read last
+  };
+  static std::optional<Look> look(const std::string& path);
 
-  std::map<std::string, File> before_, now_;
+  std::unordered_map<std::string, File> files_;
+  uint64_t load_ = 0;
+  size_t asked_ = 0;  // files, in this load
   Identities identities_;
-  std::map<std::string, uint32_t> indices_;
+  std::unordered_map<std::string, uint32_t> indices_;
   std::vector<std::string> names_;
   size_t read_ = 0;
 };
