@@ -91,6 +91,9 @@ class Compilation {
 
   void add_endpoints() {
     for (const Workload* w : kept_.inventory.workloads()) {
+      if (!of_all_nodes_ && w->endpoint.node != model_.settings.node) {
+        continue;  // the settings name no node
+      }
       LocalEndpoint& e = out_.endpoints.emplace_back(w->endpoint);
       e.ingress = program(*w, Direction::ingress, Part::normal, false);
       e.egress = program(*w, Direction::egress, Part::normal, false);

@@ -574,7 +574,8 @@ void Inventory::ask_for(Whose whose, const std::string& node) {
 
 // It came, or goes.
 void Inventory::note(const Workload& w, bool came) {
-  if (w.host || (whose_ == Whose::of_our_node && w.endpoint.node != node_)) {
+  const bool asked = whose_ == Whose::of_all_nodes || node_.empty() || w.endpoint.node == node_;
+  if (w.host || !asked) {
     return;
   }
   in_order_ = false;

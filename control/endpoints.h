@@ -68,7 +68,8 @@ class Inventory {
   const LabelIndex& index() const { return index_; }
   const Profiles& profiles() const { return profiles_; }
   bool profiles_changed() const { return profiles_changed_; }  // by the last update
-  // Of the nodes that were asked for, as they stand in the files.
+  // Of the nodes that were asked for, of all if the settings name none; as they stand in the
+  // files.
   const std::vector<const Workload*>& workloads() const { return workloads_; }
   // HostEndpoints of all nodes; their addresses are expectedIPs.
   const std::vector<const Workload*>& hosts() const { return hosts_; }

@@ -165,6 +165,7 @@ void Policies::say_unknown(const RankedPolicy& ranked, config::Findings& finding
 namespace {
 
 // A label with any value, or with one; no label has a NUL in it.
+const std::string kNothingRequired(2, '\0');
 std::string filed_under(const std::string& key) {
   return key;
 }
@@ -175,10 +176,10 @@ std::string filed_under(const std::string& key, const std::string& value) {
 }  // namespace
 
 // Under the label that it requires and the fewest others are filed under: whoever has it not is
-// not selected.  Under "" where it requires none.
+// not selected.
 void Policies::file(RankedPolicy& policy) {
   size_t fewest = ~size_t{0};
-  policy.filed = {""};
+  policy.filed = {kNothingRequired};
   for (const Selector::Term& term : policy.selector.required_terms()) {
     std::vector<std::string> under;
     if (!term.values) {
@@ -295,7 +296,7 @@ const std::vector<RankedPolicy*>& Policies::selecting(LabelsId id) {
                    [&](const RankedPolicy* p) { return p->selector.matches(labels); });
     }
   };
-  take("");
+  take(kNothingRequired);
   for (const auto& [key, value] : labels) {
     take(filed_under(key));
     take(filed_under(key, value));

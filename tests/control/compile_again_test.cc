@@ -377,6 +377,31 @@ TEST(CompileAgain, ALabelThatNobodyAsksForTouchesNoSet) {
   EXPECT_EQ(after.work.sets, 0u);
 }
 
+// On one node, and of any node where the settings name none, as `check -f` has it.
+TEST(CompileAgain, TwoPodsOfANodeMustNotHaveOneAddress) {
+  for (const std::string node : {"n1", "", "n2"}) {
+    config::Model model = shop();
+    model.settings.node = node;
+    RuleNames counters;
+    Compiler compiler(counters);
+    const auto errors = [&] {
+      config::Findings findings;
+      EXPECT_EQ(compiler.compile(model, findings).endpoints.size(), node == "n1" ? 20u : 0u);
+      return findings.format({"shop.yaml"});
+    };
+    EXPECT_EQ(errors(), "");
+    config::Pod pod = model.pods.at(1);
+    const config::Pod before = pod;
+    pod.pod_ips = model.pods.at(0)->pod_ips;
+    model.pods.replace(1, pod);
+    EXPECT_EQ(errors(), node == "n2" ? ""
+                                     : "shop.yaml:7:1: error: address 10.0.0.1 of \"p1\" is "
+                                       "also that of \"p0\" (shop.yaml:3)\n");
+    model.pods.replace(1, before);
+    EXPECT_EQ(errors(), "");
+  }
+}
+
 TEST(CompileAgain, LabelSetsThatCameAndWentDoNotPileUp) {
   config::Model model = shop();
   RuleNames counters;

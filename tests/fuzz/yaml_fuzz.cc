@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: any bytes as a sluice.yaml and as a file of resources, into the model.  Whatever
 // they are, nothing escapes as an exception, every finding has a place in a known file and can
-// be printed, what loads has names, and a second reading says the same.
+// be printed, what loads has names, and a second reading says the same, also one that knows
+// what the file held before.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 #include "config/load.h"
+#include "config/resource_file.h"
 
 namespace {
 
@@ -81,6 +83,19 @@ void read_resources(std::string_view text) {
   check(again.findings.format(again.model.files) == loaded.findings.format(m.files));
 }
 
+// A file of which another text is known is read as if none were.
+void read_again(std::string_view text) {
+  std::string changed(text);
+  if (!changed.empty()) {
+    changed[changed.size() / 2] = '\n';
+  }
+  const ResourceFile before(std::string(text), 0, false, nullptr);
+  const ResourceFile again(changed, 0, false, &before);
+  const ResourceFile anew(changed, 0, false, nullptr);
+  check(again.content().findings.format({"f"}) == anew.content().findings.format({"f"}));
+  check(again.content().objects.size() == anew.content().objects.size());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -90,6 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   read_resources(text);
+  read_again(text);
   const Loaded settings = load_settings_text(text, "sluice.yaml");
   check_findings(settings);
   if (settings.ok()) {
