@@ -83,6 +83,10 @@ class Loader {
                             "Service: Service objects are not applied yet: cluster addresses "
                             "are not translated");
     }
+    // After a slip in the settings all is still known.
+    if (known_ != nullptr && out_.ok()) {
+      known_->forget_others();
+    }
     if (has_exports_) {
       leave_out_exports(out_.model, out_.findings);
     }

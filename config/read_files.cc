@@ -16,12 +16,15 @@ constexpr int64_t kSettle = 2;  // seconds
 }  // namespace
 
 void ReadFiles::begin() {
-  if (asked_ < files_.size()) {
-    std::erase_if(files_, [this](const auto& file) { return file.second.load != load_; });
-  }
   ++load_;
   asked_ = 0;
   read_ = 0;
+}
+
+void ReadFiles::forget_others() {
+  if (asked_ < files_.size()) {
+    std::erase_if(files_, [this](const auto& file) { return file.second.load != load_; });
+  }
 }
 
 std::optional<ReadFiles::Look> ReadFiles::look(const std::string& path) {

@@ -3,7 +3,8 @@
 //
 // A file is the same as long as device, inode, size and both times are; one that changed within
 // two seconds before it was read could change again unseen, and is read again.  Written and
-// read by load() on one thread at a time; holds what the last load used.
+// read by load() on one thread at a time; holds what the last load without an error used, and
+// those after it.
 #ifndef SLUICE_CONFIG_READ_FILES_H_
 #define SLUICE_CONFIG_READ_FILES_H_
 
@@ -24,8 +25,9 @@ class ReadFiles {
  public:
   using Content = std::shared_ptr<const ResourceFile>;
 
-  // Begins a load: what the one before did not ask for is forgotten.
-  void begin();
+  void begin();  // a load
+  // Those that this load did not ask for.
+  void forget_others();
   // What the file held when it was read, or nullptr if it must be read, or was asked for
   // already.
   Content find(const std::string& path);

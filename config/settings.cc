@@ -36,16 +36,16 @@ void set_unread(const Value& v, T& to, const std::optional<T>& value) {
 }
 
 // Readers of settings: one of `words`, in the order of the enumeration; `on` or `off`.
-using Reader = std::function<void(const Value&)>;
+using FieldReader = std::function<void(const Value&)>;
 template <typename Enum>
-Reader choice(Enum& to, std::vector<std::string_view> words) {
+FieldReader choice(Enum& to, std::vector<std::string_view> words) {
   return [&to, words = std::move(words)](const Value& v) {
     if (const auto i = v.one_of(words)) {
       to = static_cast<Enum>(*i);
     }
   };
 }
-Reader toggle(bool& to, std::string_view on, std::string_view off) {
+FieldReader toggle(bool& to, std::string_view on, std::string_view off) {
   return [&to, on, off](const Value& v) { set(to, read_switch(v, on, off)); };
 }
 

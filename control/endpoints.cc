@@ -253,25 +253,29 @@ void Inventory::update_profiles(const config::Model& model) {
     return;
   }
   written_profiles_ = model.profiles;
-  namespaces_ = model.namespaces;
-  accounts_ = model.service_accounts;
   const Profiles before = std::exchange(profiles_, {});
   const auto add = [this](const Shared<config::Profile>& profile) {
     profiles_.insert_or_assign(profile->meta.name, profile);
   };
-  const auto derive_all = [&](const auto& objects, auto& memo) {
-    for (const auto& object : objects) {
-      const Shared<config::Profile>* made = memo.find(object);
-      add(made != nullptr ? *made : memo.put(object, Shared(to_profile(*object))));
+  const auto add_lenders = [&](auto& known, const auto& now) {
+    const auto changed = change(known, now);
+    for (const auto& object : changed.gone) {
+      lent_.erase(object.address());
     }
-    memo.end_round();
+    for (const auto& object : changed.come) {
+      lent_.emplace(object.address(), to_profile(*object));
+    }
+    known = now;
+    for (const auto& object : now) {
+      add(lent_.at(object.address()));
+    }
   };
   static const Shared<config::Profile> open = default_allow();
   add(open);
   std::for_each(model.profiles.begin(), model.profiles.end(), add);
   // What Kubernetes says wins over a dump of what Calico made of it.
-  derive_all(model.namespaces, of_namespaces_);
-  derive_all(model.service_accounts, of_accounts_);
+  add_lenders(namespaces_, model.namespaces);
+  add_lenders(accounts_, model.service_accounts);
   note_changed_profiles(before);
 }
 

@@ -27,7 +27,6 @@
 #include "control/compile.h"
 #include "control/felix.h"
 #include "control/labels.h"
-#include "control/memo.h"
 
 namespace sluice::control {
 
@@ -174,9 +173,8 @@ class Inventory {
   config::Objects<config::Namespace> namespaces_;
   config::Objects<config::ServiceAccount> accounts_;
   config::Objects<config::EndpointSlice> slices_;
-  std::multiset<std::pair<std::string, std::string>> stood_for_;  // pods that have an endpoint
-  Memo<config::Namespace, Shared<config::Profile>> of_namespaces_;
-  Memo<config::ServiceAccount, Shared<config::Profile>> of_accounts_;
+  std::multiset<std::pair<std::string, std::string>> stood_for_;   // pods that have an endpoint
+  std::unordered_map<const void*, Shared<config::Profile>> lent_;  // by the object that lends
   Kind<config::WorkloadEndpoint, Workload> endpoints_;
   Kind<config::Pod, Workload> pods_;
   Kind<config::HostEndpoint, Workload> host_endpoints_;

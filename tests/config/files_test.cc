@@ -412,6 +412,19 @@ TEST_F(AgainTest, SaysOfChangedDocumentsWhatALoadAnewSays) {
   }
 }
 
+TEST_F(AgainTest, KnowsTheFilesStillAfterASlipInTheSettings) {
+  settle();
+  load_again();
+  std::ifstream in(path("sluice.yaml"));
+  const std::string settings{std::istreambuf_iterator<char>(in), {}};
+  write("sluice.yaml", "node: [");
+  load_again();
+  EXPECT_FALSE(loaded_.ok());
+  write("sluice.yaml", settings);
+  EXPECT_EQ(load_again().second, 0u);
+  EXPECT_TRUE(loaded_.ok());
+}
+
 TEST_F(AgainTest, ParsesOnlyTheDocumentsThatChanged) {
   write("d/a.yaml",
         a_namespace("p") + "\n---\n" + a_namespace("q") + "\n---\n" + a_namespace("r") + "\n");
