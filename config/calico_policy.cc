@@ -11,7 +11,7 @@ Staging read_staged_action(const Value& v) {
   return i && *i == 0 ? Staging::removed : Staging::staged;
 }
 
-void read_policy(const Value& object, Meta meta, Model& model) {
+void read_policy(const Value& object, Meta meta, ResourceLists& model) {
   Policy p;
   p.global = meta.kind.ends_with("GlobalNetworkPolicy");
   const bool staged = meta.kind.starts_with("Staged");
@@ -60,7 +60,7 @@ void read_policy(const Value& object, Meta meta, Model& model) {
   model.policies.push_back(std::move(p));
 }
 
-void read_profile(const Value& object, Meta meta, Model& model) {
+void read_profile(const Value& object, Meta meta, ResourceLists& model) {
   Profile p;
   read_spec(object, {
                         {"labelsToApply",
@@ -77,7 +77,7 @@ void read_profile(const Value& object, Meta meta, Model& model) {
   model.profiles.push_back(std::move(p));
 }
 
-void read_network_set(const Value& object, Meta meta, Model& model) {
+void read_network_set(const Value& object, Meta meta, ResourceLists& model) {
   NetworkSet s;
   s.global = meta.kind == "GlobalNetworkSet";
   read_spec(object, {{"nets", [&](const Value& x) { s.nets = read_prefixes(x); }}});

@@ -218,7 +218,7 @@ void read_cluster_rules(const Value& list, bool ingress, const Dialect& dialect,
 
 }  // namespace
 
-void read_cluster_policy(const Value& object, Meta meta, Model& model) {
+void read_cluster_policy(const Value& object, Meta meta, ResourceLists& model) {
   ClusterPolicy p;
   const Dialect dialect = {meta.kind != "ClusterNetworkPolicy",
                            meta.kind == "BaselineAdminNetworkPolicy"};

@@ -213,20 +213,16 @@ bool indented_by_tab(std::string_view text, int line) {
   return text.substr(start, end - start).find('\t') != std::string_view::npos;
 }
 
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 }  // namespace
 
 std::string_view without_mark(std::string_view text) {
   constexpr std::string_view kMark = "\xef\xbb\xbf";
   return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
-
-namespace {
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-}  // namespace
 
 std::vector<Piece> pieces_of(std::string_view text) {
   std::vector<Piece> out;

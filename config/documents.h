@@ -4,9 +4,9 @@
 // yaml-cpp 0.7 accepts duplicate keys, a quoted scalar that the end of the file cuts off,
 // explicit tags, merge keys (as a field called "<<") and UTF-16, and it shares aliased nodes,
 // which grow when they are walked.  All of that is a finding here, placed at its line and
-// column, and the file has no documents then. Bounds: nesting 32; through aliases a file has at
-// most 10 000 nodes more than are written in it. Called by config, one text at a time; keeps
-// no state.
+// column, and the text has no documents then. Bounds: nesting 32; through aliases a file has at
+// most 10 000 nodes more than are written in it. Called by config, one text at a time (a file,
+// or a piece of one); keeps no state.
 #ifndef SLUICE_CONFIG_DOCUMENTS_H_
 #define SLUICE_CONFIG_DOCUMENTS_H_
 

@@ -50,7 +50,7 @@ void read_slice_endpoint(const Value& v, EndpointSlice& slice) {
 
 }  // namespace
 
-void read_endpoint_slice(const Value& object, Meta meta, Model& model) {
+void read_endpoint_slice(const Value& object, Meta meta, ResourceLists& model) {
   EndpointSlice slice;
   if (const auto label = meta.labels.find(std::string(kServiceLabel));
       label != meta.labels.end()) {

@@ -277,7 +277,7 @@ void read_deny_action(const Value& v) {
 
 }  // namespace
 
-void read_felix_configuration(const Value& object, Meta meta, Model& model) {
+void read_felix_configuration(const Value& object, Meta meta, ResourceLists& model) {
   FelixConfiguration f;
   f.meta = std::move(meta);
   const auto boolean = [](std::optional<bool>& to) {

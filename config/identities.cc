@@ -29,9 +29,10 @@ void Identities::follow(std::vector<Content> files) {
 }
 
 void Identities::report(const std::vector<std::string>& names, Findings& findings) const {
-  const auto before = [](const Object* a, const Object* b) {
-    return std::tuple(a->where.file, a->where.line, a->where.column) <
-           std::tuple(b->where.file, b->where.line, b->where.column);
+  // A file's number is of the day when it was first seen, its name is not.
+  const auto before = [&](const Object* a, const Object* b) {
+    return std::tie(names[a->where.file], a->where.line, a->where.column) <
+           std::tie(names[b->where.file], b->where.line, b->where.column);
   };
   const auto at = [&](const Object* o) {
     return names[o->where.file] + ":" + std::to_string(o->where.line);

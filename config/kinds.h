@@ -36,33 +36,35 @@ NamedPort read_named_port(const Value& v, std::string_view number_key,
 Staging read_staged_action(const Value& v);
 
 // calico_policy.cc
-void read_policy(const Value& object, Meta meta, Model& model);  // and global, and staged
-void read_profile(const Value& object, Meta meta, Model& model);
-void read_network_set(const Value& object, Meta meta, Model& model);  // and global
+void read_policy(const Value& object, Meta meta,
+                 ResourceLists& model);  // and global, and staged
+void read_profile(const Value& object, Meta meta, ResourceLists& model);
+void read_network_set(const Value& object, Meta meta, ResourceLists& model);  // and global
 // tier.cc; a reserved one may only say what it is anyway
-void read_tier(const Value& object, Meta meta, Model& model);
+void read_tier(const Value& object, Meta meta, ResourceLists& model);
 // cluster_policy.cc
-void read_cluster_policy(const Value& object, Meta meta, Model& model);
+void read_cluster_policy(const Value& object, Meta meta, ResourceLists& model);
 // kubernetes_policy.cc
 LabelSelector read_label_selector(const Value& v);
 // Complains where the API server would: of a key that is none, or a value.
 void check_label(const Value& v, const std::string& key, const std::string& value);
-void read_kubernetes_policy(const Value& object, Meta meta, Model& model);
+void read_kubernetes_policy(const Value& object, Meta meta, ResourceLists& model);
 // workloads.cc
-void read_workload_endpoint(const Value& object, Meta meta, Model& model);
-void read_host_endpoint(const Value& object, Meta meta, Model& model);
-void read_pod(const Value& object, Meta meta, Model& model);
-void read_namespace(const Value& object, Meta meta, Model& model);
-void read_service_account(const Value& object, Meta meta, Model& model);
-void read_service(const Value& object, Meta meta, Model& model);
+void read_workload_endpoint(const Value& object, Meta meta, ResourceLists& model);
+void read_host_endpoint(const Value& object, Meta meta, ResourceLists& model);
+void read_pod(const Value& object, Meta meta, ResourceLists& model);
+void read_namespace(const Value& object, Meta meta, ResourceLists& model);
+void read_service_account(const Value& object, Meta meta, ResourceLists& model);
+void read_service(const Value& object, Meta meta, ResourceLists& model);
 // endpoint_slice.cc
-void read_endpoint_slice(const Value& object, Meta meta, Model& model);
+void read_endpoint_slice(const Value& object, Meta meta, ResourceLists& model);
 // felix_configuration.cc
-void read_felix_configuration(const Value& object, Meta meta, Model& model);
+void read_felix_configuration(const Value& object, Meta meta, ResourceLists& model);
 // nodes.cc
-void read_pool(const Value& object, Meta meta, Model& model);
-void read_node(const Value& object, Meta meta, Model& model);
-void read_block(const Value& object, Meta meta, Model& model);  // BlockAffinity, IPAMBlock
+void read_pool(const Value& object, Meta meta, ResourceLists& model);
+void read_node(const Value& object, Meta meta, ResourceLists& model);
+void read_block(const Value& object, Meta meta,
+                ResourceLists& model);  // BlockAffinity, IPAMBlock
 
 }  // namespace sluice::config
 

@@ -205,7 +205,7 @@ std::vector<KubernetesRule> read_kubernetes_rules(const Value& v, std::string_vi
 
 }  // namespace
 
-void read_kubernetes_policy(const Value& object, Meta meta, Model& model) {
+void read_kubernetes_policy(const Value& object, Meta meta, ResourceLists& model) {
   KubernetesPolicy p;
   Value::Handlers handlers = {
       {"podSelector", [&](const Value& x) { p.pod_selector = read_label_selector(x); }},

@@ -7,8 +7,8 @@
 // warnings if they could decide a verdict; unknown fields are warnings with the nearest known
 // field (errors under `strict`); in sluice.yaml an unknown key is an error.  Duplicate keys,
 // alias bombs (10 000 nodes more than are written), nesting over 32 and the same object twice
-// are errors. Safe to call from any thread; state is
-// kept between calls in LoadOptions::known alone.
+// are errors.  Safe to call from any thread; state is kept between calls in LoadOptions::known
+// alone.
 #ifndef SLUICE_CONFIG_LOAD_H_
 #define SLUICE_CONFIG_LOAD_H_
 

@@ -3,9 +3,9 @@
 // policy meaning is applied.  No defaults that Calico applies later are applied here, except
 // where a comment says so.
 //
-// Written by config/load, read by control; plain values, no sharing.  Every resource and every
-// text that is parsed later (selectors) knows where it stands, so that a later error can name
-// file:line:column.
+// Written by config/load, read by control; plain values, the resources shared (objects.h).
+// Every resource and every text that is parsed later (selectors) knows where it stands, so that
+// a later error can name file:line:column.
 #ifndef SLUICE_CONFIG_MODEL_H_
 #define SLUICE_CONFIG_MODEL_H_
 
@@ -395,14 +395,9 @@ struct Settings {
   } control;
 };
 
-// A reading of files that did not change gives the very same objects again.
-struct Model {
-  std::vector<std::string> files;  // names for Where::file, as a user would type them
-  uint32_t add_file(const std::string& name) {
-    files.push_back(name);
-    return static_cast<uint32_t>(files.size() - 1);
-  }
-  Settings settings;
+// The objects of a document, a file or all files.  A reading of files that did not change gives
+// the very same objects again.
+struct ResourceLists {
   Objects<Tier> tiers;  // as written; the reserved ones need not be
   Objects<Policy> policies;
   Objects<KubernetesPolicy> kubernetes_policies;
@@ -422,16 +417,16 @@ struct Model {
   std::optional<Where> service;  // the first v1 Service object: not applied yet
 
   // The objects of `more` behind ours: copied one by one, or in its blocks.
-  void append(const Model& more) {
+  void append(const ResourceLists& more) {
     join(more, [](auto& to, const auto& from) { to.append(from); });
   }
-  void share(const Model& more) {
+  void share(const ResourceLists& more) {
     join(more, [](auto& to, const auto& from) { to.share(from); });
   }
 
  private:
   template <typename Join>
-  void join(const Model& more, const Join& objects) {
+  void join(const ResourceLists& more, const Join& objects) {
     objects(tiers, more.tiers);
     objects(policies, more.policies);
     objects(kubernetes_policies, more.kubernetes_policies);
@@ -450,6 +445,15 @@ struct Model {
     objects(blocks, more.blocks);
     service = service ? service : more.service;
   }
+};
+
+struct Model : ResourceLists {
+  std::vector<std::string> files;  // names for Where::file, as a user would type them
+  uint32_t add_file(const std::string& name) {
+    files.push_back(name);
+    return static_cast<uint32_t>(files.size() - 1);
+  }
+  Settings settings;
 };
 
 }  // namespace sluice::config

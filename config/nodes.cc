@@ -60,7 +60,7 @@ void read_node_address(const Value& v, bool v4, std::optional<Prefix>& prefix,
 
 }  // namespace
 
-void read_pool(const Value& object, Meta meta, Model& model) {
+void read_pool(const Value& object, Meta meta, ResourceLists& model) {
   IpPool p;
   std::optional<Prefix> cidr;
   std::optional<Value> block_size;
@@ -100,7 +100,7 @@ void read_pool(const Value& object, Meta meta, Model& model) {
   model.ip_pools.push_back(std::move(p));
 }
 
-void read_node(const Value& object, Meta meta, Model& model) {
+void read_node(const Value& object, Meta meta, ResourceLists& model) {
   Node n;
   const auto bgp = [&](const Value& v) {
     v.fields(
@@ -126,7 +126,7 @@ void read_node(const Value& object, Meta meta, Model& model) {
   model.nodes.push_back(std::move(n));
 }
 
-void read_block(const Value& object, Meta meta, Model& model) {
+void read_block(const Value& object, Meta meta, ResourceLists& model) {
   Block b;
   std::optional<Prefix> cidr;
   read_spec(object,

@@ -39,7 +39,9 @@ ResourceFile::ResourceFile(std::string text, uint32_t index, bool strict,
   size_t aliases = kMaxAliased;
   for (const Piece& piece : pieces_of(all)) {
     const Part* known = before == nullptr ? nullptr : before->find(piece);
-    if (known != nullptr && known->aliased <= aliases) {
+    // What was wrong may be right now: how far aliases reach depends on the documents before.
+    if (known != nullptr && known->aliased <= aliases &&
+        !known->content->findings.has_errors()) {
       parts_.push_back({piece, known->content, known->aliased});
     } else {
       auto content = std::make_shared<FileContent>();

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/documents.h"
 #include "config/resources.h"
 
 namespace sluice::config {

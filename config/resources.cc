@@ -22,7 +22,7 @@ struct Kind {
   std::string_view api_version;
   std::string_view name;
   bool namespaced;
-  void (*read)(const Value& object, Meta meta, Model& model);
+  void (*read)(const Value& object, Meta meta, ResourceLists& model);
 };
 
 constexpr Kind kKinds[] = {

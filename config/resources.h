@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calico and Kubernetes objects from the YAML of one file: single objects, lists of them in
+// Calico and Kubernetes objects from a YAML document: single objects, lists of them in
 // every form that kubectl and calicoctl print, dispatched by apiVersion and kind (kinds.h reads
 // each).
 //
 // A kind that is not read is counted, never guessed.
-// Used by config/load on one thread.  Source: Calico semantics, section 1.
+// Used by config/resource_file on one thread.  Source: Calico semantics, section 1.
 #ifndef SLUICE_CONFIG_RESOURCES_H_
 #define SLUICE_CONFIG_RESOURCES_H_
 
@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "config/documents.h"
 #include "config/findings.h"
 #include "config/model.h"
+#include "config/yaml.h"
 
 namespace sluice::config {
 
@@ -34,7 +34,7 @@ struct FileContent {
     bool decides = false;  // could it have changed a verdict?
     void add(const LeftOut& more);
   };
-  Model model;  // its objects only
+  ResourceLists model;
   std::vector<Shared<Object>> objects;
   std::map<std::string, LeftOut> left_out;  // by kind and apiVersion
   std::vector<Where> http;                  // rules with an http match

@@ -15,7 +15,7 @@ bool is_dns_label(std::string_view s) {
 
 }  // namespace
 
-void read_tier(const Value& object, Meta meta, Model& model) {
+void read_tier(const Value& object, Meta meta, ResourceLists& model) {
   Tier t;
   const auto reserved =
       std::find_if(std::begin(kReservedTiers), std::end(kReservedTiers),

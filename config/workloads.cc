@@ -81,7 +81,7 @@ NamedPort read_named_port(const Value& v, std::string_view number_key,
   return p;
 }
 
-void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
+void read_workload_endpoint(const Value& object, Meta meta, ResourceLists& model) {
   WorkloadEndpoint w;
   read_spec(object,
             {
@@ -113,7 +113,7 @@ void read_workload_endpoint(const Value& object, Meta meta, Model& model) {
   model.workload_endpoints.push_back(std::move(w));
 }
 
-void read_host_endpoint(const Value& object, Meta meta, Model& model) {
+void read_host_endpoint(const Value& object, Meta meta, ResourceLists& model) {
   constexpr size_t kMaxInterfaceName = 15;
   HostEndpoint h;
   read_spec(object, {
@@ -151,7 +151,7 @@ void read_host_endpoint(const Value& object, Meta meta, Model& model) {
   model.host_endpoints.push_back(std::move(h));
 }
 
-void read_pod(const Value& object, Meta meta, Model& model) {
+void read_pod(const Value& object, Meta meta, ResourceLists& model) {
   Pod p;
   if (const auto metadata = object.get("metadata")) {
     p.deleting = metadata->get("deletionTimestamp").has_value();
@@ -171,16 +171,16 @@ void read_pod(const Value& object, Meta meta, Model& model) {
   model.pods.push_back(std::move(p));
 }
 
-void read_namespace(const Value&, Meta meta, Model& model) {
+void read_namespace(const Value&, Meta meta, ResourceLists& model) {
   model.namespaces.push_back(Namespace{std::move(meta)});
 }
 
-void read_service_account(const Value&, Meta meta, Model& model) {
+void read_service_account(const Value&, Meta meta, ResourceLists& model) {
   model.service_accounts.push_back(ServiceAccount{std::move(meta)});
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): as all readers
-void read_service(const Value& object, Meta, Model& model) {
+void read_service(const Value& object, Meta, ResourceLists& model) {
   model.service = model.service.value_or(object.where());
 }
 

@@ -2,6 +2,7 @@
 #include "control/borrowed.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "control/endpoints.h"
@@ -10,9 +11,8 @@ namespace sluice::control {
 namespace {
 
 template <typename Object>
-Borrowed::Place place_of(const Object& object) {
-  const config::Where& at = object.meta.where;
-  return {std::is_same_v<Object, config::Pod>, at.file, at.line, at.column};
+Borrowed::Identity identity_of(const Object& object) {
+  return {std::is_same_v<Object, config::Pod>, object.meta.namespace_name, object.meta.name};
 }
 
 std::vector<Address> held_by(const config::WorkloadEndpoint& endpoint) {
@@ -31,7 +31,7 @@ std::vector<Address> held_by(const config::Pod& pod) {
 
 }  // namespace
 
-void Borrowed::add(const Place& place, const std::string& node,
+void Borrowed::add(const Identity& who, const std::string& node,
                    const std::vector<Address>& addresses) {
   const auto home = homes_.nodes.find(node);
   for (const Address& address : addresses) {
@@ -46,7 +46,7 @@ void Borrowed::add(const Place& place, const std::string& node,
         std::any_of(blocks->second.begin(), blocks->second.end(),
                     [&](const Prefix& block) { return block.contains(address); });
     if (!inside) {
-      all_[place].push_back({address, *owner});
+      all_[who].push_back({address, *owner});
     }
   }
 }
@@ -56,14 +56,14 @@ void Borrowed::follow(config::Objects<Object>& known, const config::Objects<Obje
   const auto changed = change(known, now);
   known = now;
   for (const Object& object : changed.gone) {
-    all_.erase(place_of(object));
+    all_.erase(identity_of(object));
   }
   for (const Object& object : changed.come) {
-    add(place_of(object), object.node, held_by(object));
+    add(identity_of(object), object.node, held_by(object));
   }
 }
 
-const std::map<Borrowed::Place, std::vector<Borrowed::One>>& Borrowed::update(
+const std::map<Borrowed::Identity, std::vector<Borrowed::One>>& Borrowed::update(
     const config::Model& model, Homes homes) {
   if (homes != homes_) {
     *this = {};

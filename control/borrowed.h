@@ -30,20 +30,21 @@ class Borrowed {
     Address address;
     Address node;
   };
-  // Where it stands, WorkloadEndpoints before pods: of two with one address the later wins.
-  using Place = std::tuple<bool, uint32_t, int, int>;
+  // Is it a pod, its namespace and name: of two with one address the later in this order wins,
+  // whichever was read first.
+  using Identity = std::tuple<bool, std::string, std::string>;
 
-  const std::map<Place, std::vector<One>>& update(const config::Model& model, Homes homes);
+  const std::map<Identity, std::vector<One>>& update(const config::Model& model, Homes homes);
 
  private:
   template <typename Object>
   void follow(config::Objects<Object>& known, const config::Objects<Object>& now);
-  void add(const Place& place, const std::string& node, const std::vector<Address>& addresses);
+  void add(const Identity& who, const std::string& node, const std::vector<Address>& addresses);
 
   Homes homes_;
   config::Objects<config::WorkloadEndpoint> endpoints_;
   config::Objects<config::Pod> pods_;
-  std::map<Place, std::vector<One>> all_;
+  std::map<Identity, std::vector<One>> all_;
 };
 
 }  // namespace sluice::control

@@ -329,9 +329,14 @@ auto& list_of(Inventory::Bearers& bearers, const LabelledSet&) {
 }
 
 template <typename T>
-void take_out(std::vector<const T*>& of, const T* one) {
-  const auto it = std::find(of.begin(), of.end(), one);
-  *it = of.back();
+void put_in(std::vector<const T*>& of, const T& one) {
+  one.place = of.size();
+  of.push_back(&one);
+}
+template <typename T>
+void take_out(std::vector<const T*>& of, const T& one) {
+  of.back()->place = one.place;
+  of[one.place] = of.back();
   of.pop_back();
 }
 
@@ -357,7 +362,7 @@ void Inventory::enter(const Made<T>& made) {
   if (made.usable) {
     Bearers& bearers = changing(made.value.labels);
     borne_ += bearers.none() ? 1 : 0;
-    list_of(bearers, made.value).push_back(&made.value);
+    put_in(list_of(bearers, made.value), made.value);
     note(made.value, true);
     move(made.value, true);
   }
@@ -368,7 +373,7 @@ void Inventory::leave(const Made<T>& made) {
   said_.erase(&made.findings);
   if (made.usable) {
     Bearers& bearers = changing(made.value.labels);
-    take_out(list_of(bearers, made.value), &made.value);
+    take_out(list_of(bearers, made.value), made.value);
     note(made.value, false);
     move(made.value, false);
     borne_ -= bearers.none() ? 1 : 0;
@@ -547,8 +552,9 @@ void Inventory::update(const config::Model& model, Whose whose, config::Findings
   update_services(model);
   if (!std::exchange(in_order_, true)) {
     std::sort(workloads_.begin(), workloads_.end(), [](const Workload* a, const Workload* b) {
-      const config::Where &x = a->endpoint.where, &y = b->endpoint.where;
-      return std::tie(x.file, x.line, x.column) < std::tie(y.file, y.line, y.column);
+      const LocalEndpoint &x = a->endpoint, &y = b->endpoint;
+      return std::tie(x.namespace_name, x.name, x.interface_name) <
+             std::tie(y.namespace_name, y.name, y.interface_name);
     });
   }
   for (const config::Findings* said : said_) {
@@ -582,8 +588,12 @@ void Inventory::note(const Workload& w, bool came) {
   if (w.host || !asked) {
     return;
   }
-  in_order_ = false;
-  came ? workloads_.push_back(&w) : take_out(workloads_, &w);
+  if (came) {
+    in_order_ = false;
+    workloads_.push_back(&w);
+  } else {
+    std::erase(workloads_, &w);
+  }
 }
 
 const ServiceMembers* Inventory::service(const ServiceName& name) const {

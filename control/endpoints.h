@@ -42,12 +42,14 @@ struct Workload {
   LocalEndpoint endpoint;  // programs are not set
   std::vector<config::NamedPort> ports;
   LabelsId labels = 0;
-  bool host = false;  // a HostEndpoint
+  bool host = false;         // a HostEndpoint
+  mutable size_t place = 0;  // among the bearers of its labels; the Inventory's
 };
 struct LabelledSet {
   std::vector<Prefix> nets;
   std::vector<std::string> profiles;  // of its namespace
   LabelsId labels = 0;
+  mutable size_t place = 0;  // as a Workload's
 };
 
 // Who stands behind a service.
@@ -67,8 +69,7 @@ class Inventory {
   const LabelIndex& index() const { return index_; }
   const Profiles& profiles() const { return profiles_; }
   bool profiles_changed() const { return profiles_changed_; }  // by the last update
-  // Of the nodes that were asked for, of all if the settings name none; as they stand in the
-  // files.
+  // Of the nodes that were asked for, of all if the settings name none; by namespace and name.
   const std::vector<const Workload*>& workloads() const { return workloads_; }
   // HostEndpoints of all nodes; their addresses are expectedIPs.
   const std::vector<const Workload*>& hosts() const { return hosts_; }

@@ -164,7 +164,7 @@ void Policies::say_unknown(const RankedPolicy& ranked, config::Findings& finding
 
 namespace {
 
-// A label with any value, or with one; no label has a NUL in it.
+// A label with any value, or with one; few labels have a NUL in them.
 const std::string kNothingRequired(2, '\0');
 std::string filed_under(const std::string& key) {
   return key;
@@ -301,8 +301,10 @@ const std::vector<RankedPolicy*>& Policies::selecting(LabelsId id) {
     take(filed_under(key));
     take(filed_under(key, value));
   }
-  std::sort(selecting.policies.begin(), selecting.policies.end(), before);
-  return selecting.policies;
+  std::vector<RankedPolicy*>& all = selecting.policies;
+  std::sort(all.begin(), all.end(), before);
+  all.erase(std::unique(all.begin(), all.end()), all.end());  // a label with a NUL in it
+  return all;
 }
 
 void Policies::end_round() {

@@ -274,7 +274,7 @@ class Planner {
     for (const RemoteBlock& block : blocks) {
       homes.blocks[block.node].push_back(block.block);
     }
-    for (const auto& [place, all] : borrowed_.update(model_, std::move(homes))) {
+    for (const auto& [who, all] : borrowed_.update(model_, std::move(homes))) {
       for (const Borrowed::One& one : all) {
         add_remote({host_prefix(one.address), one.node, tunnelled(one.address, one.node)});
       }

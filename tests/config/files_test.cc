@@ -412,6 +412,31 @@ TEST_F(AgainTest, SaysOfChangedDocumentsWhatALoadAnewSays) {
   }
 }
 
+// They may have left too little to it before.
+TEST_F(AgainTest, ParsesADocumentAgainWhenThoseBeforeItHaveFewerAliases) {
+  const auto text = [](int first, int second) {
+    std::string out;
+    for (const int aliases : {first, second}) {
+      out += a_namespace("n" + std::to_string(out.size())) + "\nstatus: {a: &a [x";
+      for (int i = 0; i < 99; ++i) {
+        out += ", x";
+      }
+      out += "], b: [*a";
+      for (int i = 0; i < aliases; ++i) {
+        out += ", *a";
+      }
+      out += "]}\n---\n";
+    }
+    return out;
+  };
+  write("d/a.yaml", text(70, 70));
+  load_again();
+  EXPECT_FALSE(loaded_.ok());
+  write("d/a.yaml", text(7, 70));
+  load_again();
+  EXPECT_TRUE(loaded_.ok());
+}
+
 TEST_F(AgainTest, KnowsTheFilesStillAfterASlipInTheSettings) {
   settle();
   load_again();

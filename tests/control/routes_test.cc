@@ -317,8 +317,8 @@ TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
         break;
       case 2:
       case 3: {
-        config::WorkloadEndpoint w =
-            workload("w", owner().c_str(), (address() + "/32").c_str());
+        config::WorkloadEndpoint w = workload(("w" + std::to_string(line)).c_str(),
+                                              owner().c_str(), (address() + "/32").c_str());
         w.meta.where = {0, line, 1};
         m.workload_endpoints.erase_if(
             [&](const config::WorkloadEndpoint& old) { return old.meta.where.line >= line; });
@@ -328,6 +328,7 @@ TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
       default: {
         config::Pod pod;
         pod.node = owner();
+        pod.meta.name = "p" + std::to_string(line);
         pod.pod_ips = {*parse_address(address())};
         pod.phase = pick(4) == 0 ? "Failed" : "Running";
         pod.meta.where = {1, line, 1};
