@@ -282,7 +282,6 @@ class AgainTest : public FilesTest {
     }
     write("sluice.yaml",
           "node: n1\nresources: [d]\nuplink: {interface: e, addresses: [10.0.0.1/24]}\n");
-    settle();
   }
   // Until what was written before is old enough to be known by its times.
   static void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(2100)); }
@@ -307,6 +306,7 @@ class AgainTest : public FilesTest {
 };
 
 TEST_F(AgainTest, ReadsOnlyWhatChanged) {
+  settle();
   using Outcome = std::pair<Lines, size_t>;
   EXPECT_EQ(load_again(), (Outcome{{"a", "b", "c"}, 3}));
   const Namespace* a = loaded_.model.namespaces.at(0).address();
@@ -328,6 +328,7 @@ TEST_F(AgainTest, ReadsOnlyWhatChanged) {
 // As a Kubernetes volume does it, there and back: its times alone would say that the first file
 // is what was read.
 TEST_F(AgainTest, DoesNotKnowAFileThatAnotherStoodInForWhenItWasRead) {
+  settle();
   const std::string link = path("link");
   const auto point_at = [&](const char* file) {
     fs::create_symlink(path(file), path("new"));
@@ -464,6 +465,7 @@ TEST_F(AgainTest, ParsesOnlyTheDocumentsThatChanged) {
 }
 
 TEST_F(AgainTest, AFileThatCannotBeReadAnyMoreIsNotTheFileThatItWas) {
+  settle();
   load_again();
   fs::remove(path("d/b.yaml"));
   ASSERT_EQ(mkfifo(path("d/b.yaml").c_str(), 0600), 0);
