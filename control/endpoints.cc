@@ -416,9 +416,10 @@ void Inventory::inherit(Kind<Object, T>& kind, const Make& make) {
 }
 
 template <typename Object, typename T, typename Make>
-void Inventory::follow(Kind<Object, T>& kind, const config::Objects<Object>& now,
-                       const Make& make) {
-  const auto changed = change(kind.objects, now);
+config::Difference<Shared<Object>> Inventory::follow(Kind<Object, T>& kind,
+                                                     const config::Objects<Object>& now,
+                                                     const Make& make) {
+  auto changed = change(kind.objects, now);
   for (const Object& object : changed.gone) {
     remove(kind, object);
   }
@@ -427,6 +428,7 @@ void Inventory::follow(Kind<Object, T>& kind, const config::Objects<Object>& now
     add(kind, object, make);
   }
   kind.objects = now;
+  return changed;
 }
 
 void Inventory::update_workloads(const config::Model& model) {
@@ -439,21 +441,17 @@ void Inventory::update_workloads(const config::Model& model) {
       label(made, made.value.endpoint.labels);
     }
   };
-  const auto ends = change(endpoints_.objects, model.workload_endpoints);
+  const auto ends = follow(endpoints_, model.workload_endpoints,
+                           [&](const config::WorkloadEndpoint& w, Made<Workload>& made) {
+                             made.value = from_endpoint(w);
+                             finish(made, "WorkloadEndpoint");
+                           });
   for (const config::WorkloadEndpoint& w : ends.gone) {
-    if (const auto it = stood_for_.find({w.meta.namespace_name, w.pod});
-        it != stood_for_.end()) {
-      stood_for_.erase(it);
-    }
+    stood_for_.extract({w.meta.namespace_name, w.pod});  // one of them
   }
   for (const config::WorkloadEndpoint& w : ends.come) {
     stood_for_.emplace(w.meta.namespace_name, w.pod);
   }
-  follow(endpoints_, model.workload_endpoints,
-         [&](const config::WorkloadEndpoint& w, Made<Workload>& made) {
-           made.value = from_endpoint(w);
-           finish(made, "WorkloadEndpoint");
-         });
 
   const auto make_pod = [&](const config::Pod& p, Made<Workload>& made) {
     made.value = from_pod(p, felix_, made.findings);
@@ -482,13 +480,12 @@ void Inventory::update_workloads(const config::Model& model) {
 }
 
 void Inventory::update_hosts(const config::Model& model) {
-  const bool same = change(host_endpoints_.objects, model.host_endpoints).none();
-  follow(host_endpoints_, model.host_endpoints,
-         [&](const config::HostEndpoint& host, Made<Workload>& made) {
-           made.value = from_host(host);
-           label(made, made.value.endpoint.labels);
-         });
-  if (same) {
+  const auto changed = follow(host_endpoints_, model.host_endpoints,
+                              [&](const config::HostEndpoint& host, Made<Workload>& made) {
+                                made.value = from_host(host);
+                                label(made, made.value.endpoint.labels);
+                              });
+  if (changed.none()) {
     return;
   }
   hosts_.clear();

@@ -125,7 +125,9 @@ class Inventory {
 
   // Follows what came and went, and makes anew what inherits from another profile than before.
   template <typename Object, typename T, typename Make>
-  void follow(Kind<Object, T>& kind, const config::Objects<Object>& now, const Make& make);
+  config::Difference<Shared<Object>> follow(Kind<Object, T>& kind,
+                                            const config::Objects<Object>& now,
+                                            const Make& make);
   template <typename Object, typename T, typename Make>
   void add(Kind<Object, T>& kind, const Object& object, const Make& make);
   template <typename Object, typename T>
