@@ -125,13 +125,16 @@ class Maker {
       return;
     }
     const bool global = i % 2 == 0;
+    const std::string staging = pick(3);
     add("{apiVersion: projectcalico.org/v3, kind: " +
+        std::string(staging == "0" ? "Staged" : "") +
         std::string(global ? "GlobalNetworkPolicy" : "NetworkPolicy") +
         ", metadata: {name: np" + number(i) +
-        (global ? "" : ", namespace: ns" + number(i % 3)) +
-        "}, spec: {tier: " + (pick(3) == "0" ? "gone" : "tier" + pick(3)) +
-        ", order: " + pick(9) + ", selector: \"" + selector() + "\", ingress: [" + rule(true) +
-        ", " + rule(true) + "], egress: [" + rule(false) + "]" +
+        (global ? "" : ", namespace: ns" + number(i % 3)) + "}, spec: {" +
+        (staging == "0" && pick(2) == "0" ? "stagedAction: Delete, " : "") +
+        "tier: " + (pick(3) == "0" ? "gone" : "tier" + pick(3)) + ", order: " + pick(9) +
+        ", selector: \"" + selector() + "\", ingress: [" + rule(true) + ", " + rule(true) +
+        "], egress: [" + rule(false) + "]" +
         (global && pick(3) == "0" ? ", applyOnForward: true" : "") + "}}");
   }
 
@@ -287,9 +290,12 @@ TEST(CompileAgain, SaysWhatANewCompilerSays) {
     RuleNames counters;
     Compiler compiler(counters);
     for (int round = 0; round < 40; ++round) {
+      const std::string nodes[] = {"n1", "n1", "n1", "n1", "n1", "n0", ""};
+      model.settings.node = nodes[random() % std::size(nodes)];
+      const Whose whose = random() % 5 == 0 ? Whose::of_all_nodes : Whose::of_our_node;
       config::Findings said, said_anew;
-      const CompiledPolicy again = compiler.compile(model, said);
-      const CompiledPolicy anew = compile(model, counters, said_anew);
+      const CompiledPolicy again = compiler.compile(model, said, whose);
+      const CompiledPolicy anew = compile(model, counters, said_anew, whose);
       ASSERT_EQ(Description(again).text(), Description(anew).text()) << "round " << round;
       ASSERT_EQ(said.format(model.files), said_anew.format(model.files)) << "round " << round;
       mix(model, a, b, random);
@@ -317,19 +323,19 @@ Change relabel(config::Model model, const std::string& value) {
   return out;
 }
 
-config::Model shop() {
+config::Model shop(unsigned pods = 20) {
   std::string text = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n";
-  for (unsigned i = 0; i < 20; ++i) {
+  for (unsigned i = 0; i < pods; ++i) {
     text += "---\n{apiVersion: v1, kind: Pod, metadata: {name: p" + number(i) +
             ", namespace: shop, labels: {app: a" + number(i) +
             "}}, spec: {nodeName: n1}, "
-            "status: {podIP: 10.0.0." +
-            number(i + 1) +
+            "status: {podIP: 10.0." +
+            number((i + 1) / 256) + "." + number((i + 1) % 256) +
             "}}\n---\n{apiVersion: "
             "projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: np" +
             number(i) + ", namespace: shop}, spec: {selector: \"app == 'a" + number(i) +
             "'\", ingress: [{action: Allow, source: {selector: \"app == 'a" +
-            number((i + 1) % 20) + "'\"}}]}}\n";
+            number((i + 1) % pods) + "'\"}}]}}\n";
   }
   config::Model model = config::load_text(text, "shop.yaml").model;
   model.settings.node = "n1";
@@ -399,6 +405,32 @@ TEST(CompileAgain, TwoPodsOfANodeMustNotHaveOneAddress) {
                                        "also that of \"p0\" (shop.yaml:3)\n");
     model.pods.replace(1, before);
     EXPECT_EQ(errors(), "");
+  }
+}
+
+// More than is followed one by one: all pods come anew with other labels, and all policies.
+TEST(CompileAgain, SaysWhatANewCompilerSaysWhereAllCameAnew) {
+  constexpr unsigned kPods = 520;
+  config::Model model = shop(kPods);
+  RuleNames counters;
+  Compiler compiler(counters);
+  for (int round = 0; round < 3; ++round) {
+    config::Findings findings;
+    const CompiledPolicy again = compiler.compile(model, findings);
+    ASSERT_EQ(Description(again).text(),
+              Description(compile(model, counters, findings)).text());
+    config::Objects<config::Pod> pods;
+    for (config::Pod pod : model.pods) {
+      pod.meta.labels["app"] = pod.meta.labels["app"] == "a7" ? "a9" : "a7";
+      pods.push_back(std::move(pod));
+    }
+    model.pods = pods;
+    config::Objects<config::Policy> policies;
+    for (config::Policy policy : model.policies) {
+      policy.order = round;
+      policies.push_back(std::move(policy));
+    }
+    model.policies = policies;
   }
 }
 
