@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv6 address -> class: one hash table of prefixes of all lengths, longest first.
 //
-// Most members of sets are pods, so the exact address (/128) is looked for at once.  Beside it
-// goes the longest other length that can match at all: a filter by the top 24 bits names the
-// lengths that exist there.  Both lines are fetched together and the choice is made at the end;
-// only addresses with several lengths above them need further probes.
+// Most members of sets are pods, so the address itself (/128) is looked for first, one line.
+// Of those that are not there the longest other length that can match at all is next: a filter
+// by the top 24 bits names the lengths that exist there.  Only addresses with several lengths
+// above them need further probes.
 //
 // A bucket is one cache line of three keys; a full one overflows into the next.  Built once by
 // control, then one writer may `assign` while any number of threads read: an entry's class is
@@ -52,21 +52,28 @@ class Ip6Classes {
   // Not ok() if the system refused the memory.
   Ip6Classes copy() const;
 
-  // Where an address will be looked for: fetch both, then resolve.
-  struct Probe {
-    const Bucket* exact;
-    const Bucket* prefix;
-    uint32_t lengths;  // index into the length sets
-  };
-  // The line that probe() reads, to be fetched before.
+  // A look-up in steps; what a step reads is to be fetched before it.
+  // 1: the line where the address itself is, if anywhere.
+  const Bucket* exact_at(const Address& address) const noexcept {
+    return bucket_of(address, kExact);
+  }
+  // 2: its class there, or null.
+  static const ClassId* exact_in(const Bucket& bucket, const Address& address) noexcept;
+  // 3, for null: the line that probe() reads.
   const uint8_t* filter_at(const Address& address) const noexcept {
     return filter_of_ + ((address.hi >> 40) & filter_mask_);
   }
+  // 4: the line of the longest prefix that can hold it.
+  struct Probe {
+    const Bucket* prefix;
+    uint32_t lengths;  // index into the length sets
+  };
   Probe probe(const Address& address) const noexcept;
-  ClassId resolve(const Probe& probe, const Address& address) const noexcept;
-  ClassId find(const Address& address) const noexcept {
-    return resolve(probe(address), address);
-  }
+  // 5: its class.  `exact`: what step 1 said.
+  ClassId resolve(const Probe& probe, const Bucket& exact,
+                  const Address& address) const noexcept;
+  // All steps.
+  ClassId find(const Address& address) const noexcept;
 
   // From now on `address` has the class.  False if the table is too full; then nothing changed.
   // REQUIRES: one caller at a time.
@@ -88,6 +95,7 @@ class Ip6Classes {
     friend bool operator==(const Lengths& a, const Lengths& b) { return a.bits == b.bits; }
   };
   static constexpr size_t kMaxLengthSets = 256;  // the filter's entries are bytes
+  static constexpr unsigned kExact = 128;
 
   const Bucket* bucket_of(const Address& base, unsigned length) const noexcept;
   static uint32_t tags_of(const Bucket& bucket) noexcept {
@@ -134,17 +142,6 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
   return buckets_ + (ip6_hash::hash(base, length) & bucket_mask_);
 }
 
-[[gnu::always_inline]] inline Ip6Classes::Probe Ip6Classes::probe(
-    const Address& address) const noexcept {
-  Probe p;
-  p.exact = bucket_of(address, 128);
-  p.lengths = *filter_at(address);
-  const Lengths& lengths = length_sets_[p.lengths];
-  p.prefix =
-      bucket_of({address.hi & lengths.mask.hi, address.lo & lengths.mask.lo}, lengths.longest);
-  return p;
-}
-
 // Bit i: key i of the bucket is this prefix.  A key whose tag is not there yet may just be
 // written: what is read of it is not used.
 [[gnu::always_inline]] inline uint32_t Ip6Classes::hits(const Bucket& bucket, uint32_t tags,
@@ -162,25 +159,43 @@ constexpr uint64_t hash(const Address& base, unsigned length) {
   return found;
 }
 
+// Which key it is differs from packet to packet: compute all, then choose.
+[[gnu::always_inline]] inline const ClassId* Ip6Classes::exact_in(
+    const Bucket& bucket, const Address& address) noexcept {
+  const uint32_t found = hits(bucket, tags_of(bucket), address, kExact);
+  return found == 0 ? nullptr : &bucket.class_id[__builtin_ctz(found)];
+}
+
+[[gnu::always_inline]] inline Ip6Classes::Probe Ip6Classes::probe(
+    const Address& address) const noexcept {
+  const uint32_t set = *filter_at(address);
+  const Lengths& lengths = length_sets_[set];
+  return {
+      bucket_of({address.hi & lengths.mask.hi, address.lo & lengths.mask.lo}, lengths.longest),
+      set};
+}
+
 [[gnu::always_inline]] inline ClassId Ip6Classes::resolve(
-    const Probe& probe, const Address& address) const noexcept {
+    const Probe& probe, const Bucket& exact, const Address& address) const noexcept {
   const Lengths& lengths = length_sets_[probe.lengths];
   const Address base = {address.hi & lengths.mask.hi, address.lo & lengths.mask.lo};
-  const uint32_t exact_tags = tags_of(*probe.exact), prefix_tags = tags_of(*probe.prefix);
-  const uint32_t exact = hits(*probe.exact, exact_tags, address, 128);
-  const uint32_t prefix = hits(*probe.prefix, prefix_tags, base, lengths.longest);
-  const uint32_t overflow = (exact_tags | prefix_tags) & kOverflow;
-  // Which of the three it is differs from packet to packet: compute all, then choose.
-  constexpr uint32_t kSome = 1u << (kKeys - 1);  // any key, where there was no hit
-  const ClassId* of_exact = &probe.exact->class_id[__builtin_ctz(exact | kSome)];
-  const ClassId* of_prefix = &probe.prefix->class_id[__builtin_ctz(prefix | kSome)];
-  const ClassId* at = prefix != 0 ? of_prefix : &default_;
-  at = exact != 0 ? of_exact : at;
-  const bool unsure = (exact == 0) & ((overflow != 0) | ((prefix == 0) & lengths.several));
+  const uint32_t tags = tags_of(*probe.prefix);
+  const uint32_t found = hits(*probe.prefix, tags, base, lengths.longest);
+  const bool elsewhere = ((tags & kOverflow) != 0) | lengths.several;
+  const bool unsure = ((tags_of(exact) & kOverflow) != 0) | ((found == 0) & elsewhere);
   if (__builtin_expect(unsure, 0)) {
     return find_slowly(address, lengths);
   }
-  return __atomic_load_n(at, __ATOMIC_RELAXED);
+  constexpr uint32_t kSome = 1u << (kKeys - 1);  // any key, where there was no hit
+  const ClassId* of_prefix = &probe.prefix->class_id[__builtin_ctz(found | kSome)];
+  return __atomic_load_n(found != 0 ? of_prefix : &default_, __ATOMIC_RELAXED);
+}
+
+[[gnu::always_inline]] inline ClassId Ip6Classes::find(const Address& address) const noexcept {
+  const Bucket& exact = *exact_at(address);
+  const ClassId* known = exact_in(exact, address);
+  return known != nullptr ? __atomic_load_n(known, __ATOMIC_RELAXED)
+                          : resolve(probe(address), exact, address);
 }
 
 }  // namespace sluice

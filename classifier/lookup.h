@@ -192,11 +192,13 @@ struct Lanes {
   const ClassId* class_at[kLookupBurst];
   ClassId class_id[kLookupBurst];
   const uint32_t* cell_at[kLookupBurst];
-  Ip6Classes::Probe probe[kLookupBurst];  // IPv6
+  const Ip6Classes::Bucket* exact[kLookupBurst];  // of IPv6, as are the next
+  Ip6Classes::Probe probe[kLookupBurst];
   // Packets that need more than the others, and how many.
-  uint32_t ip6[kLookupBurst], sparse[kLookupBurst], rare[kLookupBurst], in_forest[kLookupBurst];
+  uint32_t ip6[kLookupBurst], in_prefix[kLookupBurst], sparse[kLookupBurst];
+  uint32_t rare[kLookupBurst], in_forest[kLookupBurst];
   Rows rows[kLookupBurst];  // by number of the rare packet
-  size_t ip6_count = 0, sparse_count = 0, rare_count = 0;
+  size_t ip6_count = 0, in_prefix_count = 0, sparse_count = 0, rare_count = 0;
 };
 
 // Traffic is a mixture, so what differs from packet to packet is computed by masks: a branch on
@@ -263,9 +265,9 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = &instance;
     l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4)) & instance.ip4_mask;
+    l.exact[i] = ip6.exact_at(remote);
     const void* word = ip4.first(Ip4{l.ip4[i]});
-    const void* filter = ip6.filter_at(remote);
-    __builtin_prefetch(select(v4, word, filter));
+    __builtin_prefetch(select<void>(v4, word, l.exact[i]));
     append_if(!v4, i, l.ip6, l.ip6_count);
     find_column<Level>(l, i, transport::key_of(key));
   }
@@ -300,18 +302,28 @@ SLUICE_INLINE void find_rest(Lanes& l, const LookupTables& tables, const Burst& 
     l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
   }
   const Ip6Classes& ip6 = tables.classes->ip6();
-  for (size_t k = 0; k < l.ip6_count; ++k) {
-    const size_t i = l.ip6[k];
-    l.class_id[i] = ip6.resolve(l.probe[i], remote_of(burst.keys[i], *l.instance[i]));
+  for (size_t k = 0; k < l.in_prefix_count; ++k) {
+    const size_t i = l.in_prefix[k];
+    l.class_id[i] =
+        ip6.resolve(l.probe[i], *l.exact[i], remote_of(burst.keys[i], *l.instance[i]));
   }
 }
 
-SLUICE_INLINE void probe_ip6(Lanes& l, const LookupTables& tables, const Burst& burst) {
+// What IPv6 has instead of find_ip4(), which knows nothing of it.
+SLUICE_INLINE void find_ip6(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip6Classes& ip6 = tables.classes->ip6();
   for (size_t k = 0; k < l.ip6_count; ++k) {
-    const size_t i = l.ip6[k];
+    const uint32_t i = l.ip6[k];
+    const Address& remote = remote_of(burst.keys[i], *l.instance[i]);
+    const ClassId* exact = Ip6Classes::exact_in(*l.exact[i], remote);
+    const bool known = exact != nullptr;
+    l.class_at[i] = select(known, exact, l.word + i);
+    append_if(!known, i, l.in_prefix, l.in_prefix_count);
+    __builtin_prefetch(ip6.filter_at(remote));
+  }
+  for (size_t k = 0; k < l.in_prefix_count; ++k) {
+    const size_t i = l.in_prefix[k];
     l.probe[i] = ip6.probe(remote_of(burst.keys[i], *l.instance[i]));
-    __builtin_prefetch(l.probe[i].exact);
     __builtin_prefetch(l.probe[i].prefix);
   }
 }
@@ -364,9 +376,9 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
     read_ip4_keys<Level>(l, tables, burst);
   } else {
     read_keys<Level>(l, tables, burst);
-    probe_ip6(l, tables, burst);
   }
   find_ip4(l, tables, burst);
+  find_ip6(l, tables, burst);
   find_rest(l, tables, burst);
   for (size_t i = 0; i < burst.count; ++i) {
     __builtin_prefetch(row_at(*l.instance[i], l.class_id[i]));

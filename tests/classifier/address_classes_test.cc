@@ -2,6 +2,7 @@
 #include "classifier/address_classes.h"
 
 #include <atomic>
+#include <random>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -95,6 +96,35 @@ TEST(AddressClasses, WithoutMembersNothingIsInASetAndIp4TakesNoMemory) {
   EXPECT_EQ(classes.find(*parse_address("10.0.0.1")), 0u);
   EXPECT_EQ(classes.find(Address{}), 0u);
   EXPECT_EQ(classes.ip4().bytes(), 0u);
+}
+
+// As many keys as there are lines: of some lines more than fit belong there.
+TEST(Ip6Classes, FindsKeysThatOverflowedIntoTheNextLine) {
+  constexpr uint64_t kNet = 0xfd00'0000'0000'0000;
+  constexpr ClassId kAround = 1, kFirst = 2;
+  for (const uint64_t seed : seeds(2)) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 random(seed);
+    for (const uint8_t length : {uint8_t{64}, uint8_t{128}}) {
+      std::vector<Ip6Classes::Entry> entries;
+      for (ClassId i = 0; i < 18'000; ++i) {
+        const Address base{kNet | random() >> 8, length == 64 ? 0 : random()};
+        entries.push_back({base, length, kFirst + i});
+      }
+      const Ip6Classes::Entry around{{kNet, 0}, 8, kAround};
+      if (length == 128) {  // the others are of one length: no second one need be looked for
+        entries.push_back(around);
+      }
+      const Ip6Classes classes(entries);
+      ASSERT_TRUE(classes.ok());
+      for (ClassId i = 0; i < 18'000; ++i) {
+        const Address& base = entries[i].base;
+        ASSERT_EQ(classes.find({base.hi, length == 64 ? random() : base.lo}), kFirst + i);
+        const Address beside{kNet | random() >> 8, random()};
+        ASSERT_EQ(classes.find(beside), length == 64 ? 0 : kAround);
+      }
+    }
+  }
 }
 
 TEST(AddressClasses, ASuccessorKeepsTheClassesOfKnownSignatures) {
