@@ -14,11 +14,12 @@
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
-#include <rte_cycles.h>
 #include <sched.h>
 
 #include "classifier/linear.h"
 #include "fastpath/eal.h"
+#include "perf/chunk_clock.h"
+#include "perf/figure.h"
 #include "perf/hard_policies.h"
 #include "perf/policy_acl.h"
 #include "perf/policy_updates.h"
@@ -47,19 +48,15 @@ double now_ns() {
   return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
 }
 
-struct Spread {
-  double least = 0, median = 0;
-};
 // `work` tells the nanoseconds per packet of one run.
 template <typename Work>
-Spread measure(unsigned runs, const Work& work) {
+Figure measure(unsigned runs, const Work& work) {
   std::vector<double> each;
   for (unsigned run = 0; run < runs + 1; ++run) {  // the first warms up
     each.push_back(work());
   }
   each.erase(each.begin());
-  std::sort(each.begin(), each.end());
-  return {each.front(), each[each.size() / 2]};
+  return figure_of(std::move(each));
 }
 
 constexpr size_t kBurst = 64, kChunk = 16 * kBurst;
@@ -69,44 +66,37 @@ struct Row {
   size_t rules = 0, classes = 0, programs = 0, distinct = 0;
   size_t by_form[3] = {};  // instances
   double compile_s = 0, class_mb = 0, program_mb = 0;
-  Spread by_level[3];  // 0 where the processor has not the level
-  Spread serialised, linear;
+  Figure by_level[3];  // 0 where the processor has not the level
+  Figure serialised, linear;
   std::vector<UpdateRow> updates;  // of the sizes
   AclRow acl;
   size_t wrong = 0;
 };
 
 // The packets of the trace in bursts.  As in the pipeline, where parsing has just written them,
-// the keys of a burst are in a near cache: each chunk is copied before its time is taken.  The
-// median chunk stands for the run, so that one that was interrupted does not count.
+// the keys of a burst are in a near cache: each chunk is copied before its time is taken.
 class Trace {
  public:
   explicit Trace(const PolicyWorkload& w) : verdicts(w.keys.size()), workload_(w) {}
 
   double run(const Matcher& matcher) {
-    std::vector<double> chunks;
+    ChunkClock clock;
     for (size_t at = 0; at + kChunk <= workload_.keys.size(); at += kChunk) {
       std::copy_n(workload_.keys.begin() + static_cast<ptrdiff_t>(at), kChunk, keys_);
       std::copy_n(workload_.instances.begin() + static_cast<ptrdiff_t>(at), kChunk, instances_);
-      const uint64_t before = rte_rdtsc_precise();
-      for (size_t i = 0; i < kChunk; i += kBurst) {
-        matcher.classify({keys_ + i, kBurst}, {instances_ + i, kBurst}, {out_ + i, kBurst});
-      }
-      chunks.push_back(static_cast<double>(rte_rdtsc_precise() - before));
+      clock.time([&] {
+        for (size_t i = 0; i < kChunk; i += kBurst) {
+          matcher.classify({keys_ + i, kBurst}, {instances_ + i, kBurst}, {out_ + i, kBurst});
+        }
+      });
       std::copy_n(out_, kChunk, verdicts.begin() + static_cast<ptrdiff_t>(at));
     }
-    std::nth_element(chunks.begin(), chunks.begin() + static_cast<ptrdiff_t>(chunks.size() / 2),
-                     chunks.end());
-    return chunks[chunks.size() / 2] / kChunk * ns_per_cycle();
+    return clock.median() / kChunk;
   }
 
   std::vector<Verdict> verdicts;
 
  private:
-  static double ns_per_cycle() {
-    static const double kNs = 1e9 / static_cast<double>(rte_get_tsc_hz());
-    return kNs;
-  }
   const PolicyWorkload& workload_;
   FlowKey keys_[kChunk];
   InstanceId instances_[kChunk];
@@ -267,7 +257,7 @@ void print_table(const std::vector<Row>& rows) {
     std::printf("%-14s %6zu %8zu %3zu/%3zu/%3zu %7zu %7.1f %8.1f %8.3f |", r.size.c_str(),
                 r.rules, r.programs, r.by_form[0], r.by_form[1], r.by_form[2], r.classes,
                 r.class_mb, r.program_mb, r.compile_s);
-    for (const Spread& level : r.by_level) {
+    for (const Figure& level : r.by_level) {
       std::printf(" %4.1f/%4.1f", level.least, level.median);
     }
     std::printf(" | %9.1f %9.0f\n", r.serialised.median, r.linear.median);
@@ -285,7 +275,7 @@ void print_table(const std::vector<Row>& rows) {
 
 void print_json(const std::vector<Row>& rows, const Settings& s) {
   nlohmann::json out = {{"seed", s.seed}, {"runs", s.runs}, {"ip6", s.ip6}, {"burst", kBurst}};
-  const auto spread = [](const Spread& x) {
+  const auto spread = [](const Figure& x) {
     return nlohmann::json{{"least", x.least}, {"median", x.median}};
   };
   for (const Row& r : rows) {

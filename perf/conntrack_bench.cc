@@ -14,6 +14,7 @@
 
 #include "fastpath/eal.h"
 #include "perf/bench.h"
+#include "perf/chunk_clock.h"
 #include "perf/conntrack_subject.h"
 #include "perf/dpdk_heap.h"
 #include "perf/figure.h"
@@ -142,47 +143,27 @@ struct Row {
   size_t wrong = 0;
 };
 
-// The median chunk stands for the run, so that one that was interrupted does not count.
-class Stopwatch {
- public:
-  template <typename Work>
-  auto time(const Work& work) {
-    const uint64_t start = rte_rdtsc_precise();
-    const auto result = work();
-    chunks_.push_back(rte_rdtsc_precise() - start);
-    return result;
-  }
-  double ns_per_packet() {
-    const auto middle = chunks_.begin() + static_cast<ptrdiff_t>(chunks_.size() / 2);
-    std::nth_element(chunks_.begin(), middle, chunks_.end());
-    return static_cast<double>(*middle) * 1e9 / static_cast<double>(rte_get_tsc_hz()) / kChunk;
-  }
-
- private:
-  std::vector<uint64_t> chunks_;
-};
-
 double time_hits(Contender& c, Traffic& traffic) {
-  Stopwatch watch;
+  ChunkClock clock;
   for (size_t done = 0; done < kLookups; done += kChunk) {
     const Chunk& chunk = traffic.known(c.hit_at, true);
     c.hit_at += kChunk;
-    const auto found = watch.time([&] { return c.table->find(chunk.packets(), c.way); });
+    const auto found = clock.time([&] { return c.table->find(chunk.packets(), c.way); });
     c.wrong += kChunk - found.flows;
     c.wrong += c.table->tells_directions() && found.replies != chunk.replies() ? 1 : 0;
   }
-  return watch.ns_per_packet();
+  return clock.median() / kChunk;
 }
 
 double time_misses(Contender& c, Traffic& traffic) {
-  Stopwatch watch;
+  ChunkClock clock;
   for (size_t done = 0; done < kLookups; done += kChunk) {
     const Chunk& chunk = traffic.unknown(c.miss_at);
     c.miss_at += kChunk;
-    const auto found = watch.time([&] { return c.table->find(chunk.packets(), c.way); });
+    const auto found = clock.time([&] { return c.table->find(chunk.packets(), c.way); });
     c.wrong += found.flows;
   }
-  return watch.ns_per_packet();
+  return clock.median() / kChunk;
 }
 
 // Flows end, and as many begin: the same, so that all are there afterwards.
@@ -191,14 +172,14 @@ double time_inserts(Contender& c, Traffic& traffic) {
   for (size_t done = 0; done < replaced; done += kChunk) {
     c.table->erase(traffic.known(c.insert_at + done, false).packets());
   }
-  Stopwatch watch;
+  ChunkClock clock;
   for (size_t done = 0; done < replaced; done += kChunk) {
     const Packets packets = traffic.known(c.insert_at + done, false).packets();
-    c.wrong += kChunk - watch.time([&] { return c.table->insert(packets, c.way); });
+    c.wrong += kChunk - clock.time([&] { return c.table->insert(packets, c.way); });
     c.table->settle(packets, c.way);
   }
   c.insert_at += replaced;
-  return watch.ns_per_packet();
+  return clock.median() / kChunk;
 }
 
 void fill(FlowTable& table, Traffic& traffic, size_t& wrong) {

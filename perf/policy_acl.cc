@@ -12,6 +12,8 @@
 #include <rte_cycles.h>
 #include <rte_vect.h>
 
+#include "perf/chunk_clock.h"
+
 namespace sluice::perf {
 namespace {
 
@@ -169,29 +171,17 @@ rte_acl_ctx* build(const RuleSet& policy, size_t rules) {
   return context;
 }
 
-double tsc_ns(uint64_t cycles) {
-  return static_cast<double>(cycles) * 1e9 / static_cast<double>(rte_get_tsc_hz());
-}
-
-template <typename T>
-double median(std::vector<T> values) {
-  std::sort(values.begin(), values.end());
-  return static_cast<double>(values[values.size() / 2]);
-}
-
 // The median chunk of all runs, in nanoseconds per packet; prepare(at) is not timed.
 template <typename Prepare, typename Work>
 double time_chunks(unsigned runs, size_t packets, const Prepare& prepare, const Work& work) {
-  std::vector<uint64_t> chunks;
+  ChunkClock clock;
   for (unsigned run = 0; run < runs; ++run) {
     for (size_t at = 0; at + kChunk <= packets; at += kChunk) {
       prepare(at);
-      const uint64_t before = rte_rdtsc_precise();
-      work();
-      chunks.push_back(rte_rdtsc_precise() - before);
+      clock.time(work);
     }
   }
-  return tsc_ns(static_cast<uint64_t>(median(std::move(chunks)))) / kChunk;
+  return clock.median() / kChunk;
 }
 
 struct Packets {
@@ -289,7 +279,8 @@ AclRow measure_acl(const PolicyWorkload& w, unsigned runs) {
     }
     const uint64_t before = rte_rdtsc();
     rte_acl_ctx* context = build(policy, row.rules);
-    row.build_s = tsc_ns(rte_rdtsc() - before) / 1e9;
+    row.build_s =
+        static_cast<double>(rte_rdtsc() - before) / static_cast<double>(rte_get_tsc_hz());
     if (context == nullptr) {
       row.note = "rte_acl cannot hold " + std::to_string(row.rules) + " rules";
       return row;

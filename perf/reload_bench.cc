@@ -24,6 +24,7 @@
 #include "fastpath/output.h"
 #include "fastpath/published.h"
 #include "perf/cluster_files.h"
+#include "perf/figure.h"
 
 namespace sluice::perf {
 namespace {
@@ -96,12 +97,7 @@ struct Sample {
 };
 
 double median(std::vector<double> values) {
-  if (values.empty()) {
-    return 0;
-  }
-  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
+  return values.empty() ? 0 : figure_of(std::move(values)).median;
 }
 
 class Node {
