@@ -229,7 +229,7 @@ double time_matcher(const Matcher& matcher, const Packets& p, unsigned runs,
 }
 
 double time_acl(const rte_acl_ctx* context, const Packets& p, unsigned runs,
-                enum rte_acl_classify_alg alg, std::vector<uint32_t>& results) {
+                std::vector<uint32_t>& results) {
   std::vector<AclKey> keys(kChunk);
   std::vector<const uint8_t*> data(kChunk);
   for (size_t i = 0; i < kChunk; ++i) {
@@ -237,8 +237,7 @@ double time_acl(const rte_acl_ctx* context, const Packets& p, unsigned runs,
   }
   results.assign(p.acl.size() + kChunk, 0);
   uint32_t* out = results.data();
-  bool works = true;
-  const double ns = time_chunks(
+  return time_chunks(
       runs, p.acl.size(),
       [&](size_t at) {
         std::copy_n(p.acl.data() + at, kChunk, keys.data());
@@ -246,12 +245,9 @@ double time_acl(const rte_acl_ctx* context, const Packets& p, unsigned runs,
       },
       [&] {
         for (size_t i = 0; i < kChunk; i += kBatch) {
-          works =
-              rte_acl_classify_alg(context, data.data() + i, out + i, kBatch, 1, alg) == 0 &&
-              works;
+          rte_acl_classify(context, data.data() + i, out + i, kBatch, 1);
         }
       });
-  return works ? ns : 0;
 }
 
 size_t differing(const std::vector<Verdict>& verdicts, const std::vector<uint32_t>& results) {
@@ -293,12 +289,13 @@ AclRow measure_acl(const PolicyWorkload& w, unsigned runs) {
     rte_vect_set_max_simd_bitwidth(RTE_VECT_SIMD_512);
     for (const auto alg : {RTE_ACL_CLASSIFY_AVX512X32, RTE_ACL_CLASSIFY_AVX512X16,
                            RTE_ACL_CLASSIFY_AVX2, RTE_ACL_CLASSIFY_SCALAR}) {
-      std::vector<uint32_t> results;
-      const double ns = time_acl(context, p, runs, alg, results);
-      if (ns > 0) {
-        row.wrong += differing(verdicts, results);
-        row.acl_ns = row.acl_ns == 0 ? ns : std::min(row.acl_ns, ns);
+      if (rte_acl_set_ctx_classify(context, alg) != 0) {
+        continue;  // the processor has not the instructions
       }
+      std::vector<uint32_t> results;
+      const double ns = time_acl(context, p, runs, results);
+      row.wrong += differing(verdicts, results);
+      row.acl_ns = row.acl_ns == 0 ? ns : std::min(row.acl_ns, ns);
     }
     rte_acl_free(context);
     char text[160];
