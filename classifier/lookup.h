@@ -188,7 +188,7 @@ struct Lanes {
   const Instance* instance[kLookupBurst];
   uint32_t ip4[kLookupBurst];     // the remote address, 0 if it is not IPv4
   uint32_t column[kLookupBurst];  // of the transport key
-  uint32_t word[kLookupBurst];    // of the first level
+  uint32_t word[kLookupBurst];    // of the first level, then the class, unless it is elsewhere
   const ClassId* class_at[kLookupBurst];
   ClassId class_id[kLookupBurst];
   const uint32_t* cell_at[kLookupBurst];
@@ -294,12 +294,12 @@ SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& b
 
 SLUICE_INLINE void find_rest(Lanes& l, const LookupTables& tables, const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
-  for (size_t i = 0; i < burst.count; ++i) {
-    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
-  }
   for (size_t k = 0; k < l.sparse_count; ++k) {
     const size_t i = l.sparse[k];
-    l.class_id[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
+    l.word[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});  // where class_at of IPv4 leads
+  }
+  for (size_t i = 0; i < burst.count; ++i) {
+    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
   }
   const Ip6Classes& ip6 = tables.classes->ip6();
   for (size_t k = 0; k < l.in_prefix_count; ++k) {

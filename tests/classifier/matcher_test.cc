@@ -119,6 +119,33 @@ const std::vector<Pin>& two_pins() {
   return kPins;
 }
 
+// What IPv4 is asked of a packet of IPv6 is 0.0.0.0's, and must not tell.
+TEST(Matcher, AnswersIp6BesideClassesAtIp4Zero) {
+  RuleSet rules;
+  const std::vector<Prefix> pods = {*parse_prefix("fd00::5"), *parse_prefix("fd00::6")};
+  rules.address_sets.emplace_back(AddressSet(pods));
+  Rule of_pods = rule(Action::allow, 1), of_prefix = rule(Action::allow, 2),
+       of_zero = rule(Action::deny, 3);
+  of_pods.source.sets = {0};
+  of_prefix.source.nets = {*parse_prefix("fd00:1::/64")};
+  rules.programs = {{{Tier{{0}}}}};
+  const Pin pin = {0, Pinned::Side::destination, *parse_address("fd00::1")};
+  for (const char* zero : {"0.0.0.0/32", "0.0.0.0/24", "0.0.0.0/8", "0.0.0.1/32"}) {
+    SCOPED_TRACE(zero);
+    of_zero.source.nets = {*parse_prefix(zero)};
+    rules.lists = {RuleList{{of_zero, of_pods, of_prefix}}};
+    Questions q;
+    for (const char* source : {"fd00::5", "fd00::6", "fd00::7", "fd00:1::9", "fd00:2::"}) {
+      q.add(rules, {&pin, 1}, 0, {*parse_address(source), pin.address, 1000, 80, proto::kTcp});
+    }
+    for (const SimdLevel level : simd_levels()) {
+      Matcher::Options options;
+      options.level = level;
+      expect_answers(*make(rules, {&pin, 1}, options), q);
+    }
+  }
+}
+
 TEST(Matcher, SharesWhatDidNotChange) {
   RuleSet rules = two_programs();
   const auto first = make(rules, two_pins());
@@ -527,11 +554,7 @@ TEST(Matcher, AForestKnowsNoMembersOfSets) {
       FlowKey key = random.key();
       key.src = *parse_address(source);
       key.dst = two_pins()[id].address;
-      q.keys.push_back(key);
-      q.instances.push_back(id);
-      q.expected.emplace_back();
-      Linear(std::make_shared<const RuleSet>(rules))
-          .classify({&key, 1}, {&two_pins()[id].program, 1}, {&q.expected.back(), 1});
+      q.add(rules, two_pins(), id, key);
     }
   }
   expect_answers(*after, q);

@@ -34,6 +34,14 @@ struct Questions {
   std::vector<FlowKey> keys;
   std::vector<InstanceId> instances;
   std::vector<Verdict> expected;
+
+  void add(const RuleSet& rules, std::span<const Pin> pins, InstanceId id, const FlowKey& key) {
+    keys.push_back(key);
+    instances.push_back(id);
+    expected.emplace_back();
+    Linear(std::make_shared<const RuleSet>(rules))
+        .classify({&key, 1}, {&pins[id].program, 1}, {&expected.back(), 1});
+  }
 };
 
 inline Questions ask(RandomPolicy& random, const RuleSet& rules, std::span<const Pin> pins,
