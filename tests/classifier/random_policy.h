@@ -21,7 +21,7 @@ class RandomPolicy {
     const uint32_t bits = below(1u << 12);
     switch (below(10)) {
       case 0:
-        return Address::of(Ip4{static_cast<uint32_t>(random_())});
+        return Address::of(Ip4{chance(50) ? below(256) : static_cast<uint32_t>(random_())});
       case 1:
         return {random_(), random_()};
       case 2:
