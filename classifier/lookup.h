@@ -5,6 +5,7 @@
 // stage runs over the whole burst, fetching what the next will read.
 //   1 the descriptor of the packet's instance; the first-level word of its remote address
 //   2 the word: a class, or where it is found; the column of its transport key
+//     (of IPv6, the line where the address itself is; if it is not there, that of a prefix)
 //   3 the class   4 the row that the program gives the class   5 the cell   6 the verdict
 // A cell that is no verdict sends the packet to `decide`, which knows all forms: programs with
 // exceptions by source port, bit vectors, and those that look at both addresses.  Only those of

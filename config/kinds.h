@@ -35,9 +35,8 @@ NamedPort read_named_port(const Value& v, std::string_view number_key,
 // What `stagedAction` of a staged policy says.
 Staging read_staged_action(const Value& v);
 
-// calico_policy.cc
-void read_policy(const Value& object, Meta meta,
-                 ResourceLists& model);  // and global, and staged
+// calico_policy.cc; policies are global, too, and staged
+void read_policy(const Value& object, Meta meta, ResourceLists& model);
 void read_profile(const Value& object, Meta meta, ResourceLists& model);
 void read_network_set(const Value& object, Meta meta, ResourceLists& model);  // and global
 // tier.cc; a reserved one may only say what it is anyway
@@ -60,11 +59,10 @@ void read_service(const Value& object, Meta meta, ResourceLists& model);
 void read_endpoint_slice(const Value& object, Meta meta, ResourceLists& model);
 // felix_configuration.cc
 void read_felix_configuration(const Value& object, Meta meta, ResourceLists& model);
-// nodes.cc
+// nodes.cc; a block is a BlockAffinity or an IPAMBlock
 void read_pool(const Value& object, Meta meta, ResourceLists& model);
 void read_node(const Value& object, Meta meta, ResourceLists& model);
-void read_block(const Value& object, Meta meta,
-                ResourceLists& model);  // BlockAffinity, IPAMBlock
+void read_block(const Value& object, Meta meta, ResourceLists& model);
 
 }  // namespace sluice::config
 

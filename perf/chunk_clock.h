@@ -4,6 +4,7 @@
 #ifndef SLUICE_PERF_CHUNK_CLOCK_H_
 #define SLUICE_PERF_CHUNK_CLOCK_H_
 
+#include <cstdint>
 #include <vector>
 
 #include <rte_cycles.h>
