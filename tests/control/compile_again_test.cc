@@ -427,7 +427,7 @@ TEST(CompileAgain, SaysWhatANewCompilerSaysWhereAllCameAnew) {
     model.pods = pods;
     config::Objects<config::Policy> policies;
     for (config::Policy policy : model.policies) {
-      policy.order = round;
+      policy.ingress.front().action = round % 2 == 0 ? Action::deny : Action::allow;
       policies.push_back(std::move(policy));
     }
     model.policies = policies;
