@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace sluice::control {
 
@@ -14,15 +15,17 @@ std::optional<EndpointId> EndpointSlots::assign(const std::string& interface_nam
   if (full && free_.empty()) {
     return std::nullopt;
   }
-  EndpointId id = static_cast<EndpointId>(names_.size());
-  if (full || free_.size() > kKeepFree) {
-    id = free_.front();
+  const bool again = full || free_.size() > kKeepFree;
+  const EndpointId id = again ? free_.front() : static_cast<EndpointId>(names_.size());
+  names_.reserve(kMaxSlots);
+  std::string name = interface_name;
+  slots_.emplace(interface_name, id);  // after it nothing can fail
+  if (again) {
     free_.pop_front();
-    names_[id] = interface_name;
+    names_[id] = std::move(name);
   } else {
-    names_.push_back(interface_name);
+    names_.push_back(std::move(name));
   }
-  slots_.emplace(interface_name, id);
   return id;
 }
 
