@@ -56,7 +56,8 @@ Ip4Classes::Ip4Classes(std::span<const Entry> entries) {
     return;
   }
   const auto paint = [&](const Entry& entry) {
-    std::fill_n(writable(entry.base >> 8), size_t{1} << (24 - entry.length), entry.class_id);
+    const size_t count = size_t{1} << (24 - entry.length);
+    std::fill_n(writable(entry.base >> 8, count), count, entry.class_id);
   };
   const auto word_of = [&](uint32_t slash24) { return *writable(slash24); };
   size_t lines = 0;
@@ -78,16 +79,35 @@ Ip4Classes::Ip4Classes(std::span<const Entry> entries) {
 
 Ip4Classes Ip4Classes::copy() const {
   Ip4Classes out;
-  if (mask_ != 0) {
-    out.first_level_ = first_level_.copy();
-    out.groups_ = groups_.copy();
-    out.first_ = out.first_level_.as<uint32_t>();
-    out.mask_ = mask_;
-    out.lines_ = out.groups_.as<Line>();
-    out.used_ = used_;
-    out.capacity_ = capacity_;
+  if (mask_ == 0) {
+    return out;
   }
+  out.first_level_ = Region(first_level_.bytes());
+  out.groups_ = Region(groups_.bytes());
+  out.first_ = out.first_level_.as<uint32_t>();
+  out.mask_ = mask_;
+  out.lines_ = out.groups_.as<Line>();
+  if (!out.ok()) {
+    return out;
+  }
+  constexpr size_t kPartBytes = kPart * sizeof(uint32_t);
+  for (size_t part = 0; part < written_.size(); ++part) {
+    if (written_[part]) {
+      out.first_level_.take(first_level_, part * kPartBytes, kPartBytes);
+    }
+  }
+  out.groups_.take(groups_, 0, used_ * sizeof(Line));
+  out.used_ = used_;
+  out.capacity_ = capacity_;
+  out.written_ = written_;
   return out;
+}
+
+uint32_t* Ip4Classes::writable(uint32_t slash24, size_t count) {
+  for (size_t part = slash24 / kPart; part <= (slash24 + count - 1) / kPart; ++part) {
+    written_.set(part);
+  }
+  return first_level_.as<uint32_t>() + slash24;
 }
 
 uint32_t Ip4Classes::make_group(const Group& classes) {

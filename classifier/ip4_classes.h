@@ -20,6 +20,7 @@
 
 #include <array>
 #include <bit>
+#include <bitset>
 #include <cstdint>
 #include <span>
 
@@ -102,7 +103,8 @@ class Ip4Classes {
   using Group = std::array<ClassId, 256>;
 
   uint32_t make_group(const Group& classes);  // the word that names it, or kNoWord
-  uint32_t* writable(uint32_t slash24) const { return first_level_.as<uint32_t>() + slash24; }
+  // The words of so many /24s, which from now on are copied, too.
+  uint32_t* writable(uint32_t slash24, size_t count = 1);
 
   static constexpr uint32_t kNoWord = UINT32_MAX;
   static constexpr uint32_t kEmpty = 0;
@@ -112,6 +114,9 @@ class Ip4Classes {
   uint32_t mask_ = 0;
   Line* lines_ = nullptr;
   size_t used_ = 0, capacity_ = 0;
+  // Parts of the first level that were ever written: a copy need not look at the others.
+  static constexpr size_t kPart = size_t{1} << 14;  // words: a /10
+  std::bitset<(size_t{1} << 24) / kPart> written_;
 };
 
 [[gnu::always_inline]] inline ClassId Ip4Classes::View::in_sparse(uint32_t word,

@@ -27,17 +27,23 @@ Region::Region(size_t bytes) {
 }
 
 Region Region::copy() const {
-  constexpr size_t kPage = 4096;
-  static constexpr std::array<std::byte, kPage> kZeros = {};
   Region out(bytes_);
-  for (size_t at = 0; out.data_ != nullptr && at < bytes_; at += kPage) {
-    const std::byte* page = as<std::byte>() + at;
-    const size_t size = std::min(kPage, bytes_ - at);
-    if (std::memcmp(page, kZeros.data(), size) != 0) {
-      std::memcpy(out.as<std::byte>() + at, page, size);
-    }
+  if (out.data_ != nullptr) {
+    out.take(*this, 0, bytes_);
   }
   return out;
+}
+
+void Region::take(const Region& other, size_t at, size_t bytes) noexcept {
+  constexpr size_t kPage = 4096;
+  static constexpr std::array<std::byte, kPage> kZeros = {};
+  for (const size_t end = at + bytes; at < end; at += kPage) {
+    const std::byte* page = other.as<std::byte>() + at;
+    const size_t size = std::min(kPage, end - at);
+    if (std::memcmp(page, kZeros.data(), size) != 0) {
+      std::memcpy(as<std::byte>() + at, page, size);
+    }
+  }
 }
 
 Region::~Region() {

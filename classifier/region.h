@@ -29,8 +29,12 @@ class Region {
   Region& operator=(const Region&) = delete;
   ~Region();
 
-  // Empty if the system refuses.  Pages of zeros go on costing nothing.
+  // Empty if the system refuses.
   Region copy() const;
+  // Has from now on the bytes that another block of its size has there.  Pages of zeros are
+  // looked at, but go on costing no memory.
+  // REQUIRES: they are zero here; `at` is a multiple of a page.
+  void take(const Region& other, size_t at, size_t bytes) noexcept;
 
   template <typename T>
   T* as() const noexcept {

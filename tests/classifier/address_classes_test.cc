@@ -2,8 +2,11 @@
 #include "classifier/address_classes.h"
 
 #include <atomic>
+#include <map>
+#include <optional>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -149,6 +152,7 @@ TEST(AddressClasses, ASuccessorKeepsTheClassesOfKnownSignatures) {
   }
 }
 
+// In copies as well, of which the one before knows nothing.
 TEST(AddressClasses, AnAssignedAddressHasItsClassAndNoOtherHas) {
   for (const uint64_t seed : seeds(20)) {
     SCOPED_TRACE(seed);
@@ -159,8 +163,13 @@ TEST(AddressClasses, AnAssignedAddressHasItsClassAndNoOtherHas) {
     if (classes.ip4().bytes() == 0) {
       continue;
     }
-    std::map<Address, ClassId> assigned;
+    std::map<Address, ClassId> assigned, assigned_before;
+    std::optional<AddressClasses> before;
     for (int i = 0; i < 2000; ++i) {
+      if (i % 500 == 250) {
+        before = std::exchange(classes, classes.copy());
+        assigned_before = assigned;
+      }
       const Address address = random.address();
       const ClassId id = random.below(static_cast<uint32_t>(classes.directory().size()));
       ASSERT_TRUE(classes.assign(address, id) || assigned.size() > 900);
@@ -174,6 +183,15 @@ TEST(AddressClasses, AnAssignedAddressHasItsClassAndNoOtherHas) {
         EXPECT_EQ(classes.find(address), known->second) << to_string(address);
       } else {
         expect_classes(classes, memberships, address);
+        expect_classes(*before, memberships, address);
+      }
+    }
+    for (const auto& [address, id] : assigned) {
+      EXPECT_EQ(classes.find(address), id) << to_string(address);
+      if (const auto known = assigned_before.find(address); known != assigned_before.end()) {
+        EXPECT_EQ(before->find(address), known->second) << to_string(address);
+      } else {
+        expect_classes(*before, memberships, address);
       }
     }
   }
