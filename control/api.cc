@@ -8,7 +8,6 @@
 #include <cstring>
 #include <filesystem>
 #include <list>
-#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -267,15 +266,7 @@ void ApiServer::State::serve(Client& client, const std::string& line) {
                           "use sudo; the socket's group may look, not change", kRefused);
     return;
   }
-  try {
-    client.out += answer_line(found->second.answer(request));
-  } catch (const std::bad_alloc&) {
-    if (found->second.does == Handler::Does::change) {
-      throw;  // half of it may be done
-    }
-    client.out +=
-        refusal("\"" + found->first + "\" needs more memory than there is", "", kRefused);
-  }
+  client.out += answer_line(found->second.answer(request));
 }
 
 void ApiServer::State::send_some(Client& client) {

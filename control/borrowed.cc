@@ -65,17 +65,14 @@ void Borrowed::follow(config::Objects<Object>& known, const config::Objects<Obje
 
 const std::map<Borrowed::Identity, std::vector<Borrowed::One>>& Borrowed::update(
     const config::Model& model, Homes homes) {
-  // Where memory runs out, what was followed by half is not gone on from.
-  Borrowed next = std::exchange(*this, {});
-  if (homes != next.homes_) {
-    next = {};
-    next.homes_ = std::move(homes);
+  if (homes != homes_) {
+    *this = {};
+    homes_ = std::move(homes);
   }
-  if (!next.homes_.nodes.empty()) {
-    next.follow(next.endpoints_, model.workload_endpoints);
-    next.follow(next.pods_, model.pods);
+  if (!homes_.nodes.empty()) {
+    follow(endpoints_, model.workload_endpoints);
+    follow(pods_, model.pods);
   }
-  *this = std::move(next);
   return all_;
 }
 

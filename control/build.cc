@@ -2,7 +2,6 @@
 #include "control/build.h"
 
 #include <algorithm>
-#include <new>
 #include <set>
 #include <string>
 #include <string_view>
@@ -105,8 +104,19 @@ void add_endpoints(const config::Settings& settings, const Felix& felix, Endpoin
   }
 }
 
-Built build_all(const config::Model& model, Registries& registries, const Built* previous,
-                config::Findings& findings, const Matcher::Progress& progress) {
+}  // namespace
+
+const LocalEndpoint* Built::endpoint(EndpointId id) const {
+  for (size_t i = 0; i < endpoint_ids.size(); ++i) {
+    if (endpoint_ids[i] == id) {
+      return &policy.endpoints[i];
+    }
+  }
+  return nullptr;
+}
+
+Built build(const config::Model& model, Registries& registries, const Built* previous,
+            config::Findings& findings, const Matcher::Progress& progress) {
   Built built;
   built.policy = registries.compiler.compile(model, findings);
   if (built.policy.endpoints.empty()) {
@@ -151,28 +161,6 @@ Built build_all(const config::Model& model, Registries& registries, const Built*
   built.compiled_in = std::chrono::steady_clock::now() - begun;
   built.generation = std::move(generation);
   return built;
-}
-
-}  // namespace
-
-const LocalEndpoint* Built::endpoint(EndpointId id) const {
-  for (size_t i = 0; i < endpoint_ids.size(); ++i) {
-    if (endpoint_ids[i] == id) {
-      return &policy.endpoints[i];
-    }
-  }
-  return nullptr;
-}
-
-Built build(const config::Model& model, Registries& registries, const Built* previous,
-            config::Findings& findings, const Matcher::Progress& progress) {
-  try {
-    return build_all(model, registries, previous, findings, progress);
-  } catch (const std::bad_alloc&) {  // what runs already must run on
-    findings.error({}, "policy: compiling it needs more memory than there is",
-                   "give it more: what is compiled from comes on top of policy.memory");
-    return {};
-  }
 }
 
 }  // namespace sluice::control

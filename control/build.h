@@ -31,7 +31,7 @@ struct Registries {
 };
 
 struct Built {
-  std::shared_ptr<const Generation> generation;  // null only where memory ran out
+  std::shared_ptr<const Generation> generation;  // never null
   CompiledPolicy policy;
   std::vector<EndpointId> endpoint_ids;  // by index into policy.endpoints
   RoutePlan routes;
@@ -43,8 +43,7 @@ struct Built {
 };
 
 // Findings besides those of compile() and plan_routes(): a node name that no resource knows,
-// more endpoints than there are slots, no memory.  After the last of these the registries hold
-// the numbers that they gave, and forget what the compiler and the routes were to go on from.
+// more endpoints than there are slots.
 Built build(const config::Model& model, Registries& registries, const Built* previous,
             config::Findings& findings, const Matcher::Progress& progress = {});
 

@@ -341,14 +341,10 @@ Compiler::~Compiler() = default;
 
 CompiledPolicy Compiler::compile(const config::Model& model, config::Findings& findings,
                                  Whose whose) {
-  // Where memory runs out, what was followed by half is not gone on from.
-  std::unique_ptr<Kept> kept = std::move(kept_);
-  if (kept == nullptr || kept->inventory.mostly_stale()) {
-    kept = std::make_unique<Kept>(counters_);
+  if (kept_ == nullptr || kept_->inventory.mostly_stale()) {
+    kept_ = std::make_unique<Kept>(counters_);
   }
-  CompiledPolicy out = Compilation(*kept, model, counters_, findings).run(whose);
-  kept_ = std::move(kept);
-  return out;
+  return Compilation(*kept_, model, counters_, findings).run(whose);
 }
 
 CompiledPolicy compile(const config::Model& model, RuleNames& counters,

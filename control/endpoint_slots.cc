@@ -3,7 +3,6 @@
 
 #include <set>
 #include <string_view>
-#include <utility>
 
 namespace sluice::control {
 
@@ -15,17 +14,15 @@ std::optional<EndpointId> EndpointSlots::assign(const std::string& interface_nam
   if (full && free_.empty()) {
     return std::nullopt;
   }
-  const bool again = full || free_.size() > kKeepFree;
-  const EndpointId id = again ? free_.front() : static_cast<EndpointId>(names_.size());
-  names_.reserve(kMaxSlots);
-  std::string name = interface_name;
-  slots_.emplace(interface_name, id);  // after it nothing can fail
-  if (again) {
+  EndpointId id = static_cast<EndpointId>(names_.size());
+  if (full || free_.size() > kKeepFree) {
+    id = free_.front();
     free_.pop_front();
-    names_[id] = std::move(name);
+    names_[id] = interface_name;
   } else {
-    names_.push_back(std::move(name));
+    names_.push_back(interface_name);
   }
+  slots_.emplace(interface_name, id);
   return id;
 }
 

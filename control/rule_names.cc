@@ -11,7 +11,6 @@ CounterSlot RuleNames::slot(const RuleName& name) {
     full_ = true;
     return kNoCounter;
   }
-  by_slot_.reserve(kMaxCounters);  // so that no name is left without its place
   const auto slot = static_cast<CounterSlot>(by_slot_.size());
   // A map's keys keep their addresses.
   by_slot_.push_back(&slots_.emplace(name, slot).first->first);

@@ -8,9 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "config/load.h"
-#include "control/build.h"
 #include "control/compile.h"
-#include "tests/control/short_memory.h"
 
 namespace sluice::control {
 namespace {
@@ -303,77 +301,6 @@ TEST(CompileAgain, SaysWhatANewCompilerSays) {
       mix(model, a, b, random);
     }
   }
-}
-
-// ---- where memory runs out -----------------------------------------------------------------
-
-// Does the matcher say what the rules say, of whatever pods may send to each other?
-void expect_judged(const Generation& generation) {
-  const Matcher& matcher = *generation.matcher;
-  for (InstanceId id = 0; id < matcher.instance_count(); ++id) {
-    const Matcher::Pin& pin = matcher.pin(id);
-    for (uint32_t other = 0; other < 16; ++other) {
-      FlowKey key;
-      key.src = key.dst = Address::of(Ip4{0x0a000100 + other});  // 10.0.1.x
-      (pin.side == Pinned::Side::destination ? key.dst : key.src) =
-          pin.side == Pinned::Side::none ? Address::of(Ip4{0x0a000102}) : pin.address;
-      key.protocol = proto::kTcp;
-      key.dst_port = static_cast<uint16_t>(80 + other % 10);
-      Verdict compiled, plain;
-      matcher.classify({&key, 1}, {&id, 1}, {&compiled, 1});
-      generation.linear->classify({&key, 1}, {&pin.program, 1}, {&plain, 1});
-      ASSERT_EQ(compiled.kind, plain.kind) << to_string(key.src) << " " << to_string(key.dst);
-      ASSERT_EQ(compiled.counter, plain.counter);
-    }
-  }
-}
-
-// What was half followed, numbered or shared must show neither in what runs nor in what is
-// built next.
-TEST(CompileAgain, SaysWhatANewCompilerSaysAfterMemoryRanOut) {
-  const auto seed = static_cast<unsigned>(std::random_device{}());
-  SCOPED_TRACE("seed " + number(seed));
-  std::mt19937 random(seed);
-  const config::Model a = Maker(static_cast<unsigned>(random())).model();
-  const config::Model b = Maker(static_cast<unsigned>(random())).model();
-  config::Model model = a;
-  model.settings.node = "n1";
-  Registries registries;
-  std::optional<Built> runs;
-  size_t allocations = 20000, ran_out = 0;
-  constexpr int kRounds = 150;
-  for (int round = 0; round < kRounds; ++round) {
-    const Built* previous = runs ? &*runs : nullptr;
-    {
-      config::Findings findings;
-      std::optional<ShortMemory> memory(random() % allocations);
-      const Built half = build(model, registries, previous, findings);
-      memory.reset();
-      if (half.generation == nullptr) {
-        ++ran_out;
-        EXPECT_NE(findings.format(model.files).find("more memory than there is"),
-                  std::string::npos);
-      }
-    }
-    if (previous != nullptr) {
-      expect_judged(*previous->generation);
-    }
-    config::Findings said, said_anew;
-    const size_t before = ShortMemory::allocations();
-    Built next = build(model, registries, previous, said);
-    allocations = ShortMemory::allocations() - before;
-    const CompiledPolicy anew = compile(model, registries.rules, said_anew);
-    ASSERT_EQ(Description(next.policy).text(), Description(anew).text()) << "round " << round;
-    if (!said.has_errors()) {
-      next.generation->matcher->settle();
-      expect_judged(*next.generation);
-      registries.endpoints.release_absent(next.policy.endpoints);
-      runs = std::move(next);
-    }
-    mix(model, a, b, random);
-  }
-  EXPECT_TRUE(runs);
-  EXPECT_GT(ran_out, size_t{kRounds} / 2);
 }
 
 // ---- how much is done ----------------------------------------------------------------------

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include "control/build.h"
-#include "tests/control/short_memory.h"
 
 namespace sluice::control {
 namespace {
@@ -289,8 +288,7 @@ TEST(Routes, ABorrowedPodIsRoutedWhileItIsOne) {
   }
 }
 
-// Pods and endpoints come, go and move, and so do nodes and blocks; at times memory runs out
-// while they are followed.
+// Pods and endpoints come, go and move, and so do nodes and blocks.
 TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -303,7 +301,6 @@ TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
   config::Model m = cluster(config::EncapMode::cross_subnet);
   const EndpointSlots slots;
   Borrowed kept;
-  unsigned ran_out = 0;
   for (int round = 0; round < 500; ++round) {
     const auto line = static_cast<int>(pick(8));
     switch (pick(8)) {
@@ -339,18 +336,11 @@ TEST(Routes, BorrowedAddressesFollowFromModelToModel) {
         m.pods.push_back(pod);
       }
     }
-    config::Findings findings;
-    try {
-      const ShortMemory memory(pick(400));
-      plan_routes(m, {}, slots, kept, findings);
-    } catch (const std::bad_alloc&) {
-      ++ran_out;
-    }
     Borrowed fresh;
+    config::Findings findings;
     const RoutePlan again = plan_routes(m, {}, slots, kept, findings);
     ASSERT_TRUE(again == plan_routes(m, {}, slots, fresh, findings)) << "round " << round;
   }
-  EXPECT_GT(ran_out, 50u);
 }
 
 TEST(Routes, AnOwnBlockOfOneAddressIsNoBlackhole) {
@@ -414,23 +404,6 @@ TEST(EndpointSlots, AreReusedWhenAllWereGiven) {
   slots.release("cali17");
   EXPECT_EQ(slots.assign("next"), 17u);
   EXPECT_EQ(slots.size(), EndpointSlots::kMaxSlots);
-}
-
-TEST(EndpointSlots, AreNotLostWhereMemoryRunsOut) {
-  EndpointSlots slots;
-  for (EndpointId i = 0; i < 20; ++i) {
-    const std::string name = "an interface whose name takes memory " + std::to_string(i);
-    for (const size_t allocations : {0, 1, 2, 3}) {
-      try {
-        const ShortMemory memory(allocations);
-        slots.assign(name);
-      } catch (const std::bad_alloc&) {
-        EXPECT_FALSE(slots.find(name));
-      }
-    }
-    EXPECT_EQ(slots.assign(name), i);
-    EXPECT_EQ(slots.interface_of(EndpointSlots::port_of(i)), name);
-  }
 }
 
 TEST(Build, SharesAnUnchangedRouteTable) {

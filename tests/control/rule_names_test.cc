@@ -3,7 +3,6 @@
 #include "control/rule_names.h"
 
 #include "tests/control/policy_world.h"
-#include "tests/control/short_memory.h"
 
 namespace sluice::control::testing {
 namespace {
@@ -23,24 +22,6 @@ TEST(RuleNames, ASlotIsItsNamesForGood) {
   EXPECT_EQ(names.name(b), rule("b", 0));
   EXPECT_EQ(names.size(), 3u);
   EXPECT_FALSE(names.full());
-}
-
-TEST(RuleNames, NoSlotIsLostWhereMemoryRunsOut) {
-  RuleNames names;
-  for (CounterSlot i = 0; i < 20; ++i) {
-    const RuleName name = rule("a policy whose name takes memory", static_cast<int>(i));
-    for (const size_t allocations : {0, 1, 2, 3}) {
-      try {
-        const ShortMemory memory(allocations);
-        names.slot(name);
-      } catch (const std::bad_alloc&) {
-        EXPECT_EQ(names.size(), i);
-      }
-    }
-    EXPECT_EQ(names.slot(name), i);
-    EXPECT_EQ(names.name(i), name);
-    EXPECT_EQ(names.size(), i + 1);
-  }
 }
 
 TEST(RuleNames, EveryPartOfANameCounts) {

@@ -22,11 +22,6 @@ PATIENCE = 5.0  # for an answer that must come
 DENIED = 1.2  # for one that must not: longer than the first retransmission
 
 
-def sanitized():
-    """Is sluiced built with AddressSanitizer?"""
-    return "asan" in subprocess.run(["ldd", SLUICED], text=True, capture_output=True).stdout
-
-
 class Host:
     """An address of either family, and the namespace whose kernel answers there."""
 

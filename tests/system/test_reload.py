@@ -2,14 +2,10 @@
 """A reload is all or nothing, whatever is on disk."""
 import json
 import os
-import pathlib
 import re
-import resource
 import signal
 
-import pytest
-
-from cluster import exchange_tcp, sanitized
+from cluster import exchange_tcp
 from namespace import wait_until
 from test_policy import CALICO, DENY_ALL, denied
 
@@ -63,50 +59,6 @@ def test_a_half_written_file_changes_nothing(node, pod1, nginx1):
     denied(node, lambda: pod1.reaches(nginx1, 80))
     (node.directory / "policy.d" / "half.json").write_text(cut)
     node.reload()
-    exchange_tcp(pod1, nginx1)
-
-
-def many_pods():
-    """Pods of another node, and policies that ask for each label of theirs."""
-    documents = []
-    for i in range(6000):
-        documents.append({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": f"far{i}", "namespace": "default",
-                         "labels": {f"l{j}": f"v{i >> j & 7}" for j in range(8)}},
-            "spec": {"nodeName": "elsewhere"},
-            "status": {"phase": "Running", "podIP": f"10.245.{i >> 8}.{i & 255}"}})
-    for j in range(8):
-        rules = [{"action": "Deny", "source": {"selector": f"l{j} == 'v{v}'"}} for v in range(8)]
-        documents.append({
-            "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
-            "metadata": {"name": f"far{j}"},
-            "spec": {"order": 1, "types": ["Ingress"], "ingress": rules}})
-    return "\n---\n".join(json.dumps(one) for one in documents)
-
-
-@pytest.mark.skipif(sanitized(), reason="AddressSanitizer ends who gets no memory")
-def test_a_policy_that_needs_more_memory_than_there_is_changes_nothing(node, pod1, nginx1):
-    node.write("calico.yaml", CALICO)
-    node.start()
-    generation = node.generation()
-    node.write("many.yaml", many_pods())
-    status = pathlib.Path(f"/proc/{node.process.pid}/status").read_text()
-    used = int(re.search(r"VmSize:\s+(\d+) kB", status)[1]) << 10
-    refusals = []
-    for spare in range(1 << 20, 512 << 20, 8 << 20):  # in reading, in compiling, in none
-        resource.prlimit(node.process.pid, resource.RLIMIT_AS,
-                         (used + spare, resource.RLIM_INFINITY))
-        done = node.ctl("reload")
-        if done.returncode == 0:
-            break
-        assert done.returncode == 4, done.stderr
-        assert node.generation() == generation
-        refusals.append(done.stderr)
-        exchange_tcp(pod1, nginx1, size=1000)
-    for refusal in (r'many\.yaml" needs more memory than there is', r"error: policy: .* memory"):
-        assert any(re.search(refusal, one) for one in refusals), refusals
-    assert node.generation() == generation + 1
     exchange_tcp(pod1, nginx1)
 
 
