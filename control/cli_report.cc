@@ -66,7 +66,8 @@ std::string place_text(const json& rule) {
 // "default/NetworkPolicy:shop/db#0 (db.yaml:7)"
 std::string hider_text(const json& by) {
   if (by["rule"] == -1) {
-    return "end of tier " + text_of(by["tier"]);
+    const std::string tier = text_of(by["tier"]);
+    return tier == kFailsafeTier ? "failsafe ports" : "end of tier " + tier;
   }
   return text_of(by["tier"]) + "/" + text_of(by["kind"]) + ":" +
          qualified(by.value("namespace", ""), by.value("policy", "")) + "#" +
@@ -169,10 +170,11 @@ int report_shadowed(const ReportArguments& arguments, Output output) {
     print_error(loaded.findings.format(loaded.model.files));
     return kBadInput;
   }
-  if (policy.endpoints.empty()) {
+  if (policy.rules->programs.empty()) {
     print_error("no endpoint in these files: no rule judges anybody",
-                arguments.config.empty() ? "give those of the Pods or WorkloadEndpoints, too"
-                                         : "does `node` name the node of the pods?");
+                arguments.config.empty()
+                    ? "give those of the Pods, WorkloadEndpoints or HostEndpoints, too"
+                    : "does `node` name their node?");
     return kBadInput;
   }
   const Result<ShadowReport> report = find_shadowed(policy);

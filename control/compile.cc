@@ -15,7 +15,6 @@ namespace sluice::control {
 namespace {
 
 constexpr const char* kProfileTier = "__PROFILE__";
-constexpr const char* kFailsafeTier = "__FAILSAFE__";
 
 // A profile that does not exist denies.
 config::Profile closed_profile(const std::string& name) {

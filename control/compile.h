@@ -35,6 +35,8 @@ constexpr size_t index_of(Direction direction) {
   return direction == Direction::ingress ? 0 : 1;
 }
 
+inline constexpr const char* kFailsafeTier = "__FAILSAFE__";  // of Felix' failsafe ports
+
 // What a RuleList or a Tier of the compiled set is called; parallel to the RuleSet's indices.
 struct ListName {
   std::string kind;  // NetworkPolicy, GlobalNetworkPolicy, KubernetesNetworkPolicy, Profile

@@ -2,29 +2,36 @@
 #include "control/shadowed.h"
 
 #include <algorithm>
-#include <array>
-#include <iterator>
 #include <map>
 #include <set>
-#include <tuple>
 
-#include "classifier/address_classes.h"
 #include "classifier/linear.h"
+#include "control/address_space.h"
 #include "control/flow_space.h"
 #include "control/rule_cover.h"
 
 namespace sluice::control {
 namespace {
 
-// One program at one address of an endpoint.
+// A program, and between whom it is asked.
 struct Job {
   ProgramId program = 0;
+  ProgramId failsafe = kNoProgram;  // what it allows, the program does not judge
   bool ingress = true;
+  bool of_host = false;
   bool pending = false;
-  Address own;
+  bool v4 = true;
+  friend auto operator<=>(const Job&, const Job&) = default;
 };
+struct Ends {
+  std::vector<ListId> lists;  // of the program and of its failsafe
+  AddressSpace::Question of_source, of_destination;
+  AddressSpace::Kinds sources, destinations;
+  std::vector<FlowPart> parts;
+};
+using Jobs = std::map<Job, Ends>;
 
-// What takes a packet from a rule: a rule, or the end of a tier.
+// What takes a packet from a rule: a rule, the end of a tier, or failsafe ports.
 struct Taker {
   RulePlace rule;
   std::string end_of_tier;
@@ -36,22 +43,19 @@ using Hidden = std::vector<std::pair<size_t, RulePlace>>;  // with the number of
 class Search {
  public:
   explicit Search(const CompiledPolicy& policy)
-      : policy_(policy),
-        rules_(*policy.rules),
-        linear_(policy.rules),
-        memberships_(rules_, std::vector<bool>(rules_.lists.size(), true)),
-        classes_(memberships_) {}
+      : policy_(policy), rules_(*policy.rules), linear_(policy.rules), space_(rules_) {}
 
   Result<ShadowReport> run() {
-    if (!classes_.ok()) {
+    if (!space_.ok()) {
       return Error{"no memory for the address classes"};
     }
-    find_remotes();
-    find_jobs();
-    find_lists_of_hosts();
+    for (const LocalEndpoint& e : policy_.endpoints) {
+      add_workload(e);
+    }
+    add_hosts();
     uint64_t packets = 0;
-    for (const Job& job : jobs_) {
-      packets += parts(job).size() * remotes_[job.own.is_v4() ? 0 : 1].size();
+    for (const auto& [job, ends] : jobs_) {
+      packets += ends.parts.size() * ends.sources.size() * ends.destinations.size();
     }
     if (packets > kMaxAsked) {
       return Error{"too much to look at: " + std::to_string(packets) +
@@ -59,120 +63,124 @@ class Search {
                        std::to_string(kMaxAsked),
                    "give the files of fewer endpoints"};
     }
-    for (const Job& job : jobs_) {
-      for_each_packet(job, [&](const FlowKey& key) { mark(job, key); });
+    for (const auto& [job, ends] : jobs_) {
+      for_each_packet(ends, [&, &job = job](const FlowKey& key) { mark(job, key); });
     }
-    for (const Job& job : jobs_) {
+    for (const auto& [job, ends] : jobs_) {
       const Hidden left = still_hidden(job);
       if (!left.empty()) {
-        for_each_packet(job, [&](const FlowKey& key) { blame(job, key, left); });
+        for_each_packet(ends, [&, &job = job](const FlowKey& key) { blame(job, key, left); });
       }
     }
     return report();
   }
 
  private:
-  // One address of each class and family.  A class begins where a set begins or has ended.
-  void find_remotes() {
-    starts_ = {Address::of(Ip4{0}), Address{}};
-    for (MembershipId id = 0; id < memberships_.size(); ++id) {
-      for (const AddressSet::Range& range : memberships_.members(id).ranges()) {
-        starts_.insert(range.first);
-        const Address after = range.last.next();
-        if (after.is_v4() == range.last.is_v4()) {
-          starts_.insert(after);
+  void add_lists(ProgramId program, std::vector<ListId>& out) const {
+    if (program != kNoProgram) {
+      for (const Tier& tier : rules_.programs[program].tiers) {
+        out.insert(out.end(), tier.lists.begin(), tier.lists.end());
+      }
+    }
+  }
+
+  Ends& ends_of(const Job& job) {
+    const auto [it, fresh] = jobs_.try_emplace(job);
+    Ends& ends = it->second;
+    if (fresh) {
+      add_lists(job.program, ends.lists);
+      add_lists(job.failsafe, ends.lists);
+      ends.of_source = space_.question(ends.lists, &Rule::source);
+      ends.of_destination = space_.question(ends.lists, &Rule::destination);
+      if (job.ingress || job.of_host) {
+        ends.sources = space_.all(ends.of_source, job.v4);
+      }
+      if (!job.ingress || job.of_host) {
+        ends.destinations = space_.all(ends.of_destination, job.v4);
+      }
+      ends.parts = parts(ends.lists, job.v4);
+    }
+    return ends;
+  }
+
+  std::vector<FlowPart> parts(const std::vector<ListId>& lists, bool v4) const {
+    RuleSet one;
+    one.port_sets = rules_.port_sets;
+    for (const ListId list : lists) {
+      one.lists.push_back(rules_.lists[list]);
+    }
+    const RuleSet* const ones[] = {&one};
+    return flow_parts(ones, v4);
+  }
+
+  void add_own(Job job, const Address& own) {
+    if (job.program != kNoProgram) {
+      job.v4 = own.is_v4();
+      Ends& ends = ends_of(job);
+      job.ingress ? space_.add(ends.of_destination, own, ends.destinations)
+                  : space_.add(ends.of_source, own, ends.sources);
+    }
+  }
+
+  // Between the endpoint and everybody.
+  void add_workload(const LocalEndpoint& e) {
+    std::vector<Address> sources = e.addresses;
+    for (const Prefix& allowed : e.allowed_sources) {
+      const std::vector<Address> more = space_.within(allowed);
+      sources.insert(sources.end(), more.begin(), more.end());
+    }
+    for (const Address& own : e.addresses) {
+      add_own({.program = e.ingress}, own);
+      add_own({.program = e.pending_ingress, .pending = true}, own);
+    }
+    for (const Address& own : sources) {
+      add_own({.program = e.egress, .ingress = false}, own);
+      add_own({.program = e.pending_egress, .ingress = false, .pending = true}, own);
+    }
+  }
+
+  // Between everybody and everybody.
+  void add_host(const HostPolicy& host) {
+    for (const HostStageName& at : kHostStages) {
+      const HostStage& stage = host.*at.stage;
+      for (const bool v4 : {true, false}) {
+        if (stage.program != kNoProgram) {
+          ends_of({stage.program, stage.failsafe, at.ingress, true, false, v4});
         }
       }
     }
-    std::set<std::pair<bool, ClassId>> seen;
-    for (const Address& address : starts_) {
-      if (seen.emplace(address.is_v4(), classes_.find(address)).second) {
-        remotes_[address.is_v4() ? 0 : 1].push_back(address);
-      }
-    }
   }
 
-  // Its own addresses, and one of each class that it may send from besides.
-  std::vector<Address> sources_of(const LocalEndpoint& e) const {
-    std::vector<Address> out = e.addresses;
-    for (const Prefix& allowed : e.allowed_sources) {
-      out.push_back(allowed.base);
-      std::copy_if(starts_.begin(), starts_.end(), std::back_inserter(out),
-                   [&](const Address& a) { return allowed.contains(a); });
-    }
-    return out;
-  }
-
-  void find_jobs() {
-    std::set<std::tuple<ProgramId, bool, bool, bool, ClassId>> known;
-    const auto add = [&](ProgramId program, bool ingress, bool pending, const Address& own) {
-      if (program != kNoProgram &&
-          known.emplace(program, ingress, pending, own.is_v4(), classes_.find(own)).second) {
-        jobs_.push_back({program, ingress, pending, own});
-      }
-    };
-    for (const LocalEndpoint& e : policy_.endpoints) {
-      for (const Address& own : e.addresses) {
-        add(e.ingress, true, false, own);
-        add(e.pending_ingress, true, true, own);
-      }
-      for (const Address& own : sources_of(e)) {
-        add(e.egress, false, false, own);
-        add(e.pending_egress, false, true, own);
-      }
-    }
-  }
-
-  void add_lists_of(ProgramId program) {
-    if (program != kNoProgram) {
-      for (const Tier& tier : rules_.programs[program].tiers) {
-        of_hosts_.insert(tier.lists.begin(), tier.lists.end());
-      }
-    }
-  }
-
-  void find_lists_of_hosts() {
-    const auto add = [&](const HostPolicy& host) {
-      for (const HostStageName& at : kHostStages) {
-        add_lists_of((host.*at.stage).program);
-        add_lists_of((host.*at.stage).failsafe);
-      }
-    };
+  void add_hosts() {
     for (const ProtectedInterface* p : {&policy_.uplink, &policy_.tunnel, &policy_.pods}) {
-      add(p->policy);
+      add_host(p->policy);
     }
     for (const auto& [name, node] : policy_.nodes) {
       for (const ProtectedInterface* p : {&node.uplink, &node.tunnel, &node.pods}) {
-        add(p->policy);
+        add_host(p->policy);
       }
     }
-  }
-
-  const std::vector<FlowPart>& parts(const Job& job) {
-    const auto [it, fresh] = parts_.try_emplace({job.program, job.own.is_v4()});
-    if (fresh) {
-      RuleSet of_program;
-      of_program.port_sets = rules_.port_sets;
-      for (const Tier& tier : rules_.programs[job.program].tiers) {
-        for (const ListId list : tier.lists) {
-          of_program.lists.push_back(rules_.lists[list]);
-        }
-      }
-      const RuleSet* const one = &of_program;
-      it->second = flow_parts({&one, 1}, job.own.is_v4());
-    }
-    return it->second;
   }
 
   template <typename Ask>
-  void for_each_packet(const Job& job, const Ask& ask) {
-    const std::vector<FlowPart>& all = parts(job);
-    for (const Address& remote : remotes_[job.own.is_v4() ? 0 : 1]) {
-      for (const FlowPart& part : all) {
-        ask(FlowKey{job.ingress ? remote : job.own, job.ingress ? job.own : remote,
-                    part.source.low, part.destination.low, part.protocol});
+  static void for_each_packet(const Ends& ends, const Ask& ask) {
+    for (const auto& [in, source] : ends.sources) {
+      for (const auto& [to, destination] : ends.destinations) {
+        for (const FlowPart& part : ends.parts) {
+          ask(FlowKey{source, destination, part.source.low, part.destination.low,
+                      part.protocol});
+        }
       }
     }
+  }
+
+  // All that happens to a packet.
+  template <typename Visit>
+  void walk(const Job& job, const FlowKey& key, const Visit& visit) const {
+    const bool failsafe =
+        job.failsafe != kNoProgram &&
+        linear_.walk(key, job.failsafe, [](const Step&) {}).kind == Verdict::Kind::allow;
+    linear_.walk(key, failsafe ? job.failsafe : job.program, visit);
   }
 
   bool counts(const Job& job, ListId list) const {
@@ -180,7 +188,7 @@ class Search {
   }
 
   void mark(const Job& job, const FlowKey& key) {
-    linear_.walk(key, job.program, [&](const Step& step) {
+    walk(job, key, [&](const Step& step) {
       if (step.kind == Step::Kind::rule && counts(job, step.list)) {
         acting_.insert({step.list, step.rule});
       }
@@ -189,7 +197,7 @@ class Search {
 
   bool hidden(const Job& job, const RulePlace& place) const {
     return counts(job, place.list) && policy_.lists[place.list]->written(place.rule) &&
-           !of_hosts_.contains(place.list) && !acting_.contains(place);
+           !acting_.contains(place);
   }
 
   void add_hidden(const Job& job, size_t tier, ListId list, Hidden& out) {
@@ -223,18 +231,25 @@ class Search {
         continue;
       }
       if (steps.empty()) {
-        linear_.walk(key, job.program, [&](const Step& step) { steps.push_back(step); });
+        walk(job, key, [&](const Step& step) { steps.push_back(step); });
       }
       const Step* last = nullptr;
       for (const Step& step : steps) {
         last = step.tier <= tier ? &step : last;
       }
       if (last != nullptr) {
-        const bool rule_took = last->kind == Step::Kind::rule;
-        ++takers_[place][rule_took ? Taker{{last->list, last->rule}, ""}
-                                   : Taker{{}, policy_.tier_names[job.program][last->tier]}];
+        ++takers_[place][taker(job, *last)];
       }
     }
+  }
+
+  Taker taker(const Job& job, const Step& step) const {
+    if (step.kind == Step::Kind::tier_default) {
+      return {{}, policy_.tier_names[job.program][step.tier]};
+    }
+    const ListName& list = policy_.lists[step.list];
+    return list.tier == kFailsafeTier ? Taker{{}, list.tier}
+                                      : Taker{{step.list, step.rule}, ""};
   }
 
   uint32_t end_of(const RulePlace& place) const {
@@ -279,13 +294,8 @@ class Search {
   const CompiledPolicy& policy_;
   const RuleSet& rules_;
   const Linear linear_;
-  const Memberships memberships_;
-  const AddressClasses classes_;
-  std::set<Address> starts_;                     // of every stretch of one class
-  std::array<std::vector<Address>, 2> remotes_;  // one of each class: IPv4, IPv6
-  std::vector<Job> jobs_;
-  std::map<std::pair<ProgramId, bool>, std::vector<FlowPart>> parts_;
-  std::set<ListId> of_hosts_;  // a host endpoint runs them, too
+  const AddressSpace space_;
+  Jobs jobs_;
   std::set<RulePlace> acting_;
   std::map<RulePlace, std::map<Taker, size_t>> takers_;  // of the hidden ones
 };

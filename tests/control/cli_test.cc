@@ -290,6 +290,21 @@ TEST_F(CliTest, ReportsShadowedRulesWithThePlacesOfBoth) {
   EXPECT_EQ(answer["idle"][0]["line"], 10);
 }
 
+TEST_F(CliTest, ReportsShadowedRulesOfHostEndpointsWhereNoPodIs) {
+  write("host.yaml",
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\n"
+        "metadata: {name: u, labels: {role: edge}}\nspec: {node: n1, interfaceName: eth0}\n"
+        "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\n"
+        "metadata: {name: h}\nspec:\n  selector: role == 'edge'\n  ingress:\n"
+        "  - {action: Deny, protocol: TCP, destination: {ports: [22]}}\n");
+  const Outcome table = run("report shadowed -f host.yaml");
+  EXPECT_EQ(table.exit, 1) << table.err;
+  EXPECT_NE(table.out.find("host.yaml:12  no      failsafe ports"), std::string::npos)
+      << table.out;
+  const json answer = json::parse(run("report shadowed -f host.yaml -o json").out);
+  EXPECT_EQ(answer["shadowed"][0]["hidden_by"], (json{{"tier", "__FAILSAFE__"}, {"rule", -1}}));
+}
+
 TEST_F(CliTest, CheckFindsWithoutSettingsWhatTheDaemonRefuses) {
   const std::string pod =
       "---\napiVersion: v1\nkind: Pod\nmetadata: {name: NAME, namespace: shop}\n"

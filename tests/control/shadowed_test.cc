@@ -41,6 +41,12 @@ TEST(Shadowed, NamesTheRuleThatHidesAnother) {
           "{order: 1, selector: has(projectcalico.org/namespace), ingress: [{action: "
           "Allow}]}") +
       gnp("b", "{order: 2, selector: all(), ingress: [{action: Deny, protocol: TCP}]}");
+  const std::string host =
+      "---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: u, labels: "
+      "{role: edge}}, spec: {node: n1, interfaceName: eth0}}\n";
+  const auto at_host = [&](const std::string& spec) {
+    return host + gnp("h", "{selector: role == 'edge', " + spec + "}");
+  };
   const struct {
     const char* why;
     std::string policies;
@@ -115,11 +121,43 @@ spec:
 )",
        {}},
       {"at pods", before_pods, {"b#0 < a#0!"}},
-      {"at pods, though it may act at a host endpoint",
-       before_pods +
-           "---\n{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: u}, "
-           "spec: {node: n1, interfaceName: eth0}}\n",
+      {"but a named port is one pod's of a net",
+       np("a",
+          "{selector: app == 'db', egress: [{action: Deny, protocol: TCP, destination: {ports: "
+          "[web]}}, {action: Allow, protocol: TCP, destination: {nets: [10.0.0.0/31], ports: "
+          "[8080]}}]}"),
        {}},
+      {"but one address of a net is in the set that is left out",
+       np("a",
+          "{selector: app == 'db', ingress: [{action: Deny, source: {notSelector: app == "
+          "'web'}}, {action: Allow, source: {nets: [10.0.0.0/31]}}]}"),
+       {}},
+      {"at pods, though it may act at a host endpoint", before_pods + host, {}},
+      {"at a host endpoint",
+       at_host("egress: [{action: Deny, protocol: UDP}, {action: Allow, protocol: UDP, "
+               "destination: {ports: [99]}}]"),
+       {"h#1 < h#0!"}},
+      {"at a host endpoint, by members on both sides",
+       at_host(
+           "ingress: [{action: Deny, source: {selector: app == 'web'}, destination: {nets: "
+           "[192.168.0.0/16]}}, {action: Allow, source: {nets: [10.0.0.1/32]}, destination: "
+           "{nets: [192.168.0.1/32]}}, {action: Allow, source: {nets: [10.0.0.2/32]}, "
+           "destination: {nets: [192.168.0.1/32]}}]"),
+       {"h#1 < h#0 +1"}},
+      {"by failsafe ports",
+       at_host("ingress: [{action: Deny, protocol: TCP, destination: {ports: [22]}}]"),
+       {"h#0 < end of __FAILSAFE__"}},
+      {"by failsafe ports, in part",
+       at_host("ingress: [{action: Deny, protocol: TCP, destination: {ports: [22, 23]}}]"),
+       {}},
+      {"not by failsafe ports where packets are forwarded",
+       at_host("applyOnForward: true, ingress: [{action: Deny, protocol: TCP, destination: "
+               "{ports: [22]}}]"),
+       {}},
+      {"of an untracked policy, whose failsafe ports have replies",
+       at_host("doNotTrack: true, applyOnForward: true, egress: [{action: Deny, protocol: TCP, "
+               "source: {ports: [22]}}]"),
+       {"h#0 < end of __FAILSAFE__"}},
   };
   for (const auto& row : rows) {
     EXPECT_EQ(report_of(World(row.policies).built().policy), row.report) << row.why;
@@ -134,7 +172,8 @@ class Random {
     return std::uniform_int_distribution<unsigned>(0, n - 1)(engine_);
   }
 
-  CompiledPolicy policy() {
+  // At a pod; or at a host endpoint, with failsafe ports.
+  CompiledPolicy policy(bool at_host) {
     RuleSet set;
     for (int i = 0; i < 3; ++i) {
       std::vector<Prefix> members;
@@ -162,16 +201,30 @@ class Random {
                                Tier{{3}, TierEnd::deny, true}}});
       out.tier_names.push_back({"first", "second", "__PROFILE__"});
     }
-    LocalEndpoint e;
-    e.addresses = {Address::of(Ip4{kBase + 5})};
-    e.ingress = 0;
-    e.egress = 1;
-    out.endpoints = {e};
+    if (at_host) {
+      RuleList failsafe{{rule(), rule()}};
+      failsafe.rules[0].action = Action::allow;
+      set.lists.emplace_back(std::move(failsafe));
+      ListName name{"Failsafe", "", "ports", kFailsafeTier, Direction::ingress, {}};
+      name.rules.resize(2);
+      out.lists.emplace_back(std::move(name));
+      set.programs.push_back({{Tier{{4}, TierEnd::pass}}});
+      out.tier_names.push_back({kFailsafeTier});
+      out.uplink.policy.normal_in = {0, 2};
+      out.uplink.policy.normal_out = {1, 2};
+    } else {
+      LocalEndpoint e;
+      e.addresses = {kPod};
+      e.ingress = 0;
+      e.egress = 1;
+      out.endpoints = {e};
+    }
     out.rules = std::make_shared<const RuleSet>(std::move(set));
     return out;
   }
 
   static constexpr uint32_t kBase = 0x0a000000;
+  static constexpr Address kPod = Ip4{kBase + 5};
 
  private:
   Prefix net() { return Prefix::of(Address::of(Ip4{kBase + below(16)}), 124 + below(5)); }
@@ -218,67 +271,90 @@ class Twin {
  public:
   std::set<RulePlace> acting, matching, asked;
 
-  explicit Twin(const CompiledPolicy& policy) : rules(*policy.rules), linear(policy.rules) {
-    const Address own = policy.endpoints[0].addresses[0];
-    for (uint32_t a = 0; a < 18; ++a) {
-      const Address remote = Address::of(Ip4{Random::kBase - 1 + a});
-      for (const uint8_t protocol : {proto::kTcp, proto::kUdp}) {
-        for (unsigned ports = 0; ports < 64; ++ports) {
-          ask(own, remote, static_cast<uint16_t>(1 + ports / 8),
-              static_cast<uint16_t>(1 + ports % 8), protocol);
+  Twin(const CompiledPolicy& policy, bool at_host)
+      : rules_(*policy.rules), linear_(policy.rules), at_host_(at_host) {
+    for (const ProgramId program : {0, 1}) {
+      for (const ListId list : lists_of(program)) {
+        for (uint32_t r = 0; r < rules_.lists[list]->rules.size(); ++r) {
+          asked.insert({list, r});
         }
       }
-      ask(own, remote, 0, 0, proto::kIcmp);
-      ask(own, remote, 0, 0, 47);
+    }
+    for (uint32_t a = 0; a < kAddresses; ++a) {
+      for (uint32_t b = 0; b < kAddresses; ++b) {
+        ask_all_flows(Ip4{Random::kBase - 1 + a}, Ip4{Random::kBase - 1 + b});
+      }
     }
   }
 
  private:
-  void ask(const Address& own, const Address& remote, uint16_t source, uint16_t port,
-           uint8_t protocol) {
-    ask(0, {remote, own, source, port, protocol});
-    ask(1, {own, remote, source, port, protocol});
+  static constexpr uint32_t kAddresses = 18;
+
+  std::vector<ListId> lists_of(ProgramId program) const {
+    std::vector<ListId> out;
+    for (const Tier& tier : rules_.programs[program].tiers) {
+      out.insert(out.end(), tier.lists.begin(), tier.lists.end());
+    }
+    return out;
+  }
+
+  void ask_all_flows(const Address& from, const Address& to) {
+    for (const ProgramId program : {0, 1}) {
+      if (!at_host_ && (program == 0 ? to : from) != Random::kPod) {
+        continue;
+      }
+      for (const uint8_t protocol : {proto::kTcp, proto::kUdp}) {
+        for (unsigned ports = 0; ports < 64; ++ports) {
+          ask(program, {from, to, static_cast<uint16_t>(1 + ports / 8),
+                        static_cast<uint16_t>(1 + ports % 8), protocol});
+        }
+      }
+      ask(program, {from, to, 0, 0, proto::kIcmp});
+      ask(program, {from, to, 0, 0, 47});
+    }
+  }
+
+  bool is_failsafe(const FlowKey& key) const {
+    return at_host_ && linear_.walk(key, 2, [](const Step&) {}).kind == Verdict::Kind::allow;
   }
 
   void ask(ProgramId program, const FlowKey& key) {
-    linear.walk(key, program, [&](const Step& step) {
-      if (step.kind == Step::Kind::rule) {
-        acting.insert({step.list, step.rule});
-      }
-    });
-    for (const Tier& tier : rules.programs[program].tiers) {
-      for (const ListId list : tier.lists) {
-        match(list, key);
+    if (!is_failsafe(key)) {
+      linear_.walk(key, program, [&](const Step& step) {
+        if (step.kind == Step::Kind::rule) {
+          acting.insert({step.list, step.rule});
+        }
+      });
+    }
+    for (const ListId list : lists_of(program)) {
+      for (uint32_t r = 0; r < rules_.lists[list]->rules.size(); ++r) {
+        if (!matching.contains({list, r}) &&
+            mismatch(rules_, rules_.lists[list]->rules[r], key) == Mismatch::none) {
+          matching.insert({list, r});
+        }
       }
     }
   }
 
-  void match(ListId list, const FlowKey& key) {
-    for (uint32_t r = 0; r < rules.lists[list]->rules.size(); ++r) {
-      asked.insert({list, r});
-      if (mismatch(rules, rules.lists[list]->rules[r], key) == Mismatch::none) {
-        matching.insert({list, r});
-      }
-    }
-  }
-
-  const RuleSet& rules;
-  const Linear linear;
+  const RuleSet& rules_;
+  const Linear linear_;
+  bool at_host_;
 };
 
-TEST(Shadowed, ReportsARuleIfAndOnlyIfNoPacketThatThereIsMakesItAct) {
+void compare_with_all_packets(bool at_host, int rounds, size_t at_least) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Random random(seed);
-  size_t shadowed = 0;
-  for (int round = 0; round < 40; ++round) {
-    const CompiledPolicy policy = random.policy();
-    const Twin twin(policy);
+  size_t shadowed = 0, by_failsafe = 0;
+  for (int round = 0; round < rounds; ++round) {
+    const CompiledPolicy policy = random.policy(at_host);
+    const Twin twin(policy, at_host);
     const auto report = find_shadowed(policy);
     ASSERT_TRUE(report);
     std::map<RulePlace, bool> said;  // idle?
     for (const Shadowed& one : report->shadowed) {
       said[one.rule] = false;
+      by_failsafe += one.end_of_tier == kFailsafeTier ? 1 : 0;
     }
     for (const RulePlace& place : report->idle) {
       said[place] = true;
@@ -292,7 +368,16 @@ TEST(Shadowed, ReportsARuleIfAndOnlyIfNoPacketThatThereIsMakesItAct) {
     }
     shadowed += report->shadowed.size();
   }
-  EXPECT_GT(shadowed, 20u) << "else nothing was compared";
+  EXPECT_GT(shadowed, at_least) << "else nothing was compared";
+  EXPECT_EQ(by_failsafe > 0, at_host);
+}
+
+TEST(Shadowed, ReportsARuleIfAndOnlyIfNoPacketThatThereIsMakesItAct) {
+  compare_with_all_packets(false, 40, 20);
+}
+
+TEST(Shadowed, OfAHostEndpointIsARuleThatNoPacketBetweenAnyTwoMakesAct) {
+  compare_with_all_packets(true, 12, 5);
 }
 
 }  // namespace
