@@ -153,21 +153,22 @@ AddressAxis address_axis(const TermList& terms, SideOfTerm side, const ClassesOf
   // The classes of a group have its parent's memberships and one more.  Group 0 has none.
   struct Group {
     uint32_t parent = 0;
-    uint32_t number = 0;  // of the membership
-    uint32_t hash = 0;    // of all its memberships
+    uint32_t number = 0;             // of the membership
+    uint32_t hash = 0;               // of all its memberships
+    uint32_t split_by = UINT32_MAX;  // the last membership that some of its classes have, and
+    uint32_t part = 0;               // the group of those
   };
   std::vector<Group> groups(1);
   std::vector<uint32_t> group_of(classes.class_count(), 0);
-  std::unordered_map<uint32_t, uint32_t> split;  // group -> the part of it that has this one
   for (uint32_t n = 0; n < mentions.ids().size(); ++n) {
-    split.clear();
     for (const ClassId c : classes[mentions.ids()[n]]) {
-      const auto [found, fresh] = split.try_emplace(group_of[c], 0);
-      if (fresh) {
-        found->second = static_cast<uint32_t>(groups.size());
-        groups.push_back({group_of[c], n, with(groups[group_of[c]].hash, mentions.ids()[n])});
+      const uint32_t group = group_of[c];
+      if (groups[group].split_by != n) {
+        groups[group].split_by = n;
+        groups[group].part = static_cast<uint32_t>(groups.size());
+        groups.push_back({group, n, with(groups[group].hash, mentions.ids()[n])});
       }
-      group_of[c] = found->second;
+      group_of[c] = groups[group].part;
     }
   }
   AddressAxis axis{{},

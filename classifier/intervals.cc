@@ -2,24 +2,29 @@
 #include "classifier/intervals.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluice {
 
 Intervals::Intervals(std::vector<Interval> any) {
   std::sort(any.begin(), any.end(),
             [](const Interval& a, const Interval& b) { return a.first < b.first; });
+  size_t kept = 0;  // of those seen, joined where they touch
   for (const Interval& next : any) {
-    if (!all_.empty() &&
-        (next.first <= all_.back().last || next.first - 1 == all_.back().last)) {
-      all_.back().last = std::max(all_.back().last, next.last);
+    if (kept > 0 &&
+        (next.first <= any[kept - 1].last || next.first - 1 == any[kept - 1].last)) {
+      any[kept - 1].last = std::max(any[kept - 1].last, next.last);
     } else {
-      all_.push_back(next);
+      any[kept++] = next;
     }
   }
+  any.resize(kept);
+  all_ = std::move(any);
 }
 
 Intervals Intervals::intersect(const Intervals& other) const {
   Intervals out;
+  out.all_.reserve(std::max(all_.size(), other.all_.size()));
   for (size_t i = 0, j = 0; i < all_.size() && j < other.all_.size();) {
     const Interval both{std::max(all_[i].first, other.all_[j].first),
                         std::min(all_[i].last, other.all_[j].last)};

@@ -117,8 +117,10 @@ class Tabulation {
     table_.cells.reserve(axes_.cells());
     for (uint32_t s = 0; s < table_.sources; ++s) {
       for (uint32_t d = 0; d < table_.destinations; ++d) {
+        some_by_port_ = false;
         for (size_t i = 0; i < words_; ++i) {
           both_[i] = axes_.sources.rows[s][i] & axes_.destinations.rows[d][i];
+          some_by_port_ = some_by_port_ || (both_[i] & port_terms_[i]) != 0;
         }
         for (uint32_t column = 0; column < table_.columns; ++column) {
           table_.cells.push_back(cell(axes_.transport.rows[column]));
@@ -145,7 +147,7 @@ class Tabulation {
 
   uint32_t cell(const uint64_t* column) {
     bool by_port = false;
-    for (size_t i = 0; i < words_; ++i) {
+    for (size_t i = 0; some_by_port_ && i < words_; ++i) {
       by_port = by_port || (both_[i] & column[i] & port_terms_[i]) != 0;
     }
     if (!by_port) {
@@ -176,7 +178,9 @@ class Tabulation {
   const TermList& terms_;
   const Axes& axes_;
   size_t words_;
-  std::vector<uint64_t> both_, port_terms_;
+  std::vector<uint64_t> both_;  // of the source and the destination at hand
+  std::vector<uint64_t> port_terms_;
+  bool some_by_port_ = false;                             // among both_
   std::map<std::vector<uint32_t>, uint32_t> exceptions_;  // row -> its number
   Table table_;
 };
@@ -223,20 +227,22 @@ std::vector<uint32_t> equal_slices(const std::vector<uint32_t>& cells, uint32_t 
 // Keeps the first of each number's slices.
 void keep_one_each(std::vector<uint32_t>& cells, const std::vector<uint32_t>& number,
                    size_t inner, uint32_t& slices) {
-  const size_t stride = inner * slices;
-  std::vector<uint32_t> kept;
-  for (size_t o = 0; o < cells.size(); o += stride) {
+  const uint32_t count = *std::max_element(number.begin(), number.end()) + 1;
+  if (count == slices) {
+    return;
+  }
+  auto to = cells.begin();  // what is kept comes to lie at its own place or before
+  for (auto from = cells.begin(); from != cells.end();) {
     uint32_t next = 0;
-    for (uint32_t k = 0; k < slices; ++k) {
+    for (uint32_t k = 0; k < slices; ++k, from += static_cast<ptrdiff_t>(inner)) {
       if (number[k] == next) {
-        const auto at = cells.begin() + static_cast<ptrdiff_t>(o + k * inner);
-        kept.insert(kept.end(), at, at + static_cast<ptrdiff_t>(inner));
+        to = std::copy(from, from + static_cast<ptrdiff_t>(inner), to);
         ++next;
       }
     }
   }
-  slices = *std::max_element(number.begin(), number.end()) + 1;
-  cells = std::move(kept);
+  cells.erase(to, cells.end());
+  slices = count;
 }
 
 // Row of the axis -> row of the form that was chosen.
@@ -262,6 +268,7 @@ Renumbering merge_equal(Table& table) {
   out.source = merge(size_t{table.destinations} * table.columns, table.sources);
   out.destination = merge(table.columns, table.destinations);
   out.column = merge(1, table.columns);
+  table.cells.shrink_to_fit();
   return out;
 }
 

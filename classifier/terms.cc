@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <utility>
 
 #include "classifier/transport.h"
 
@@ -48,23 +49,23 @@ PortTerm at_port(uint8_t protocol, uint16_t port, bool source) {
 // "In one of the ranges or of the port sets": one term for all ranges, one for each pair.
 std::vector<PortTerm> positive(const RuleSide& side, const Memberships& memberships,
                                bool source) {
-  if (side.ports.empty() && side.port_sets.empty()) {
-    return {PortTerm{}};
-  }
   std::vector<PortTerm> out;
+  if (side.ports.empty() && side.port_sets.empty()) {
+    out.emplace_back();
+  }
   if (!side.ports.empty()) {
     PortTerm term;
     term.transport = source ? with_ports() : transport::of_ports(side.ports);
     if (source) {
       term.source_ports = of_source_ports(side.ports);
     }
-    out.push_back(term);
+    out.push_back(std::move(term));
   }
   for (const SetId set : side.port_sets) {
     for (const Memberships::PortPair& pair : memberships.of_port_set(set)) {
       PortTerm term = at_port(pair.protocol, pair.port, source);
       term.address.in = {pair.members};
-      out.push_back(term);
+      out.push_back(std::move(term));
     }
   }
   return out;
@@ -74,9 +75,6 @@ std::vector<PortTerm> positive(const RuleSide& side, const Memberships& membersh
 // that have none of the pairs with it.
 std::vector<PortTerm> negative(const RuleSide& side, const Memberships& memberships,
                                bool source) {
-  if (side.not_ports.empty() && side.not_port_sets.empty()) {
-    return {PortTerm{}};
-  }
   std::map<std::pair<uint8_t, uint16_t>, std::vector<MembershipId>> pairs;
   for (const SetId set : side.not_port_sets) {
     for (const Memberships::PortPair& pair : memberships.of_port_set(set)) {
@@ -143,6 +141,16 @@ std::vector<PortTerm> both(const std::vector<PortTerm>& a, const std::vector<Por
         out.push_back(std::move(joined));
       }
     }
+  }
+  return out;
+}
+
+// What the ports of one side ask.
+std::vector<PortTerm> of_ports(const RuleSide& side, const Memberships& memberships,
+                               bool source) {
+  std::vector<PortTerm> out = positive(side, memberships, source);
+  if (!side.not_ports.empty() || !side.not_port_sets.empty()) {
+    out = both(out, negative(side, memberships, source));
   }
   return out;
 }
@@ -268,10 +276,8 @@ std::vector<Term> terms_of(const Rule& rule, const Memberships& memberships) {
   const Intervals base = transport_of(rule);
   const Side source = address_side(rule.source, memberships);
   const Side destination = address_side(rule.destination, memberships);
-  const auto source_ports =
-      both(positive(rule.source, memberships, true), negative(rule.source, memberships, true));
-  const auto ports = both(positive(rule.destination, memberships, false),
-                          negative(rule.destination, memberships, false));
+  const auto source_ports = of_ports(rule.source, memberships, true);
+  const auto ports = of_ports(rule.destination, memberships, false);
   std::vector<Term> out;
   for (const PortTerm& s : source_ports) {
     const Intervals allowed = base.intersect(s.transport);

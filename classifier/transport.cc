@@ -39,6 +39,7 @@ Intervals of_icmp(const IcmpMatch& match) {
 
 Intervals of_ports(std::span<const PortRange> ports) {
   std::vector<Interval> out;
+  out.reserve(6 * ports.size());
   for (const PortRange& p : ports) {
     for (const uint32_t kind : {kTcp + 0u, kUdp + 0u, kSctp + 0u}) {
       if (p.low <= p.high) {
