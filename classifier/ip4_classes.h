@@ -69,14 +69,21 @@ class Ip4Classes {
       return words + ((address.value >> 8) & mask);
     }
     const Line* line(uint32_t word) const noexcept { return lines + (word & kIndex); }
-    // REQUIRES: the word names a group of this kind.
+    // The classes in dense groups, of which entry_of() gives the index, for one word and
+    // address or for vectors of them.  REQUIRES: the word names a group of this kind.
+    const ClassId* entries() const noexcept {
+      return static_cast<const ClassId*>(static_cast<const void*>(lines));
+    }
+    template <typename Words>
+    [[gnu::always_inline]] static constexpr Words entry_of(Words word, Words address) noexcept {
+      return ((word & kIndex) << 4) + (address & 0xff);
+    }
     const ClassId* dense_entry(uint32_t word, Ip4 address) const noexcept {
-      return static_cast<const ClassId*>(static_cast<const void*>(line(word))) +
-             (address.value & 0xff);
+      return entries() + entry_of(word, address.value);
     }
     ClassId in_sparse(uint32_t word, Ip4 address) const noexcept;
   };
-  View view() const noexcept { return {first_, mask_, lines_}; }
+  View view() const noexcept { return {first_, mask_, lines_ != nullptr ? lines_ : &kNoLine}; }
 
   ClassId resolve(uint32_t word, Ip4 address) const noexcept;
   ClassId find(Ip4 address) const noexcept {
@@ -108,6 +115,7 @@ class Ip4Classes {
 
   static constexpr uint32_t kNoWord = UINT32_MAX;
   static constexpr uint32_t kEmpty = 0;
+  static constexpr Line kNoLine = {};
   Region first_level_;
   Region groups_;
   const uint32_t* first_ = &kEmpty;

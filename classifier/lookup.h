@@ -4,9 +4,11 @@
 // The stages of one packet depend on each other, those of different packets do not: so each
 // stage runs over the whole burst, fetching what the next will read.
 //   1 the descriptor of the packet's instance; the first-level word of its remote address
-//   2 the word: a class, or where it is found; the column of its transport key
+//     and the column of its transport key
+//   2 the word: a class, or where it is found
 //     (of IPv6, the line where the address itself is; if it is not there, that of a prefix)
 //   3 the class   4 the row that the program gives the class   5 the cell   6 the verdict
+// What is arithmetic only is done for as many packets at a time as the level has room for.
 // A cell that is no verdict sends the packet to `decide`, which knows all forms: programs with
 // exceptions by source port, bit vectors, and those that look at both addresses.  Only those of
 // programs with a forest go on together (lookup_forest.cc).
@@ -18,6 +20,7 @@
 #define SLUICE_CLASSIFIER_LOOKUP_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "classifier/address_classes.h"
 #include "classifier/program.h"
@@ -32,11 +35,9 @@ inline constexpr size_t kLookupBurst = 64;
 
 // All that most packets need of an instance, in one line.  The pointers lead into the program.
 struct alignas(64) Instance {
-  const uint8_t* rows = nullptr;           // of the remote side's projection
-  const uint32_t* cells = nullptr;         // or one that sends everything to decide()
-  const PortMap::Slice* slices = nullptr;  // of the port map, and so on
-  const uint16_t* firsts = nullptr;
-  const uint16_t* columns = nullptr;
+  const uint8_t* rows = nullptr;         // of the remote side's projection
+  const uint32_t* cells = nullptr;       // or one that sends everything to decide()
+  const PortMap::Line* ports = nullptr;  // of the port map
   const CompiledProgram* program = nullptr;
   uint32_t column_count = 0;
   uint32_t row_mask = 0;
@@ -78,10 +79,59 @@ namespace lookup {
 
 #define SLUICE_INLINE [[gnu::always_inline]] static inline
 
+// The level of any processor, which the others are compared with.
+struct Scalar {
+  static constexpr SimdLevel kLevel = SimdLevel::scalar;
+  using Words = uint32_t;  // of so many packets at a time
+
+  // How many of the line's values are below `value`.
+  [[gnu::always_inline]] static uint32_t below(const PortMap::Line& line,
+                                               uint32_t value) noexcept {
+    uint16_t count = 0;
+    for (const uint16_t of_line : line.values) {
+      count = static_cast<uint16_t>(count + (of_line < static_cast<uint16_t>(value) ? 1 : 0));
+    }
+    return count;
+  }
+
+  // Bit j: the word `i + j` of eight has a term.
+  [[gnu::always_inline]] static uint32_t live(const auto& bits, size_t i) noexcept {
+    uint32_t words = 0;
+    for (size_t j = 0; j < Vectors::kBlock; ++j) {
+      words |= (bits(i + j) != 0 ? 1u : 0u) << j;
+    }
+    return words;
+  }
+
+  // Bit j: word j has its highest bit set.
+  [[gnu::always_inline]] static uint64_t signs(Words word) noexcept { return word >> 31; }
+
+  [[gnu::always_inline]] static void unpack(Words cell, Verdict* verdict) noexcept {
+    *verdict = outcome::unpack(cell);
+  }
+};
+
+// Two comparisons of a line; a block of more than one is searched.
+template <typename Level>
+SLUICE_INLINE uint32_t column_of(const PortMap::Line* lines, transport::Key key) noexcept {
+  const uint32_t start = lines->values[key.kind];
+  const uint32_t width = lines->values[PortMap::kWidths + key.kind];
+  const uint32_t block = Level::below(lines[start], key.value);
+  const PortMap::Line* last = lines + start + 1 + size_t{2} * width * block;
+  if (width == 1) [[likely]] {
+    return last[1].values[Level::below(last[0], key.value)];
+  }
+  while (last->values.back() < key.value) {
+    ++last;
+  }
+  return last[width].values[Level::below(*last, key.value)];
+}
+
 // A packet's rows on the four axes of a program, of which the source port's is found last.
 struct Rows {
   uint32_t source, destination, column;
 };
+template <typename Level>
 SLUICE_INLINE Rows rows_of(const CompiledProgram& program, const AddressClasses& classes,
                            const FlowKey& key, ClassId remote) noexcept {
   const bool both = program.pinned == Pinned::Side::none;
@@ -89,7 +139,7 @@ SLUICE_INLINE Rows rows_of(const CompiledProgram& program, const AddressClasses&
           program.destination == nullptr
               ? 0
               : program.destination->row(both ? classes.find(key.dst) : remote),
-          program.ports->column(transport::key_of(key))};
+          column_of<Level>(program.ports->lines.data(), transport::key_of(key))};
 }
 
 // The bitmap of the terms that hold for a packet.
@@ -166,57 +216,61 @@ SLUICE_INLINE uint32_t decide(const CompiledProgram& program, const FlowKey& key
                      [&](uint32_t from) { return first_term<Level>(bits, v.words, from); });
 }
 
-// Where a value belongs in a slice, by Level::in_block: the samples tell the block.
-template <typename Level>
-SLUICE_INLINE uint32_t place_by_blocks(const uint16_t* firsts, PortMap::Slice slice,
-                                       uint32_t value) noexcept {
-  if (slice.size <= PortMap::kBlock) {
-    return slice.start + Level::in_block(firsts + slice.start, slice.size, value);
-  }
-  const uint32_t samples = (slice.size + PortMap::kBlock - 1) / PortMap::kBlock;
-  const uint16_t* samples_at = firsts + slice.start + slice.size;
-  const uint32_t block = samples > PortMap::kBlock
-                             ? last_at_most(samples_at, samples, value)
-                             : Level::in_block(samples_at, samples, value);
-  const uint32_t before = slice.start + block * PortMap::kBlock;
-  const uint32_t rest = slice.size - block * PortMap::kBlock;
-  return before + Level::in_block(firsts + before,
-                                  rest < PortMap::kBlock ? rest : PortMap::kBlock, value);
-}
-
 // What the stages carry from one to the next, by packet.
 struct Lanes {
   const Instance* instance[kLookupBurst];
-  uint32_t ip4[kLookupBurst];     // the remote address, 0 if it is not IPv4
+  alignas(64) uint32_t ip4[kLookupBurst];    // the remote address, 0 if it is not IPv4
+  alignas(64) uint32_t word[kLookupBurst];   // of the first level; then the class
+  alignas(64) uint32_t entry[kLookupBurst];  // of a dense group, 0 if in none; then its class
+  alignas(64) uint32_t cell[kLookupBurst];
   uint32_t column[kLookupBurst];  // of the transport key
-  uint32_t word[kLookupBurst];    // of the first level, then the class, unless it is elsewhere
-  const ClassId* class_at[kLookupBurst];
-  ClassId class_id[kLookupBurst];
   const uint32_t* cell_at[kLookupBurst];
-  const Ip6Classes::Bucket* exact[kLookupBurst];  // of IPv6, as are the next
+};
+// The same of IPv6, by number of the packet among those of IPv6.
+struct Ip6Lanes {
+  uint32_t lane[kLookupBurst];  // its place in the burst
+  const Ip6Classes::Bucket* exact[kLookupBurst];
+  const ClassId* known[kLookupBurst];  // null if a prefix is to be looked for
   Ip6Classes::Probe probe[kLookupBurst];
-  // Packets that need more than the others, and how many.
-  uint32_t ip6[kLookupBurst], in_prefix[kLookupBurst], sparse[kLookupBurst];
-  uint32_t rare[kLookupBurst], in_forest[kLookupBurst];
-  Rows rows[kLookupBurst];  // by number of the rare packet
-  size_t ip6_count = 0, in_prefix_count = 0, sparse_count = 0, rare_count = 0;
+  size_t count = 0;
 };
 
-// Traffic is a mixture, so what differs from packet to packet is computed by masks: a branch on
-// it would be mispredicted every other time.
-SLUICE_INLINE uint64_t mask_if(bool condition) {
-  return ~uint64_t{0} * static_cast<uint64_t>(condition);
+// A step for each packet, of as many at a time as Level::Words holds, then one by one.
+template <typename Level, typename Step>
+SLUICE_INLINE void for_words(size_t count, const Step& step) {
+  constexpr size_t kWords = sizeof(typename Level::Words) / 4;
+  size_t i = 0;
+  for (; i + kWords <= count; i += kWords) {
+    step.template operator()<Level>(i);
+  }
+  for (; i < count; ++i) {
+    step.template operator()<Scalar>(i);
+  }
 }
-template <typename T>
-SLUICE_INLINE const T* select(bool condition, const T* yes, const T* no) {
-  const uint64_t mask = mask_if(condition);
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): compilers make a branch of ?:
-  return reinterpret_cast<const T*>((reinterpret_cast<uintptr_t>(yes) & mask) |
-                                    (reinterpret_cast<uintptr_t>(no) & ~mask));
+template <typename Level>
+SLUICE_INLINE typename Level::Words load(const uint32_t* from) {
+  typename Level::Words out;
+  __builtin_memcpy(&out, from, sizeof out);
+  return out;
 }
-SLUICE_INLINE void append_if(bool condition, size_t lane, uint32_t* lanes, size_t& count) {
-  lanes[count] = static_cast<uint32_t>(lane);
-  count += static_cast<size_t>(condition);
+template <typename Words>
+SLUICE_INLINE void store(uint32_t* to, const Words& words) {
+  __builtin_memcpy(to, &words, sizeof words);
+}
+// Of words whose highest bit is set, and of no other, all bits.
+template <typename Words>
+SLUICE_INLINE Words spread_sign(const Words& words) {
+  return 0 - (words >> 31);
+}
+SLUICE_INLINE uint64_t lanes_below(size_t count) {
+  return count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+}
+// Calls step(lane) for each bit of the mask.
+template <typename Step>
+SLUICE_INLINE void for_lanes(uint64_t mask, const Step& step) {
+  for (; mask != 0; mask &= mask - 1) {
+    step(static_cast<size_t>(__builtin_ctzll(mask)));
+  }
 }
 
 SLUICE_INLINE const Address& remote_of(const FlowKey& key, const Instance& instance) {
@@ -226,20 +280,23 @@ SLUICE_INLINE const Address& remote_of(const FlowKey& key, const Instance& insta
 
 // Then nothing of what is only for IPv6 need be done for any of them.
 SLUICE_INLINE bool all_ip4(const Burst& burst) {
-  uint64_t odd = 0;
+  using Addresses [[gnu::vector_size(32)]] = uint64_t;  // of a key: both
+  static_assert(offsetof(FlowKey, src) == 0 && offsetof(FlowKey, dst) == sizeof(Address));
+  constexpr uint64_t kTop = ~uint64_t{0} << 32;
+  constexpr Addresses kIp4 = {0, Address::kMapped, 0, Address::kMapped};
+  Addresses odd = {};
   for (size_t i = 0; i < burst.count; ++i) {
-    const Address &src = burst.keys[i].src, &dst = burst.keys[i].dst;
-    odd |=
-        src.hi | dst.hi | (src.lo ^ Address::kMapped) >> 32 | (dst.lo ^ Address::kMapped) >> 32;
+    Addresses of_key;
+    __builtin_memcpy(&of_key, burst.keys + i, sizeof of_key);
+    odd |= of_key ^ kIp4;
   }
-  return odd == 0;
+  return (odd[0] | (odd[1] & kTop) | odd[2] | (odd[3] & kTop)) == 0;
 }
 
-template <typename Level>
-SLUICE_INLINE void find_column(Lanes& l, size_t i, const transport::Key& key) {
-  const Instance& instance = *l.instance[i];
-  l.column[i] =
-      instance.columns[Level::place(instance.firsts, instance.slices[key.kind], key.value)];
+// Traffic is a mixture, so what differs from packet to packet is computed by masks: a branch on
+// it would be mispredicted every other time.
+SLUICE_INLINE uint64_t mask_if(bool condition) {
+  return ~uint64_t{0} * static_cast<uint64_t>(condition);
 }
 
 template <typename Level>
@@ -251,12 +308,13 @@ SLUICE_INLINE void read_ip4_keys(Lanes& l, const LookupTables& tables, const Bur
     l.instance[i] = &instance;
     l.ip4[i] = static_cast<uint32_t>(remote_of(key, instance).lo) & instance.ip4_mask;
     __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
-    find_column<Level>(l, i, transport::key_of(key, false));
+    l.column[i] = column_of<Level>(instance.ports, transport::key_of(key, false));
   }
 }
 
 template <typename Level>
-SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& burst) {
+SLUICE_INLINE void read_keys(Lanes& l, Ip6Lanes& l6, const LookupTables& tables,
+                             const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
   const Ip6Classes& ip6 = tables.classes->ip6();
   for (size_t i = 0; i < burst.count; ++i) {
@@ -266,67 +324,77 @@ SLUICE_INLINE void read_keys(Lanes& l, const LookupTables& tables, const Burst& 
     const bool v4 = (remote.hi | (remote.lo >> 32 ^ Address::kMapped >> 32)) == 0;
     l.instance[i] = &instance;
     l.ip4[i] = static_cast<uint32_t>(remote.lo & mask_if(v4)) & instance.ip4_mask;
-    l.exact[i] = ip6.exact_at(remote);
-    const void* word = ip4.first(Ip4{l.ip4[i]});
-    __builtin_prefetch(select<void>(v4, word, l.exact[i]));
-    append_if(!v4, i, l.ip6, l.ip6_count);
-    find_column<Level>(l, i, transport::key_of(key));
+    __builtin_prefetch(ip4.first(Ip4{l.ip4[i]}));
+    l6.lane[l6.count] = static_cast<uint32_t>(i);
+    l6.exact[l6.count] = ip6.exact_at(remote);
+    __builtin_prefetch(l6.exact[l6.count]);
+    l6.count += static_cast<size_t>(!v4);
+    l.column[i] = column_of<Level>(instance.ports, transport::key_of(key));
   }
 }
 
-SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, const Burst& burst) {
+// The classes of IPv4 addresses, as `word`.
+template <typename Level>
+SLUICE_INLINE void find_ip4(Lanes& l, const LookupTables& tables, size_t count) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
-  for (size_t i = 0; i < burst.count; ++i) {
-    const Ip4 address{l.ip4[i]};
-    const uint32_t word = __atomic_load_n(ip4.first(address), __ATOMIC_ACQUIRE);
-    const bool sparse =
-        (word & (Ip4Classes::kGroup | Ip4Classes::kDense)) == Ip4Classes::kGroup;
-    l.word[i] = word;
-    // The class is in a dense group, or in the word itself; a sparse group waits for its line.
-    const bool dense = word >= (Ip4Classes::kGroup | Ip4Classes::kDense);
-    l.class_at[i] = select(dense, ip4.dense_entry(word, address), l.word + i);
-    __builtin_prefetch(l.class_at[i]);
-    append_if(sparse, i, l.sparse, l.sparse_count);
+  for (size_t i = 0; i < count; ++i) {
+    l.word[i] = __atomic_load_n(ip4.first(Ip4{l.ip4[i]}), __ATOMIC_ACQUIRE);
   }
-  for (size_t k = 0; k < l.sparse_count; ++k) {
-    __builtin_prefetch(ip4.line(l.word[l.sparse[k]]));
+  uint64_t sparse = 0;
+  for_words<Level>(
+      count, [&]<typename Of>(size_t i) __attribute__((always_inline)) {
+        const auto word = load<Of>(l.word + i);
+        sparse |= Of::signs(word & ~(word << 1)) << i;
+        store(l.entry + i, Ip4Classes::View::entry_of(word, load<Of>(l.ip4 + i)) &
+                               spread_sign(word & (word << 1)));
+      });
+  for_lanes(
+      sparse, [&](size_t i)
+                  __attribute__((always_inline)) { __builtin_prefetch(ip4.line(l.word[i])); });
+  for (size_t i = 0; i < count; ++i) {
+    __builtin_prefetch(ip4.entries() + l.entry[i]);
   }
+  for (size_t i = 0; i < count; ++i) {
+    l.entry[i] = __atomic_load_n(ip4.entries() + l.entry[i], __ATOMIC_RELAXED);
+  }
+  for_lanes(
+      sparse, [&](size_t i) __attribute__((always_inline)) {
+        l.word[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});
+      });
+  for_words<Level>(
+      count, [&]<typename Of>(size_t i) __attribute__((always_inline)) {
+        const auto word = load<Of>(l.word + i);
+        const auto dense = spread_sign(word);
+        store(l.word + i, (load<Of>(l.entry + i) & dense) | (word & ~dense));
+      });
 }
 
-SLUICE_INLINE void find_rest(Lanes& l, const LookupTables& tables, const Burst& burst) {
-  const Ip4Classes::View ip4 = tables.classes->ip4().view();
-  for (size_t k = 0; k < l.sparse_count; ++k) {
-    const size_t i = l.sparse[k];
-    l.word[i] = ip4.in_sparse(l.word[i], Ip4{l.ip4[i]});  // where class_at of IPv4 leads
-  }
-  for (size_t i = 0; i < burst.count; ++i) {
-    l.class_id[i] = __atomic_load_n(l.class_at[i], __ATOMIC_RELAXED);
-  }
+// The classes of the others, likewise.
+SLUICE_INLINE void find_ip6(Lanes& l, Ip6Lanes& l6, const LookupTables& tables,
+                            const Burst& burst) {
   const Ip6Classes& ip6 = tables.classes->ip6();
-  for (size_t k = 0; k < l.in_prefix_count; ++k) {
-    const size_t i = l.in_prefix[k];
-    l.class_id[i] =
-        ip6.resolve(l.probe[i], *l.exact[i], remote_of(burst.keys[i], *l.instance[i]));
+  const auto remote = [&](size_t k) -> const Address& {
+    return remote_of(burst.keys[l6.lane[k]], *l.instance[l6.lane[k]]);
+  };
+  uint64_t by_prefix = 0;
+  for (size_t k = 0; k < l6.count; ++k) {
+    l6.known[k] = Ip6Classes::exact_in(*l6.exact[k], remote(k));
+    by_prefix |= uint64_t{l6.known[k] == nullptr} << k;
+    __builtin_prefetch(ip6.filter_at(remote(k)));
   }
-}
-
-// What IPv6 has instead of find_ip4(), which knows nothing of it.
-SLUICE_INLINE void find_ip6(Lanes& l, const LookupTables& tables, const Burst& burst) {
-  const Ip6Classes& ip6 = tables.classes->ip6();
-  for (size_t k = 0; k < l.ip6_count; ++k) {
-    const uint32_t i = l.ip6[k];
-    const Address& remote = remote_of(burst.keys[i], *l.instance[i]);
-    const ClassId* exact = Ip6Classes::exact_in(*l.exact[i], remote);
-    const bool known = exact != nullptr;
-    l.class_at[i] = select(known, exact, l.word + i);
-    append_if(!known, i, l.in_prefix, l.in_prefix_count);
-    __builtin_prefetch(ip6.filter_at(remote));
-  }
-  for (size_t k = 0; k < l.in_prefix_count; ++k) {
-    const size_t i = l.in_prefix[k];
-    l.probe[i] = ip6.probe(remote_of(burst.keys[i], *l.instance[i]));
-    __builtin_prefetch(l.probe[i].prefix);
-  }
+  for_lanes(
+      by_prefix, [&](size_t k) __attribute__((always_inline)) {
+        l6.probe[k] = ip6.probe(remote(k));
+        __builtin_prefetch(l6.probe[k].prefix);
+      });
+  for_lanes(
+      ~by_prefix & lanes_below(l6.count), [&](size_t k) __attribute__((always_inline)) {
+        l.word[l6.lane[k]] = __atomic_load_n(l6.known[k], __ATOMIC_RELAXED);
+      });
+  for_lanes(
+      by_prefix, [&](size_t k) __attribute__((always_inline)) {
+        l.word[l6.lane[k]] = ip6.resolve(l6.probe[k], *l6.exact[k], remote(k));
+      });
 }
 
 SLUICE_INLINE const uint8_t* row_at(const Instance& instance, ClassId class_id) {
@@ -342,31 +410,33 @@ SLUICE_INLINE const uint32_t* cell_at(const Instance& instance, ClassId class_id
 
 // The packets that one look-up in one table did not decide.
 template <typename Level>
-SLUICE_INLINE void decide_rare(Lanes& l, const LookupTables& tables, const Burst& burst) {
+SLUICE_INLINE void decide_rare(uint64_t rare, const Lanes& l, const LookupTables& tables,
+                               const Burst& burst) {
   const Ip4Classes::View ip4 = tables.classes->ip4().view();
+  uint32_t in_forest[kLookupBurst], other[kLookupBurst];
+  Rows rows[kLookupBurst];  // by index of `other`
   size_t in_forests = 0, others = 0;
-  for (size_t k = 0; k < l.rare_count; ++k) {
-    const uint32_t i = l.rare[k];
-    const Address& to = burst.keys[i].dst;
-    __builtin_prefetch(ip4.first(Ip4{static_cast<uint32_t>(to.lo)}));
-    l.in_forest[in_forests] = l.rare[others] = i;  // no further than k
-    const bool forest = l.instance[i]->program->form == Form::forest;
-    in_forests += static_cast<size_t>(forest);
-    others += static_cast<size_t>(!forest);
-  }
+  for_lanes(
+      rare, [&](size_t i) __attribute__((always_inline)) {
+        __builtin_prefetch(ip4.first(Ip4{static_cast<uint32_t>(burst.keys[i].dst.lo)}));
+        in_forest[in_forests] = other[others] = static_cast<uint32_t>(i);
+        const bool forest = l.instance[i]->program->form == Form::forest;
+        in_forests += static_cast<size_t>(forest);
+        others += static_cast<size_t>(!forest);
+      });
   for (size_t k = 0; k < others; ++k) {
-    const uint32_t i = l.rare[k];
+    const uint32_t i = other[k];
     const CompiledProgram& program = *l.instance[i]->program;
-    l.rows[k] = rows_of(program, *tables.classes, burst.keys[i], l.class_id[i]);
-    prepare(program, burst.keys[i], l.rows[k]);
+    rows[k] = rows_of<Level>(program, *tables.classes, burst.keys[i], l.word[i]);
+    prepare(program, burst.keys[i], rows[k]);
   }
   for (size_t k = 0; k < others; ++k) {
-    const uint32_t i = l.rare[k];
+    const uint32_t i = other[k];
     burst.verdicts[i] =
-        outcome::unpack(decide<Level>(*l.instance[i]->program, burst.keys[i], l.rows[k]));
+        outcome::unpack(decide<Level>(*l.instance[i]->program, burst.keys[i], rows[k]));
   }
   if (in_forests != 0) {
-    decide_by_forests(tables, burst, {l.in_forest, in_forests, l.class_id}, Level::kLevel);
+    decide_by_forests(tables, burst, {in_forest, in_forests, l.word}, Level::kLevel);
   }
 }
 
@@ -375,25 +445,31 @@ SLUICE_INLINE void classify_burst(const LookupTables& tables, const Burst& burst
   Lanes l;
   if (all_ip4(burst)) {
     read_ip4_keys<Level>(l, tables, burst);
+    find_ip4<Level>(l, tables, burst.count);
   } else {
-    read_keys<Level>(l, tables, burst);
-  }
-  find_ip4(l, tables, burst);
-  find_ip6(l, tables, burst);
-  find_rest(l, tables, burst);
-  for (size_t i = 0; i < burst.count; ++i) {
-    __builtin_prefetch(row_at(*l.instance[i], l.class_id[i]));
+    Ip6Lanes l6;
+    read_keys<Level>(l, l6, tables, burst);
+    find_ip4<Level>(l, tables, burst.count);
+    find_ip6(l, l6, tables, burst);
   }
   for (size_t i = 0; i < burst.count; ++i) {
-    l.cell_at[i] = cell_at(*l.instance[i], l.class_id[i], l.column[i]);
+    __builtin_prefetch(row_at(*l.instance[i], l.word[i]));
+  }
+  for (size_t i = 0; i < burst.count; ++i) {
+    l.cell_at[i] = cell_at(*l.instance[i], l.word[i], l.column[i]);
     __builtin_prefetch(l.cell_at[i]);
   }
   for (size_t i = 0; i < burst.count; ++i) {
-    const uint32_t cell = *l.cell_at[i];
-    burst.verdicts[i] = outcome::unpack(cell);
-    append_if((cell & outcome::kException) != 0, i, l.rare, l.rare_count);
+    l.cell[i] = *l.cell_at[i];
   }
-  decide_rare<Level>(l, tables, burst);
+  uint64_t rare = 0;
+  for_words<Level>(
+      burst.count, [&]<typename Of>(size_t i) __attribute__((always_inline)) {
+        const auto cell = load<Of>(l.cell + i);
+        rare |= Of::signs(cell) << i;
+        Of::unpack(cell, burst.verdicts + i);
+      });
+  decide_rare<Level>(rare, l, tables, burst);
 }
 
 #undef SLUICE_INLINE

@@ -10,27 +10,36 @@ namespace {
 struct Avx2 {
   static constexpr SimdLevel kLevel = SimdLevel::avx2;
 
-  // How many of the first n values are at most `value`, less one.  Reads a whole block.
-  // REQUIRES: n <= PortMap::kBlock.
-  static uint32_t in_block(const uint16_t* sorted, uint32_t n, uint32_t value) noexcept {
+  using Words [[gnu::vector_size(32)]] = uint32_t;
+
+  // As those of lookup::Scalar, which says what they do.
+  static uint32_t below(const PortMap::Line& line, uint32_t value) noexcept {
     const __m256i wanted = _mm256_set1_epi16(static_cast<int16_t>(value));
-    const auto at_most = [&](const uint16_t* from) {
-      const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-      return static_cast<uint32_t>(
-          _mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_max_epu16(some, wanted), wanted)));
+    const auto at_least = [&](const uint16_t* from) {
+      const __m256i some = _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
+      return _mm256_cmpeq_epi16(_mm256_max_epu16(some, wanted), some);
     };
-    const uint64_t hits = at_most(sorted) | uint64_t{at_most(sorted + 16)}
-                                                << 32;  // two bits each
-    return static_cast<uint32_t>(_mm_popcnt_u64(_bzhi_u64(hits, uint64_t{n} * 2))) / 2 - 1;
+    const __m256i bytes =
+        _mm256_packs_epi16(at_least(line.values.data()), at_least(line.values.data() + 16));
+    const auto others = static_cast<uint32_t>(_mm256_movemask_epi8(bytes));
+    return static_cast<uint32_t>(_mm_popcnt_u32(~others));
   }
 
-  static uint32_t place(const uint16_t* firsts, PortMap::Slice slice, uint32_t value) noexcept {
-    return lookup::place_by_blocks<Avx2>(firsts, slice, value);
-  }
-
-  // Bit j: the word `i + j` of eight has a term.
   static uint32_t live(const lookup::Bits& bits, size_t i) noexcept {
     return half(bits, i) | half(bits, i + 4) << 4;
+  }
+
+  static uint64_t signs(const Words& words) noexcept {
+    return static_cast<uint32_t>(_mm256_movemask_ps(__m256(words)));
+  }
+
+  static void unpack(const Words& cells, Verdict* verdicts) noexcept {
+    const auto [low, high] = outcome::halves(cells);
+    const __m256i even = _mm256_unpacklo_epi32(__m256i(low), __m256i(high));  // 0 1 4 5
+    const __m256i odd = _mm256_unpackhi_epi32(__m256i(low), __m256i(high));   // 2 3 6 7
+    auto* to = reinterpret_cast<__m256i*>(verdicts);
+    _mm256_storeu_si256(to, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(even, odd, 0x31));
   }
 
  private:

@@ -103,8 +103,9 @@ Lane enter(const LookupTables& tables, const Burst& burst, size_t i, ClassId rem
   Lane lane{&program, burst.verdicts + i, {}, false, 0, 0};
   lane.asks_bits = program.forest->rest_has_ip4 || !key.dst.is_v4();
   if (lane.asks_bits) {
-    lane.bits = lookup::bits_of(program, lookup::rows_of(program, *tables.classes, key, remote),
-                                key.src_port);
+    const lookup::Rows rows =
+        lookup::rows_of<lookup::Scalar>(program, *tables.classes, key, remote);
+    lane.bits = lookup::bits_of(program, rows, key.src_port);
   }
   return lane;
 }

@@ -13,13 +13,14 @@ namespace {
 
 // Programs that are not one look-up in one table send every packet to decide().
 constexpr uint32_t kAskDecide = outcome::kException;
-constexpr PortMap::Slice kOneColumnSlice = {0, 1};
-constexpr std::array<PortMap::Slice, transport::kKinds> kOneColumnSlices = [] {
-  std::array<PortMap::Slice, transport::kKinds> all{};
-  all.fill(kOneColumnSlice);
-  return all;
+// A port map in which every key has column 0.
+constexpr std::array<PortMap::Line, 4> kOneColumn = [] {
+  std::array<PortMap::Line, 4> lines{};
+  lines[0].values.fill(1);  // where any kind begins, and its width
+  lines[1].values.fill(UINT16_MAX);
+  lines[2].values.fill(UINT16_MAX);
+  return lines;
 }();
-constexpr std::array<uint16_t, 1 + PortMap::kBlock> kOneColumn = {};
 
 Instance instance_of(const CompiledProgram& program) {
   Instance out;
@@ -33,13 +34,10 @@ Instance instance_of(const CompiledProgram& program) {
     out.row_mask = remote.mask();
     out.cells = program.table->cells.data();
     out.column_count = program.table->columns;
-    out.slices = program.ports->slices.data();
-    out.firsts = program.ports->firsts.data();
-    out.columns = program.ports->columns.data();
+    out.ports = program.ports->lines.data();
   } else {  // every row is row 0, every key column 0
     out.cells = &kAskDecide;
-    out.slices = kOneColumnSlices.data();
-    out.firsts = out.columns = kOneColumn.data();
+    out.ports = kOneColumn.data();
   }
   const bool asks_class = program.form != Form::forest || program.forest->rest_has_ip4;
   out.ip4_mask = asks_class ? UINT32_MAX : 0;

@@ -6,6 +6,7 @@
 #ifndef SLUICE_CLASSIFIER_OUTCOME_H_
 #define SLUICE_CLASSIFIER_OUTCOME_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "classifier/rule.h"
@@ -23,10 +24,25 @@ constexpr uint32_t pack(Verdict::Kind kind, CounterSlot counter) {
 }
 inline constexpr uint32_t kUndecided = pack(Verdict::Kind::none, kNoCounter);
 
+// A verdict as it lies in memory, in two words; of one outcome or of a vector of them.
+template <typename Words>
+struct Halves {
+  Words low;   // kind, passed_or_logged
+  Words high;  // counter
+};
+static_assert(offsetof(Verdict, kind) == 0 && offsetof(Verdict, passed_or_logged) == 1);
+static_assert(offsetof(Verdict, counter) == 4 && sizeof(Verdict) == 8);
+template <typename Words>
+[[gnu::always_inline]] constexpr Halves<Words> halves(Words word) {
+  const Words counter = word & kCounter;
+  // kNoCounter has all bits.
+  return {(word >> kKindShift & 3) | (word >> 20 & 0x100),
+          counter | (0 - ((counter + 1) >> 28))};
+}
+
 constexpr Verdict unpack(uint32_t word) {
-  const uint32_t counter = word & kCounter;
-  return {static_cast<Verdict::Kind>(word >> kKindShift & 3), (word & kPassedOrLogged) != 0,
-          counter | (uint32_t{counter == kCounter} * ~kCounter)};  // kNoCounter has all bits
+  const Halves<uint32_t> v = halves(word);
+  return {static_cast<Verdict::Kind>(v.low & 3), v.low >> 8 != 0, v.high};
 }
 
 }  // namespace sluice::outcome

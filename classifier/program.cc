@@ -2,9 +2,11 @@
 #include "classifier/program.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <numeric>
 
 namespace sluice {
 namespace {
@@ -40,7 +42,13 @@ uint64_t hash_of(const Asked& a) {
   return hash;
 }
 uint64_t hash_of(const PortMap& p) {
-  return hash_all(hash_all(0, p.firsts), p.columns);
+  uint64_t hash = 0;
+  for (const PortMap::Line& line : p.lines) {
+    const auto words =
+        std::bit_cast<std::array<uint64_t, sizeof line / sizeof(uint64_t)>>(line);
+    hash = std::accumulate(words.begin(), words.end(), hash, mix);
+  }
+  return hash;
 }
 uint64_t hash_of(const SourcePorts& p) {
   return hash_all(hash_all(0, p.firsts), p.rows);
@@ -289,28 +297,64 @@ Projection make_projection(const AddressAxis& axis, const std::vector<uint32_t>&
   return out;
 }
 
+// The values of one kind up to `last`, after those of the place before.
+struct Place {
+  uint16_t last, column;
+};
+
+// Of the blocks of one kind.
+size_t width_of(const std::vector<Place>& places) {
+  constexpr size_t kMost = size_t{PortMap::kLine} * PortMap::kLine;
+  return (places.size() + kMost - 1) / kMost;
+}
+
+// The lines of one kind.
+std::vector<PortMap::Line> lines_of(const std::vector<Place>& places) {
+  constexpr PortMap::Line kUnused = [] {
+    PortMap::Line line{};
+    line.values.fill(UINT16_MAX);
+    return line;
+  }();
+  constexpr size_t kLine = PortMap::kLine;
+  const size_t width = width_of(places), block = kLine * width;
+  const size_t blocks = (places.size() + block - 1) / block;
+  std::vector<PortMap::Line> out(1 + 2 * width * blocks, kUnused);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const size_t at = 1 + 2 * width * (i / block) + i % block / kLine;
+    out[at].values[i % kLine] = places[i].last;
+    out[at + width].values[i % kLine] = places[i].column;
+    out[0].values[i / block] = places[i].last;
+  }
+  return out;
+}
+
 PortMap make_port_map(const RangeAxis& axis, const std::vector<uint32_t>& renumbered) {
   PortMap out;
-  const auto add = [&](uint32_t first, uint16_t column) {
-    out.firsts.push_back(static_cast<uint16_t>(first));
-    out.columns.push_back(column);
-  };
+  out.lines.emplace_back();
   auto boundary = axis.boundaries.begin();
-  for (PortMap::Slice& slice : out.slices) {
-    slice.start = static_cast<uint32_t>(out.firsts.size());
+  for (uint32_t kind = 0; kind < transport::kKinds; ++kind) {
+    std::vector<Place> places;
     do {
       const auto column = static_cast<uint16_t>(renumbered[boundary->row]);
-      if (slice.size == 0 || out.columns.back() != column) {
-        add(boundary->first, column);
-        ++slice.size;
+      if (!places.empty() && places.back().column != column) {
+        places.back().last = static_cast<uint16_t>(boundary->first - 1);
+      }
+      if (places.empty() || places.back().column != column) {
+        places.push_back({UINT16_MAX, column});
       }
       ++boundary;
     } while (boundary != axis.boundaries.end() && (boundary->first & 0xffff) != 0);
-    for (uint32_t i = 0; i < slice.size && slice.size > PortMap::kBlock; i += PortMap::kBlock) {
-      add(out.firsts[slice.start + i], 0);
+    const std::vector<PortMap::Line> lines = lines_of(places);
+    // Kinds of which nothing is asked have the same lines.
+    const auto known =
+        std::search(out.lines.begin() + 1, out.lines.end(), lines.begin(), lines.end());
+    out.lines[0].values[kind] = static_cast<uint16_t>(known - out.lines.begin());
+    out.lines[0].values[PortMap::kWidths + kind] = static_cast<uint16_t>(width_of(places));
+    if (known == out.lines.end()) {
+      out.lines.insert(known, lines.begin(), lines.end());
     }
   }
-  out.firsts.insert(out.firsts.end(), PortMap::kBlock, 0);
+  out.lines.shrink_to_fit();
   return out;
 }
 

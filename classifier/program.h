@@ -53,25 +53,27 @@ struct Projection {
   size_t size_bytes() const { return bytes.size(); }
 };
 
-// Transport key -> column.  For each kind a slice of sorted first values, the first of them 0.
-// After a slice longer than a block come samples, the first value of each block of it, so that
-// two comparisons of one block find the place.
+// Transport key -> column.  A key is the last of its column or lies before that: for each kind
+// the places of the last values are sorted in up to 32 blocks, and a line of samples has the
+// last value of each block, so that two comparisons of a line find the place.
+//   lines[0]             where the lines of each kind begin; from kWidths on, how many lines of
+//                        values a block has: one, but for more than 1024 places
+//   of a kind: samples   unused ones are UINT16_MAX, which no value passes
+//     of each block      lines of last values, likewise, then as many of their columns
 struct PortMap {
-  static constexpr uint32_t kBlock = 32;
-  struct Slice {
-    uint32_t start = 0, size = 0;  // without samples
-    friend bool operator==(const Slice&, const Slice&) = default;
+  static constexpr uint32_t kLine = 32;
+  using Values = std::array<uint16_t, kLine>;
+  struct alignas(64) Line {
+    Values values;
+    friend bool operator==(const Line&, const Line&) = default;
   };
+  static constexpr uint32_t kWidths = 16;  // index of those in lines[0]
+  static_assert(transport::kKinds <= kWidths && kWidths + transport::kKinds <= kLine);
   uint64_t hash = 0;
-  std::array<Slice, transport::kKinds> slices = {};
-  std::vector<uint16_t> firsts;   // and kBlock more that may be read
-  std::vector<uint16_t> columns;  // by index of `firsts`
+  std::vector<Line> lines;
 
-  uint32_t column(transport::Key key) const noexcept;
   friend bool operator==(const PortMap&, const PortMap&) = default;
-  size_t size_bytes() const {
-    return sizeof *this + (firsts.size() + columns.size()) * sizeof(uint16_t);
-  }
+  size_t size_bytes() const { return sizeof *this + lines.size() * sizeof(Line); }
 };
 
 // Source port -> row of that axis; used by few programs, and for few packets.
@@ -211,12 +213,6 @@ std::optional<CompiledProgram> extend(const CompiledProgram& program,
     n -= half;
   }
   return static_cast<uint32_t>(at - sorted);
-}
-
-[[gnu::always_inline]] inline uint32_t PortMap::column(transport::Key key) const noexcept {
-  const Slice& slice = slices[key.kind];
-  return columns[slice.start +
-                 last_at_most(firsts.data() + slice.start, slice.size, key.value)];
 }
 
 [[gnu::always_inline]] inline uint32_t SourcePorts::row(uint16_t port) const noexcept {

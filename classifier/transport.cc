@@ -13,9 +13,8 @@ Interval range(uint32_t kind, uint32_t first, uint32_t last) {
 Intervals of_protocol(uint8_t protocol) {
   std::vector<Interval> out;
   for (uint32_t family = 0; family < 2; ++family) {
-    const uint32_t kind = detail::kKindOf[family << 8 | protocol];
-    const bool other = kind % kKindsOfFamily == kOther;
-    out.push_back(other ? range(kind, protocol, protocol) : range(kind, 0, UINT16_MAX));
+    const Meaning& means = kMeanings[family << 8 | protocol];
+    out.push_back(range(means.kind, means.number, means.number | uint32_t{means.ports}));
   }
   return Intervals(std::move(out));
 }
@@ -52,7 +51,7 @@ Intervals of_ports(std::span<const PortRange> ports) {
 }
 
 Intervals of_port(uint8_t protocol, uint16_t port) {
-  const uint32_t kind = detail::kKindOf[protocol];
+  const uint32_t kind = kMeanings[protocol].kind;
   return Intervals({range(kind, port, port), range(kind + kKindsOfFamily, port, port)});
 }
 

@@ -24,24 +24,29 @@ inline constexpr uint32_t kKindsOfFamily = 5, kKinds = 2 * kKindsOfFamily;
 inline constexpr uint32_t kLast = (kKinds << 16) - 1;
 inline constexpr uint32_t kLastPort = UINT16_MAX;
 
-namespace detail {
-constexpr std::array<uint8_t, 512> kind_table() {
-  std::array<uint8_t, 512> kinds{};
+// What a protocol means for a key.
+struct Meaning {
+  uint16_t kind = 0;
+  uint16_t ports = 0;   // all bits if the value is that of the ports' field, else 0
+  uint16_t number = 0;  // else the value
+};
+inline constexpr std::array<Meaning, 512> kMeanings = [] {  // family << 8 | protocol
+  std::array<Meaning, 512> out{};
   for (uint32_t family = 0; family < 2; ++family) {
     for (uint32_t p = 0; p < 256; ++p) {
       const bool icmp = p == (family == 0 ? proto::kIcmp : proto::kIcmp6);
-      const Kind kind = p == proto::kTcp    ? kTcp
-                        : p == proto::kUdp  ? kUdp
-                        : p == proto::kSctp ? kSctp
-                        : icmp              ? kIcmp
-                                            : kOther;
-      kinds[family << 8 | p] = static_cast<uint8_t>(family * kKindsOfFamily + kind);
+      const uint32_t kind = p == proto::kTcp    ? kTcp
+                            : p == proto::kUdp  ? kUdp
+                            : p == proto::kSctp ? kSctp
+                            : icmp              ? kIcmp
+                                                : kOther;
+      const auto of_family = static_cast<uint16_t>(family * kKindsOfFamily + kind);
+      out[family << 8 | p] = kind == kOther ? Meaning{of_family, 0, static_cast<uint16_t>(p)}
+                                            : Meaning{of_family, UINT16_MAX, 0};
     }
   }
-  return kinds;
-}
-inline constexpr std::array<uint8_t, 512> kKindOf = kind_table();
-}  // namespace detail
+  return out;
+}();
 
 struct Key {
   uint32_t kind;
@@ -50,10 +55,8 @@ struct Key {
 
 // Without a branch, which packets of mixed protocols would mispredict.
 inline Key key_of(const FlowKey& key, bool six) noexcept {
-  constexpr uint32_t kOthers = 1u << kOther | 1u << (kOther + kKindsOfFamily);
-  const uint32_t kind = detail::kKindOf[uint32_t{six} << 8 | key.protocol];
-  const uint32_t other = 0u - (kOthers >> kind & 1);
-  return {kind, (key.protocol & other) | (key.dst_port & ~other)};
+  const Meaning& means = kMeanings[uint32_t{six} << 8 | key.protocol];
+  return {means.kind, uint32_t{means.number} | (key.dst_port & means.ports)};
 }
 // The family is that of the destination, as in Linear.
 inline Key key_of(const FlowKey& key) noexcept {
