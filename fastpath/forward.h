@@ -120,13 +120,14 @@ inline void Forward::depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noe
   auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
   decrement_ttl(at + Plain::kL3);
   if (hop.tunnel_to.value != 0) {
+    const uint8_t tos = plain_ip4(frame).tos;
     at = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(frame, kIp4Bytes));
     if (at == nullptr) {
       out_.drop(frame, DropReason::sys_bug);
       return;
     }
-    hop.outer.put(at + Plain::kL3, p.ip.tos(),
-                  static_cast<uint16_t>(p.total_length + kIp4Bytes), next_id_++);
+    hop.outer.put(at + Plain::kL3, tos, static_cast<uint16_t>(p.total_length + kIp4Bytes),
+                  next_id_++);
   }
   std::memcpy(at, &hop.ether, sizeof hop.ether);
   out_.send_ready(frame, hop.port, Fate::forwarded);

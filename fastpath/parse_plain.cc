@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/parse_plain.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -11,90 +12,181 @@
 
 #include "fastpath/l4_wire.h"
 #include "fastpath/rewrite.h"
+#include "fastpath/words.h"
 
 namespace sluice {
 namespace {
 
+// How far from a frame's begin bytes are looked at, be they the frame's or not: to the end of
+// TCP's header and three words, in a tunnel.  Who has not so much memory goes the long way.
+constexpr uint32_t kReach = kEtherBytes + 2 * kIp4Bytes + kTcpBytes + 8;
+
+using Frames = std::array<const uint8_t*, kLanes>;
+
+[[gnu::always_inline]] inline Words load(const uint8_t* at) {
+  Words words;
+  std::memcpy(&words, at, sizeof words);
+  return words;
+}
 template <typename T>
-T load(const uint8_t* at) {
+T load_as(const uint8_t* at) {
   T value;
   std::memcpy(&value, at, sizeof value);
   return value;
 }
 
-// Of the sums of RFC 1071 only the remainder counts: 2^16, 2^32 and 2^64 leave 1 each.
-constexpr uint64_t kOnes = 0xffff;
-// sum % kOnes == 0, which compilers divide for where they think it is rare: times the inverse
-// multiples come out small.
-constexpr bool is_multiple_of_ones(uint64_t sum) {
-  constexpr uint64_t kInverse = 0xfffefffefffeffff;
-  static_assert(kInverse * kOnes == 1);
-  return sum * kInverse <= UINT64_MAX / kOnes;
-}
-constexpr uint64_t add_ones(uint64_t a, uint64_t b) {
-  const uint64_t sum = a + b;
-  return sum + (sum < a ? 1 : 0);
-}
+// The first eight words of eight packets from their IPv4 headers on, as they lie in memory.
+struct Ip4Words {
+  Words begin, fragment, ttl, src, dst;  // the header
+  Words ports, seq, ack;                 // of UDP: ports, length and checksum
 
-// Addresses as words of which the upper 16 bits are others' bytes.
-bool plain_ether(const uint8_t* at, uint64_t own) {
-  constexpr uint64_t kMac = 0xffffffffffff, kGroup = 1;
-  const uint64_t dst = load<uint64_t>(at) & kMac;
-  const uint64_t src_and_type = load<uint64_t>(at + sizeof(MacAddress));
-  const uint64_t src = src_and_type & kMac;
-  return dst == own && src_and_type >> 48 == Be16::of(kTypeIp4).wire && src != own &&
-         src != 0 && (src & kGroup) == 0;
-}
-
-// By the first byte of an address: Ip4::is_unusable().
-constexpr std::array<bool, 256> kUnusable = [] {
-  std::array<bool, 256> out = {};
-  for (uint32_t i = 0; i < out.size(); ++i) {
-    out[i] = Ip4{i << 24}.is_unusable();
+  [[gnu::always_inline]] static Ip4Words at(const Frames& headers) {
+    EightWords rows;
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < kLanes; ++i) {
+      rows[i] = load(headers[i]);
+    }
+    transpose(rows);
+    return {rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]};
   }
-  return out;
-}();
+  [[gnu::always_inline]] Words total_length() const {
+    return swap_words(begin) & 0xffff;
+  }
+  [[gnu::always_inline]] Words ecn() const {
+    return begin >> 8 & 3;
+  }
+  [[gnu::always_inline]] Words protocol() const {
+    return ttl >> 8 & 0xff;
+  }
+};
+
+// The Ethernet headers, and what TCP has behind its acknowledgement.
+struct OtherWords {
+  Words dst, dst_src, src, type;   // MAC addresses, and two bytes of IPv4
+  Words flags, checksum, options;  // data offset, flags, window; checksum; the first option
+
+  [[gnu::always_inline]] static OtherWords at(const Frames& frames, const Frames& headers) {
+    EightWords rows;
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < kLanes; ++i) {
+      std::memcpy(&rows[i], frames[i], sizeof rows[i] / 2);
+      std::memcpy(reinterpret_cast<uint8_t*>(&rows[i]) + sizeof rows[i] / 2,
+                  headers[i] + sizeof rows[i], sizeof rows[i] / 2);
+    }
+    transpose(rows);
+    return {rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]};
+  }
+};
+
+// For us, of IPv4, from one other.
+[[gnu::always_inline]] inline Lanes plain_ether(const OtherWords& w, uint64_t own) {
+  const auto own_low = static_cast<uint32_t>(own);
+  const auto own_high = static_cast<uint32_t>(own >> 32);
+  constexpr uint32_t kGroup = 1u << 16;
+  const Words src_begin = w.dst_src >> 16;
+  const Lanes from_own =
+      (src_begin == (own_low & 0xffff)) & (w.src == (own_low >> 16 | own_high << 16));
+  return (w.dst == own_low) & ((w.dst_src & 0xffff) == own_high) & ~from_own &
+         ((src_begin | w.src) != 0) & ((w.dst_src & kGroup) == 0) &
+         ((w.type & 0xffff) == Be16::of(kTypeIp4).wire);
+}
+
+// Ip4::is_unusable() of an address as it lies in memory.
+[[gnu::always_inline]] inline Lanes unusable(Words address) {
+  const Words top = address & 0xff;
+  return (top == 0) | (top == 127) | (top >= 224);
+}
 
 // A right header without options, of a whole packet of at most `available` bytes.
-[[gnu::always_inline]] inline bool plain_header(const Ip4Words& h, uint32_t available) {
-  constexpr uint64_t kPieces = Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire;
-  constexpr uint64_t kFixed = kPieces << 48 | 0xff;
-  const uint32_t total = h.total_length();
-  const uint64_t sum = add_ones(add_ones(h.first, h.addresses), h.second);
-  return (h.first & kFixed) == 0x45 && total >= kIp4Bytes && total <= available &&
-         is_multiple_of_ones(sum) &&
-         !(kUnusable[h.addresses & 0xff] || kUnusable[h.addresses >> 32 & 0xff]) &&
-         static_cast<uint32_t>(h.addresses) != h.addresses >> 32;
+[[gnu::always_inline]] inline Lanes plain_header(const Ip4Words& h, Words available) {
+  constexpr uint32_t kPieces = uint32_t{Be16::of(Ip4Header::kMf | Ip4Header::kOffset).wire}
+                               << 16;
+  const Words total = h.total_length();
+  const Words sum =
+      halves(h.begin) + halves(h.fragment) + halves(h.ttl) + halves(h.src) + halves(h.dst);
+  return ((h.begin & 0xff) == 0x45) & ((h.fragment & kPieces) == 0) & is_all_ones(sum) &
+         (total >= kIp4Bytes) & (total <= available) & ~unusable(h.src) & ~unusable(h.dst) &
+         (h.src != h.dst);
 }
 
-uint64_t pseudo_sum(const Ip4Words& h, uint32_t l4_bytes) {
-  return (h.addresses & UINT32_MAX) + (h.addresses >> 32) + Be16::of(h.protocol()).wire +
-         Be16::of(static_cast<uint16_t>(l4_bytes)).wire;
+// Eight packets on their way to being Plain.
+struct Group {
+  Frames frames;         // where they begin
+  Frames headers;        // where their innermost IPv4 headers do
+  Words bytes;           // of the frames
+  Lanes good;            // plain, as far as was looked
+  Words peers = all(0);  // of the tunnels they were in, as the header has them
+  Lanes odd = {};        // good but for TCP's options, which nobody has read
+};
+
+// Those that are in a tunnel to us are taken out of it.
+[[gnu::always_inline]] inline void open_tunnels(Group& g, PlainTunnels& tunnels, Ip4Words& h,
+                                                Lanes tunnelled) {
+  const Words payload = h.total_length() - kIp4Bytes;
+  const Words outer_ecn = h.ecn(), src = swap_words(h.src);
+  Lanes known = src == tunnels.last.value;
+  g.good &= ~tunnelled | ((swap_words(h.dst) == tunnels.own.value) & (payload >= kIp4Bytes));
+  for (uint32_t others = bits(g.good & tunnelled & ~known); others != 0; others &= others - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(others));
+    known[i] = tunnels.peers->contains(src[i]) ? -1 : 0;
+    tunnels.last = known[i] != 0 ? Ip4{src[i]} : tunnels.last;
+  }
+#pragma GCC unroll 8
+  for (unsigned i = 0; i < kLanes; ++i) {
+    g.headers[i] += tunnelled[i] != 0 ? kIp4Bytes : 0;
+  }
+  g.peers = only(tunnelled, src);
+  const Words outer_bytes = g.bytes - kEtherBytes;
+  h = Ip4Words::at(g.headers);
+  // The inner header stays as it is where ECN has nothing, or nothing new, to tell.
+  const Lanes same_ecn = (outer_ecn == 0) | (outer_ecn == h.ecn());
+  g.good &=
+      plain_header(h, tunnelled ? payload : outer_bytes) & (~tunnelled | (known & same_ecn));
 }
 
-// Is a checksum the folded sum of the pseudo-header, as kernels leave it to be finished?
-bool is_unfinished(const Ip4Words& h, uint32_t l4_bytes, uint16_t checksum) {
-  return checksum != 0 && is_multiple_of_ones(pseudo_sum(h, l4_bytes) + (checksum ^ kOnes));
-}
-
-// Of the segment or datagram.
-uint32_t l4_bytes(const Plain& p) {
-  return p.tuple.protocol == proto::kUdp ? p.payload + kUdpBytes
-                                         : p.total_length - uint32_t{kIp4Bytes};
-}
-
-// As the two words it is: an assignment would go byte by byte.
-void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
-  const uint64_t words[2] = {
-      std::rotl(__builtin_bswap64(h.addresses), 32),
-      std::rotl(__builtin_bswap32(ports), 16) | uint64_t{h.protocol()} << 32};
-  static_assert(sizeof out == sizeof words);
-  std::memcpy(&out, words, sizeof words);
+// What lies behind the header, and all of it as rows of Plain.
+[[gnu::always_inline]] inline EightWords plain_rows(Group& g, const Ip4Words& h,
+                                                    const OtherWords& w) {
+  // The length in words, and of the flags those that tell what a segment is for.
+  constexpr uint32_t kTells = 0xf0 | (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck) << 8;
+  constexpr uint32_t kBare = 0x50 | tcp::kAck << 8, kTimed = 0x80 | tcp::kAck << 8;
+  constexpr uint32_t kTimes = __builtin_bswap32(kOnlyTimestamps);
+  constexpr uint32_t kWithTime = kTcpBytes + kTimestampsBytes;
+  const Words total = h.total_length(), protocol = h.protocol();
+  const Words bytes = total - kIp4Bytes;
+  const Lanes tcp = protocol == proto::kTcp, udp = protocol == proto::kUdp;
+  const Words udp_length = swap_words(h.seq) >> 16;
+  const Lanes bare = (w.flags & kTells) == kBare;
+  const Lanes timed =
+      ((w.flags & kTells) == kTimed) & (w.options == kTimes) & (bytes >= kWithTime);
+  const Lanes ports = ((h.ports >> 16) != 0) & (udp | ((h.ports & 0xffff) != 0));
+  g.good &= ports &
+            ((tcp & (bytes >= kTcpBytes)) |
+             (udp & (bytes >= kUdpBytes) & (udp_length >= kUdpBytes) & (udp_length <= bytes)));
+  g.odd = g.good & tcp & ~bare & ~timed;
+  const Words l4_bytes = tcp ? bytes : udp_length;
+  const Words header = tcp ? (bare ? all(kTcpBytes) : all(kWithTime)) : all(kUdpBytes);
+  const Words pseudo =
+      halves(h.src) + halves(h.dst) + (protocol << 8) + (swap_words(l4_bytes) >> 16);
+  const Words checksum = tcp ? w.checksum & 0xffff : h.seq >> 16;
+  const Lanes unfinished = halves(halves(pseudo)) == checksum;
+  // Window, flags, marks.
+  const Words tcps = (swap_words(w.flags) & 0xffff) | (w.flags & 0xff00) << 8;
+  constexpr uint32_t kMarks = kNoScale << 24, kUnfinished = 1u << 28;
+  return {swap_words(h.src),
+          swap_words(h.dst),
+          swap_halves(h.ports),
+          protocol,
+          only(tcp, swap_words(h.seq)),
+          only(tcp, swap_words(h.ack)),
+          ((l4_bytes - header) & 0xffff) | total << 16,
+          only(tcp, tcps) | kMarks | only(unfinished, all(kUnfinished))};
 }
 
 // A header of any length and flags that mean something.
-[[gnu::noinline]] bool plain_options(const uint8_t* at, uint32_t bytes, Plain& out) {
+[[gnu::noinline]] bool plain_options(const uint8_t* at, Plain& out) {
   const uint32_t header = 4u * (at[offsetof(TcpWire, offset)] >> 4);
+  const uint32_t bytes = out.total_length - uint32_t{kIp4Bytes};
   if (header < kTcpBytes || header > bytes || !good_tcp_flags(out.tcp_flags)) {
     return false;
   }
@@ -104,68 +196,116 @@ void set_tuple(const Ip4Words& h, uint32_t ports, Tuple& out) {
   return options.sack == out.ack;
 }
 
-[[gnu::always_inline]] inline bool plain_tcp(const uint8_t* at, uint32_t bytes,
-                                             const Ip4Words& ip, Plain& out) {
-  if (bytes < kTcpBytes) {
-    return false;
+// The rows of the good ones, of which those are left that options do not make odd.
+[[gnu::always_inline]] inline uint32_t put_rows(const Group& g, EightWords& rows, Plain* out) {
+  transpose(rows);
+  std::memcpy(static_cast<void*>(out), rows.data(), sizeof rows);
+  uint32_t good = bits(g.good);
+  for (uint32_t odd = bits(g.odd); odd != 0; odd &= odd - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(odd));
+    if (!plain_options(g.headers[i] + kIp4Bytes, out[i])) {
+      good &= ~(1u << i);
+    }
   }
-  const auto ports = load<uint32_t>(at);
-  const auto word = load<uint32_t>(at + offsetof(TcpWire, offset));  // and flags, window
-  // The length in words, and of the flags those that tell what a segment is for.
-  constexpr uint32_t kTells = 0xf0 | (tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck) << 8;
-  constexpr uint32_t kBare = 0x50 | tcp::kAck << 8, kTimed = 0x80 | tcp::kAck << 8;
-  set_tuple(ip, ports, out.tuple);
-  out.seq = load<Be32>(at + offsetof(TcpWire, seq)).host();
-  out.ack = load<Be32>(at + offsetof(TcpWire, ack)).host();
-  out.tcp_flags = static_cast<uint8_t>(word >> 8);
-  out.window = Be16{static_cast<uint16_t>(word >> 16)}.host();
-  const bool unfinished =
-      is_unfinished(ip, bytes, load<uint16_t>(at + offsetof(TcpWire, checksum)));
-  out.marks = {kNoScale, unfinished, 0, 0};
-  const bool ports_given = (ports & 0xffff) != 0 && ports >> 16 != 0;
-  if ((word & kTells) == kBare) {
-    out.payload = static_cast<uint16_t>(bytes - kTcpBytes);
-    return ports_given;
-  }
-  constexpr uint32_t kWithTime = kTcpBytes + kTimestampsBytes;
-  if ((word & kTells) == kTimed && bytes >= kWithTime &&
-      load<Be32>(at + kTcpBytes).host() == kOnlyTimestamps) {
-    out.payload = static_cast<uint16_t>(bytes - kWithTime);
-    return ports_given;
-  }
-  return ports_given && plain_options(at, bytes, out);
+  return good;
 }
 
-bool plain_udp(const uint8_t* at, uint32_t bytes, const Ip4Words& ip, Plain& out) {
-  if (bytes < kUdpBytes) {
-    return false;
-  }
-  const auto h = load<UdpWire>(at);
-  const uint32_t length = h.length.host();
-  set_tuple(ip, load<uint32_t>(at), out.tuple);
-  out.seq = out.ack = 0;
-  out.tcp_flags = 0;
-  out.window = 0;
-  out.payload = static_cast<uint16_t>(length - kUdpBytes);
-  out.marks = {kNoScale, is_unfinished(ip, length, h.checksum.wire), 0, 0};
-  return length >= kUdpBytes && length <= bytes && out.tuple.dst_port != 0;
+// How long eight frames are: read as words, as to write halves and read them together would
+// wait for the writes.
+[[gnu::always_inline]] inline Words data_bytes(rte_mbuf* const* frames) {
+  const auto word = [&](unsigned i) {
+    return load_as<uint32_t>(reinterpret_cast<const uint8_t*>(&frames[i]->data_len));
+  };
+  return Words{word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)} & 0xffff;
 }
 
-// TCP or UDP behind a plain header at `at`.
-[[gnu::always_inline]] inline bool plain_packet(const Ip4Words& h, const uint8_t* at,
-                                                Plain& out) {
-  const uint32_t total = h.total_length();
-  const uint32_t bytes = total - kIp4Bytes;
-  at += kIp4Bytes;
-  const bool whole = h.protocol() == proto::kTcp   ? plain_tcp(at, bytes, h, out)
-                     : h.protocol() == proto::kUdp ? plain_udp(at, bytes, h, out)
-                                                   : false;
-  out.total_length = static_cast<uint16_t>(total);
-  out.ip = h;
-  return whole;
+// Where up to eight frames lie.
+[[gnu::always_inline]] inline Group group_of(std::span<rte_mbuf* const> frames, uint32_t least,
+                                             uint32_t most) {
+  Group g;
+  std::array<rte_mbuf*, kLanes> eight;
+  rte_mbuf* const* each = frames.data();
+  if (frames.size() < kLanes) [[unlikely]] {
+    eight.fill(frames.back());  // stands in for those missing
+    std::copy(frames.begin(), frames.end(), eight.begin());
+    each = eight.data();
+  }
+  // Of the group: frames of several segments, or at the end of their memory, are rare.
+  uint32_t segments = 1;
+  int32_t room = 0;  // negative: some have too little
+#pragma GCC unroll 8
+  for (unsigned i = 0; i < kLanes; ++i) {
+    const rte_mbuf& frame = *each[i];
+    g.frames[i] = rte_pktmbuf_mtod(&frame, const uint8_t*);
+    g.headers[i] = g.frames[i] + kEtherBytes;
+    segments |= frame.nb_segs;
+    room |= frame.buf_len - frame.data_off - static_cast<int32_t>(kReach);
+  }
+  g.bytes = data_bytes(each);
+  const Lanes whole = segments == 1 && room >= 0 ? ~Lanes{} : Lanes{};
+  g.good = whole & (g.bytes >= least) & (g.bytes <= most) &
+           lanes_below(static_cast<unsigned>(frames.size()));
+  return g;
+}
+
+// A frame begins at its innermost header now, and padding is none of it.
+[[gnu::always_inline]] inline void shorten_to(rte_mbuf* frame, const Plain& p, bool stripped) {
+  frame->data_len = static_cast<uint16_t>(kEtherBytes + p.total_length);
+  frame->pkt_len = kEtherBytes + uint32_t{p.total_length};
+  if (stripped) {
+    frame->data_off = static_cast<uint16_t>(frame->data_off + kIp4Bytes);
+    forget_device_checksum(frame);
+  }
+}
+
+uint32_t l4_bytes(const Plain& p) {  // of the segment or datagram
+  return p.tuple.protocol == proto::kUdp ? p.payload + kUdpBytes
+                                         : p.total_length - uint32_t{kIp4Bytes};
 }
 
 }  // namespace
+
+uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
+                     PlainTunnels& tunnels, std::array<Plain, kMaxBurst>& out,
+                     std::array<Ip4, kMaxBurst>& outer_sources) noexcept {
+  static_assert(kMaxBurst % kLanes == 0);
+  uint64_t taken = 0;
+  for (size_t first = 0; first < frames.size(); first += kLanes) {
+    const auto these = frames.subspan(first, std::min<size_t>(kLanes, frames.size() - first));
+    Group g = group_of(these, kEtherBytes + kIp4Bytes, uint32_t{l2.mtu} + kEtherBytes);
+    Ip4Words h = Ip4Words::at(g.headers);
+    g.good &= plain_header(h, g.bytes - kEtherBytes);
+    const Lanes tunnelled = g.good & (h.protocol() == proto::kIpip);
+    if (bits(tunnelled) != 0) {
+      open_tunnels(g, tunnels, h, tunnelled);
+    }
+    const OtherWords w = OtherWords::at(g.frames, g.headers);
+    g.good &= plain_ether(w, l2.own.number());
+    EightWords rows = plain_rows(g, h, w);
+    std::memcpy(static_cast<void*>(&outer_sources[first]), &g.peers, sizeof g.peers);
+    const uint32_t good = put_rows(g, rows, &out[first]);
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < kLanes; ++i) {
+      if ((good >> i & 1) != 0) {
+        shorten_to(these[i], out[first + i], outer_sources[first + i].value != 0);
+      }
+    }
+    taken |= uint64_t{good} << first;
+  }
+  return taken;
+}
+
+bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept {
+  rte_mbuf* const frames[] = {frame};
+  Group g = group_of(frames, kEtherBytes + kIp4Bytes, UINT16_MAX);
+  const Ip4Words h = Ip4Words::at(g.headers);
+  g.good &= plain_header(h, g.bytes - kEtherBytes);
+  EightWords rows = plain_rows(g, h, OtherWords::at(g.frames, g.headers));
+  std::array<Plain, kLanes> eight;
+  const bool taken = (put_rows(g, rows, eight.data()) & 1) != 0;
+  out = eight[0];
+  return taken;
+}
 
 void finish_plain(rte_mbuf* frame, Plain& p) noexcept {
   p.marks.checksum_made = 1;
@@ -181,16 +321,21 @@ void finish_plain(rte_mbuf* frame, Plain& p) noexcept {
 
 bool plain_checksum_ok(const rte_mbuf* frame, const Plain& p) noexcept {
   const auto* l4 = rte_pktmbuf_mtod_offset(frame, const uint8_t*, Plain::kL4);
-  const bool none =
-      p.tuple.protocol == proto::kUdp && load<uint16_t>(l4 + offsetof(UdpWire, checksum)) == 0;
+  const bool none = p.tuple.protocol == proto::kUdp &&
+                    load_as<uint16_t>(l4 + offsetof(UdpWire, checksum)) == 0;
   const bool good =
       (frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  if (none || good || p.marks.checksum_made != 0) {
+    return true;
+  }
   const uint32_t bytes = l4_bytes(p);
-  return none || good || p.marks.checksum_made != 0 ||
-         is_multiple_of_ones(checksum_add({l4, bytes}, pseudo_sum(p.ip, bytes)));
+  const uint64_t pseudo = uint64_t{Be32::of(p.tuple.src.value).wire} +
+                          Be32::of(p.tuple.dst.value).wire + Be16::of(p.tuple.protocol).wire +
+                          Be16::of(static_cast<uint16_t>(bytes)).wire;
+  return checksum_fold(checksum_add({l4, bytes}, pseudo)).wire == 0;
 }
 
-void widen(const Plain& plain, Parsed& out) noexcept {
+void widen(const Plain& plain, const Ip4Header& h, Parsed& out) noexcept {
   std::construct_at(&out);  // in place: an assignment would copy it
   out.tuple = plain.tuple;
   out.tcp_flags = plain.tcp_flags;
@@ -203,70 +348,11 @@ void widen(const Plain& plain, Parsed& out) noexcept {
   out.l3_offset = Plain::kL3;
   out.l4_offset = Plain::kL4;
   out.total_length = plain.total_length;
-  out.id = plain.ip.id();
-  out.tos = plain.ip.tos();
-  out.ttl = plain.ip.ttl();
-  out.dont_fragment = plain.ip.dont_fragment();
+  out.id = h.id.host();
+  out.tos = h.tos;
+  out.ttl = h.ttl;
+  out.dont_fragment = (h.fragment.host() & Ip4Header::kDf) != 0;
   out.piece_bytes = static_cast<uint16_t>(plain.total_length - kIp4Bytes);
-}
-
-bool parse_plain(rte_mbuf* frame, const L2Options& l2, uint64_t own, PlainTunnels& tunnels,
-                 Plain& out, Ip4& outer_source) noexcept {
-  const uint32_t length = frame->data_len;
-  if (frame->nb_segs != 1 || length < kEtherBytes + kIp4Bytes ||
-      length > uint32_t{l2.mtu} + kEtherBytes) {
-    return false;
-  }
-  const uint8_t* at = rte_pktmbuf_mtod(frame, const uint8_t*);
-  if (!plain_ether(at, own)) {
-    return false;
-  }
-  at += kEtherBytes;
-  Ip4Words h = Ip4Words::at(at);
-  if (!plain_header(h, length - kEtherBytes)) {
-    return false;
-  }
-  Ip4 peer;
-  uint16_t stripped = 0;
-  if (h.protocol() == proto::kIpip) {
-    peer = h.src();
-    const uint32_t payload = h.total_length() - kIp4Bytes;
-    if (h.dst() != tunnels.own || payload < kIp4Bytes ||
-        (peer != tunnels.last && !tunnels.peers->contains(peer.value))) {
-      return false;
-    }
-    stripped = kIp4Bytes;
-    at += kIp4Bytes;
-    constexpr uint8_t kEcn = 3;
-    const uint8_t outer_ecn = h.tos() & kEcn;
-    h = Ip4Words::at(at);
-    // The inner header stays as it is where ECN has nothing, or nothing new, to tell.
-    if (!plain_header(h, payload) || (outer_ecn != 0 && outer_ecn != (h.tos() & kEcn))) {
-      return false;
-    }
-  }
-  if (!plain_packet(h, at, out)) {
-    return false;
-  }
-  frame->data_off = static_cast<uint16_t>(frame->data_off + stripped);
-  frame->data_len = static_cast<uint16_t>(kEtherBytes + out.total_length);  // without padding
-  frame->pkt_len = kEtherBytes + uint32_t{out.total_length};
-  if (stripped != 0) {
-    forget_device_checksum(frame);
-    tunnels.last = peer;
-  }
-  outer_source = peer;
-  return true;
-}
-
-bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept {
-  const uint32_t length = frame->data_len;
-  if (frame->nb_segs != 1 || length < kEtherBytes + kIp4Bytes) {
-    return false;
-  }
-  const uint8_t* at = rte_pktmbuf_mtod_offset(frame, const uint8_t*, kEtherBytes);
-  const Ip4Words h = Ip4Words::at(at);
-  return plain_header(h, length - kEtherBytes) && plain_packet(h, at, out);
 }
 
 }  // namespace sluice

@@ -45,21 +45,28 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   uint64_t bytes = 0;
   for (rte_mbuf* frame : frames) {
     rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
+    bytes += frame->pkt_len;
   }
   PlainTunnels tunnels = plain_tunnels(port);
   const bool unfinished = from.info().unfinished_checksums;
-  const uint64_t own = l2.own.number();
-  for (rte_mbuf* frame : frames) {
-    bytes += frame->pkt_len;
+  const size_t n = frames.size();
+  std::array<Ip4, kMaxBurst> outer_sources;
+  const uint64_t plain_ones =
+      short_ways_ ? parse_plain(frames, l2, tunnels, b.plain, outer_sources) : 0;
+  for (size_t k = 0; k < n; ++k) {
+    rte_mbuf* frame = frames[k];
     PacketMeta& m = meta(frame);
     m.origin = {port, {}};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
-    Plain& plain = b.plain[b.count];
-    if (short_ways_ && parse_plain(frame, l2, own, tunnels, plain, m.origin.outer_source))
-        [[likely]] {
+    if ((plain_ones >> k & 1) != 0) [[likely]] {
+      m.origin.outer_source = outer_sources[k];
+      Plain& plain = b.plain[k];
       if (plain.marks.unfinished != 0 && (unfinished || m.origin.outer_source.value != 0)) {
         finish_plain(frame, plain);
+      }
+      if (b.count != k) {
+        b.plain[b.count] = plain;  // those before it are fewer now
       }
       b.add(frame, m.origin, true);
       continue;
@@ -298,7 +305,7 @@ inline bool Pipeline::pass_plain(rte_mbuf* frame, const Plain& p, Origin origin,
   Connection& c = connections_.at(id);
   const bool plain =
       c.origin(side) == origin && c.route_version == g_->routes->version && c.replied != 0 &&
-      c.cut == 0 && p.ip.ttl() > 1 && origin.port != kHostPort && short_hits_ &&
+      c.cut == 0 && plain_ip4(frame).ttl > 1 && origin.port != kHostPort && short_hits_ &&
       (!g_->options.recheck || c.generation == static_cast<uint32_t>(g_->number));
   const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
   if (hop == nullptr || !connections_.pass(c, side, p, now_)) {

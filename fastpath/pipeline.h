@@ -81,7 +81,7 @@ class Pipeline {
     // The packet as the long way reads it.
     Parsed& wide(unsigned i) {
       if (narrow(i)) {
-        widen(plain[i], parsed[i]);
+        widen(plain[i], plain_ip4(frames[i]), parsed[i]);
         form[i] = Form::both;
       }
       return parsed[i];

@@ -84,7 +84,7 @@ bool Pipeline::open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64
                      (p.tcp_flags & (tcp::kSyn | tcp::kAck | tcp::kRst)) == tcp::kSyn;
   const PathOptions& o = g_->options;
   if (!ahead.common || !allows(ahead.said[kSource]) || !allows(ahead.said[kDestination]) ||
-      !opens || p.ip.ttl() <= 1 || !connections_.has_room(source)) {
+      !opens || plain_ip4(frame).ttl <= 1 || !connections_.has_room(source)) {
     return false;
   }
   // To the node itself, which not all may reach, there is no hop.

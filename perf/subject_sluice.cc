@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 
@@ -89,19 +90,17 @@ class Sluice : public Subject {
     for (rte_mbuf* frame : frames) {
       rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
     }
-    bool good = true;
-    Ip4 outer;
-    for (size_t i = 0; i < frames.size(); ++i) {
-      good = parse_plain(frames[i], l2, l2.own.number(), tunnels, plain_[i], outer) && good;
-    }
+    const size_t n = frames.size();
+    std::array<Ip4, kMaxBurst> outers;
+    const uint64_t taken = parse_plain(frames, l2, tunnels, plain_, outers);
+    bool good = std::popcount(taken) == static_cast<int>(n);
     if (stage_ == Stage::find) {
       std::array<Tuple, kMaxBurst> tuples;
       std::array<ConnId, kMaxBurst> ids;
       std::array<Side, kMaxBurst> sides;
-      for (size_t i = 0; i < frames.size(); ++i) {
+      for (size_t i = 0; i < n; ++i) {
         tuples[i] = plain_[i].tuple;
       }
-      const size_t n = frames.size();
       table_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n});
       good = good &&
              std::count(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(n), kNoConn) == 0;

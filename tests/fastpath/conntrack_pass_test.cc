@@ -57,7 +57,7 @@ struct Both {
   }
   void pass(const Plain& p, Side side, Nanos now) {
     Parsed wide;
-    widen(p, wide);
+    widen(p, {}, wide);
     const Connection before = f.c();
     DropReason reason = DropReason::none;
     if (fast.pass(f.c(), side, p, now)) {
@@ -151,7 +151,7 @@ struct Opens {
     now += below(50) == 0 ? 5 * kSecond : below(kSecond);
     const Plain p = opening();
     Parsed wide;
-    widen(p, wide);
+    widen(p, {}, wide);
     ConnId id = kNoConn;
     Side side = kOriginal;
     uint64_t hash = 0;

@@ -36,6 +36,11 @@ bool taken(const Bytes& bytes, uint64_t device = 0) {
   return out;
 }
 
+struct Out {
+  std::array<Plain, kMaxBurst> plain;
+  std::array<Ip4, kMaxBurst> peers;
+};
+
 Frame plain() {
   return Frame().ip4(kA, kB);
 }
@@ -118,9 +123,9 @@ TEST(ParsePlain, ForgetsWhatADeviceSaidOfTheOuterPacket) {
     const Buffer frame(tunnel ? tunnelled().udp(1, 2) : plain().udp(1, 2));
     frame.get()->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
     PlainTunnels here = tunnels();
-    Plain p;
-    Ip4 peer;
-    ASSERT_TRUE(parse_plain(frame.get(), kLink, kLink.own.number(), here, p, peer));
+    Out out;
+    rte_mbuf* const burst[] = {frame};
+    ASSERT_EQ(parse_plain(burst, kLink, here, out.plain, out.peers), 1u);
     EXPECT_EQ(frame.get()->ol_flags, tunnel ? 0 : RTE_MBUF_F_RX_L4_CKSUM_GOOD);
   }
 }
@@ -129,40 +134,76 @@ TEST(ParsePlain, RemembersThePeer) {
   const Buffer frame(tunnelled().udp(1, 2));
   const std::unordered_set<uint32_t> nobody;
   PlainTunnels known{test::ip(kNode), &nobody, test::ip(kPeer)};
-  Plain p;
-  Ip4 peer;
-  EXPECT_TRUE(parse_plain(frame, kLink, kLink.own.number(), known, p, peer));
-  EXPECT_EQ(peer, test::ip(kPeer));
+  Out out;
+  rte_mbuf* const burst[] = {frame};
+  EXPECT_EQ(parse_plain(burst, kLink, known, out.plain, out.peers), 1u);
+  EXPECT_EQ(out.peers[0], test::ip(kPeer));
+}
+
+// A frame that may be plain, and may be changed at some places.
+Bytes any_frame(std::mt19937& random) {
+  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
+  Frame frame = below(2) == 0 ? plain() : tunnelled();
+  const auto flags = static_cast<uint8_t>(below(2) == 0 ? tcp::kAck : below(64));
+  below(3) != 0 ? frame.tcp(1, static_cast<uint16_t>(below(3)), flags)
+                : frame.udp(1, static_cast<uint16_t>(below(3)));
+  if (below(3) == 0) {
+    frame.unfinished();
+  }
+  Bytes bytes = frame.payload(below(40)).build();
+  for (uint32_t changes = below(3); changes > 0; --changes) {
+    const uint32_t at = below(static_cast<uint32_t>(bytes.size()));
+    bytes[at] = static_cast<uint8_t>(below(2) == 0 ? bytes[at] ^ 1u << below(8) : below(256));
+    if (at >= 14 && at < 34 && below(4) != 0) {  // the outermost header's checksum
+      test::put16(bytes, 24, 0);
+      test::put16(bytes, 24,
+                  static_cast<uint16_t>(~test::plain_sum(test::slice(bytes, 14, 20))));
+    }
+  }
+  return bytes;
 }
 
 TEST(ParsePlain, SaysWhatTheLongWaySaysOfChangedFrames) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE(seed);
   std::mt19937 random(seed);
-  const auto below = [&](uint32_t n) { return static_cast<uint32_t>(random() % n); };
   size_t plain_ones = 0;
   for (int i = 0; i < 30'000; ++i) {
-    Frame frame = below(2) == 0 ? plain() : tunnelled();
-    const auto flags = static_cast<uint8_t>(below(2) == 0 ? tcp::kAck : below(64));
-    below(3) != 0 ? frame.tcp(1, static_cast<uint16_t>(below(3)), flags)
-                  : frame.udp(1, static_cast<uint16_t>(below(3)));
-    if (below(3) == 0) {
-      frame.unfinished();
-    }
-    Bytes bytes = frame.payload(below(40)).build();
-    for (uint32_t changes = below(3); changes > 0; --changes) {
-      const uint32_t at = below(static_cast<uint32_t>(bytes.size()));
-      bytes[at] = static_cast<uint8_t>(below(2) == 0 ? bytes[at] ^ 1u << below(8) : below(256));
-      if (at >= 14 && at < 34 && below(4) != 0) {  // the outermost header's checksum
-        test::put16(bytes, 24, 0);
-        test::put16(bytes, 24,
-                    static_cast<uint16_t>(~test::plain_sum(test::slice(bytes, 14, 20))));
-      }
-    }
     const uint64_t says[] = {0, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD};
-    plain_ones += taken(bytes, says[below(3)]) ? 1 : 0;
+    plain_ones += taken(any_frame(random), says[random() % 3]) ? 1 : 0;
   }
   EXPECT_GT(plain_ones, 5000u);
+}
+
+// Whoever its neighbours in a burst are, and wherever it has its place.
+TEST(ParsePlain, ReadsABurstAsItsFrames) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  for (int i = 0; i < 1000; ++i) {
+    std::vector<std::unique_ptr<test::Copy>> together, alone;
+    std::vector<rte_mbuf*> burst;
+    for (auto left = 1 + random() % kMaxBurst; left > 0; --left) {
+      const Buffer frame(any_frame(random));
+      together.push_back(std::make_unique<test::Copy>(*frame.get()));
+      alone.push_back(std::make_unique<test::Copy>(*frame.get()));
+      burst.push_back(together.back()->frame());
+    }
+    PlainTunnels here = tunnels();
+    Out all, one;
+    const uint64_t taken = parse_plain(burst, kLink, here, all.plain, all.peers);
+    ASSERT_EQ(burst.size() == 64 ? 0 : taken >> burst.size(), 0u);
+    for (size_t k = 0; k < burst.size(); ++k) {
+      rte_mbuf* const single[] = {alone[k]->frame()};
+      const uint64_t bit = parse_plain(single, kLink, here, one.plain, one.peers);
+      ASSERT_EQ(taken >> k & 1, bit) << k;
+      ASSERT_TRUE(together[k]->read({}, {}) == alone[k]->read({}, {}));
+      if (bit != 0) {
+        ASSERT_EQ(std::memcmp(&all.plain[k], &one.plain[0], sizeof(Plain)), 0) << k;
+        ASSERT_EQ(all.peers[k], one.peers[0]);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -75,10 +75,11 @@ TEST(SipHash, FourAtATimeAreTheSame) {
   std::mt19937_64 random(seed);
   for (int i = 0; i < 1000; ++i) {
     const std::array<uint64_t, 2> key = {random(), random()};
-    const FourWords low = {random(), random(), random(), random()};
-    const FourWords high = {random(), random(), random(), random()};
-    FourWords hashes = {};
-    siphash13(key, low, high, hashes);
+    using FourLongs [[gnu::vector_size(32)]] = uint64_t;
+    const FourLongs low = {random(), random(), random(), random()};
+    const FourLongs high = {random(), random(), random(), random()};
+    FourLongs hashes = {};
+    siphash13<FourLongs>(key, low, high, hashes);
     for (size_t n = 0; n < 4; ++n) {
       ASSERT_EQ(hashes[n], siphash13(key, low[n], high[n]));
     }
