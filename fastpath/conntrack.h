@@ -73,11 +73,11 @@ struct alignas(64) Connection {
   TcpMarks marks;
   uint32_t route_version = 0;         // both routes below are good for this table version
   std::array<RouteId, 2> route = {};  // by side: where packets of that side go
-  Nanos deadline = 0;
   std::array<PortId, 2> port = {kNoPort, kNoPort};  // by side: where they come from, if known
   Ip4 outer_source;         // whose tunnel the side that comes by the uplink uses; 0: none
-  uint32_t created = 0;     // ticks()
   uint32_t generation = 0;  // low bits of the generation that allowed it
+  uint32_t created = 0;     // ticks()
+  Nanos deadline = 0;
   uint64_t egress_bits : kRuleBits = kNoRule;  // what allowed it, for each leg
   uint64_t ingress_bits : kRuleBits = kNoRule;
   uint64_t source_bits : kEndpointBits = kNoEnd;
@@ -99,6 +99,12 @@ struct alignas(64) Connection {
   void count(Side side, uint32_t bytes) {
     packets_low[side] += 1;
     bytes_and_high[side] += bytes + (uint64_t{packets_low[side] == 0} << 56);
+  }
+  // Of UDP: an exchange that lasts is more than a question.
+  void assure(Nanos now) {
+    if (assured == 0 && age(created, now) > kAssuredAge) {
+      assured = 1;
+    }
   }
   Origin origin(Side side) const {
     return {port[side], port[side] == kUplinkPort ? outer_source : Ip4{}};
@@ -209,6 +215,13 @@ class ConnTable {
   // begin, or of UDP.  False: it is not one of those, or update() would refuse it; then nothing
   // has changed.  In conntrack_pass.h.  REQUIRES: the entry is replied and not cut.
   bool pass(Connection& c, Side side, const Plain& p, Nanos now) noexcept;
+
+  // What pass() adds to the time: to established TCP, to such that is stalled, to UDP.  And is
+  // it possible at all: spans may be so short that update() must look at each.
+  std::array<Nanos, 3> plain_spans() const noexcept {
+    return {spans_.established[0], spans_.established[1], spans_.udp_both_ways};
+  }
+  bool passes() const noexcept { return spans_.outlive_grace; }
 
   // Has no good packet of the connection passed here since then?
   bool quiet_since(ConnId id, Nanos then) const noexcept;

@@ -28,9 +28,7 @@ inline bool ConnTable::pass(Connection& c, Side side, const Plain& p, Nanos now)
     span = spans_.established[stalled ? 1 : 0];
   } else {
     span = spans_.udp_both_ways;
-    if (c.assured == 0 && age(c.created, now) > kAssuredAge) {
-      c.assured = 1;
-    }
+    c.assure(now);
   }
   c.count(side, p.total_length);
   c.deadline = now + span;

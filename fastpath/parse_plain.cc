@@ -172,7 +172,9 @@ struct Group {
   const Lanes unfinished = halves(halves(pseudo)) == checksum;
   // Window, flags, marks.
   const Words tcps = (swap_words(w.flags) & 0xffff) | (w.flags & 0xff00) << 8;
-  constexpr uint32_t kMarks = kNoScale << 24, kUnfinished = 1u << 28;
+  using M = Plain::Marks;
+  const Words marks = M::kNoTcpScale | only(unfinished, all(M::kUnfinished)) |
+                      only((h.ttl & 0xff) <= 1, all(M::kLastHop));
   return {swap_words(h.src),
           swap_words(h.dst),
           swap_halves(h.ports),
@@ -180,7 +182,7 @@ struct Group {
           only(tcp, swap_words(h.seq)),
           only(tcp, swap_words(h.ack)),
           ((l4_bytes - header) & 0xffff) | total << 16,
-          only(tcp, tcps) | kMarks | only(unfinished, all(kUnfinished))};
+          only(tcp, tcps) | marks};
 }
 
 // A header of any length and flags that mean something.

@@ -34,7 +34,11 @@ struct Plain {
     // The L4 checksum is that of the pseudo-header, as kernels leave it to be finished.
     uint8_t unfinished : 1 = 0;
     uint8_t checksum_made : 1 = 0;  // finish_plain() was here
-    uint8_t spare : 2 = 0;          // so that all bits are written at once
+    uint8_t last_hop : 1 = 0;       // the TTL is spent here
+    uint8_t spare : 1 = 0;          // so that all bits are written at once
+    // The same in the last word of a row.
+    static constexpr uint32_t kNoTcpScale = uint32_t{kNoScale} << 24, kUnfinished = 1u << 28,
+                              kLastHop = 1u << 30;
   };
   Tuple tuple;
   uint32_t seq = 0, ack = 0;

@@ -2,11 +2,13 @@
 #include "fastpath/pipeline.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
 #include "fastpath/arp.h"
+#include "fastpath/conntrack_eight.h"
 #include "fastpath/conntrack_pass.h"
 #include "fastpath/parse.h"
 
@@ -71,37 +73,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       b.add(frame, m.origin, true);
       continue;
     }
-    const L2 l2_result = parse_l2(frame, l2);
-    DropReason reason = l2_result.reason;
-    if (reason == DropReason::none && l2_result.kind == L2Kind::arp) {
-      handle_arp(out_, police_, frame, port);
-      continue;
-    }
-    const unsigned i = b.count;
-    if (reason == DropReason::none && l2_result.kind == L2Kind::ip6) {
-      if (meet6(frame, from, port, b.parsed[i])) {
-        continue;
-      }
-    } else if (reason == DropReason::none) {
-      reason = open(frame, from, b.parsed[i], m.origin);
-    }
-    if (reason != DropReason::none) {
-      out_.drop(frame, reason);
-      continue;
-    }
-    Parsed& p = b.parsed[i];
-    const Origin origin = m.origin;
-    const bool fragment = p.fragment;
-    if ((p.icmp_error && learn_path(frame, p, origin)) ||
-        (fragment && !admit(frame, p, origin))) {
-      continue;
-    }
-    if (!g_->untracked || !untracked(frame, p, origin)) {
-      b.add(frame, origin, false);
-    }
-    if (fragment) {
-      follow(b, p, origin, false);
-    }
+    read(b, frame, from, l2);
   }
   PortCounters& rx = out_.counters().port(port);
   rx.rx_packets.add(frames.size());
@@ -155,73 +127,128 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
 // ---- what is known of the flow -----------------------------------------------------------
 
 void Pipeline::track(Burst& b) noexcept {
-  std::array<Tuple, kMaxBurst> tuples;
-  std::array<ConnId, kMaxBurst> ids;
-  std::array<Side, kMaxBurst> sides;
-  std::array<const AddressPair*, kMaxBurst> pairs;
-  std::array<uint64_t, kMaxBurst> hashes;
-  unsigned n = 0;
-  for (unsigned i = 0; i < b.count; ++i) {
-    const Plain& plain = b.plain[i];
-    const Parsed& p = b.parsed[i];
-    if (options_.workers > 1 &&
-        hand_over_early(b.frames[i], b.narrow(i) ? Address(plain.tuple.dst) : p.destination(),
-                        b.origins[i])) {
-      continue;
-    }
-    b.live[n] = static_cast<uint8_t>(i);
-    if (b.narrow(i)) {
-      tuples[n++] = plain.tuple;
-      continue;
-    }
-    tuples[n] = p.icmp_error ? p.quoted : p.tuple;
-    pairs[n++] = p.icmp_error ? &p.quoted_pair : &p.pair;
+  if (options_.workers > 1) {
+    hand_over_early(b);
   }
-  connections_.find({tuples.data(), n}, now_, {ids.data(), n}, {sides.data(), n},
-                    {pairs.data(), n}, {hashes.data(), n});
-  const bool opening = options_.short_ways &&
-                       std::find(ids.begin(), ids.begin() + n, kNoConn) != ids.begin() + n;
-  if (opening) {
-    ask_ahead(b, {ids.data(), n});
+  const unsigned n = b.count;
+  for (unsigned k = 0; k < n; ++k) {
+    if (b.narrow(k)) {
+      b.tuples[k] = b.plain[k].tuple;
+      continue;
+    }
+    const Parsed& p = b.parsed[k];
+    b.tuples[k] = p.icmp_error ? p.quoted : p.tuple;
+    b.pairs[k] = p.icmp_error ? &p.quoted_pair : &p.pair;
+  }
+  connections_.find({b.tuples.data(), n}, now_, {b.ids.data(), n}, {b.sides.data(), n},
+                    {b.pairs.data(), n}, {b.hashes.data(), n});
+  b.asked_ahead = options_.short_ways &&
+                  std::find(b.ids.begin(), b.ids.begin() + n, kNoConn) != b.ids.begin() + n;
+  if (b.asked_ahead) {
+    ask_ahead(b);
   }
   ended_ = false;
   opened_ = 0;
-  for (unsigned k = 0; k < n; ++k) {
-    const unsigned i = b.live[k];
-    // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
-    if (ended_ || (ids[k] == kNoConn && (opened_ & mark(hashes[k])) != 0)) [[unlikely]] {
-      ids[k] = connections_.find_again(tuples[k], hashes[k], tuples[k].six ? pairs[k] : nullptr,
-                                       now_, sides[k]);
-    }
-    if (b.narrow(i) && ids[k] != kNoConn &&
-        pass_plain(b.frames[i], b.plain[i], b.origins[i], ids[k], sides[k])) [[likely]] {
-      continue;
-    }
-    const Ahead* ahead = opening && ids[k] == kNoConn && ahead_[k].asked ? &ahead_[k] : nullptr;
-    if (b.narrow(i) && ahead != nullptr &&
-        open_plain(b.frames[i], b.plain[i], b.origins[i], hashes[k], *ahead)) {
-      continue;
-    }
-    if (b.narrow(i) && is_broadcast(b.plain[i].tuple.dst, b.origins[i])) {
-      out_.drop(b.frames[i], DropReason::ip4_dst);  // no connection has such an end
-      continue;
-    }
-    known_ = {hashes[k], ahead, b.plain_of(i)};
-    Parsed& p = b.wide(i);
-    if (p.icmp_error) {
-      on_error(b.frames[i], p, b.origins[i], ids[k], sides[k]);
-    } else if (ids[k] != kNoConn) {
-      on_hit(b.frames[i], p, b.origins[i], ids[k], sides[k]);
+  for (unsigned first = 0; first < n; first += kLanes) {
+    const unsigned count = std::min(n - first, kLanes);
+    constexpr unsigned kFew = 2;  // are faster alone
+    if (count > kFew && short_hits_ && connections_.passes()) {
+      pass_eight(b, first, count);
     } else {
-      on_miss(b.frames[i], p, b.origins[i]);
+      for (unsigned k = first; k < first + count; ++k) {
+        track_one(b, k);
+      }
     }
   }
   known_ = {};  // what goes untracked is judged, too
 }
 
+// As pass_plain() does, of up to eight at a time; the others go one by one, in their turn.
+void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
+  for (unsigned k = first + count; k < first + kLanes; ++k) {
+    b.ids[k] = kNoConn;
+  }
+  EightHits hits(connections_, &b.ids[first], &b.sides[first], &b.plain[first]);
+  EightWords origins;
+  std::memcpy(origins.data(), &b.origins[first], sizeof(Origin) * kLanes);
+  const Words port = even_words(origins[0], origins[1]) & 0xffff;
+  const Words outer = odd_words(origins[0], origins[1]);
+  const Words known_outer = only(port == kUplinkPort, hits.outer_source());
+  Lanes good = hits.pass(connections_) & ~hits.last_hop() &
+               (words_of_bytes(&b.form[first]) == 0) & (hits.port() == port) &
+               (known_outer == outer) & (port != kHostPort) &
+               (hits.route_version() == g_->routes->version);
+  if (g_->options.recheck) {
+    good &= hits.generation() == static_cast<uint32_t>(g_->number);
+  }
+  const uint32_t taken = bits(good);
+  const Words route = hits.route();
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned k = first + i;
+    const Plain& p = b.plain[k];
+    const bool passes = (taken >> i & 1) != 0 && !ended_;
+    const Forward::Hop* hop = passes ? forward_.hop_of(route[i], p) : nullptr;
+    if (hop != nullptr) [[likely]] {
+      hits.keep(i, now_);
+      forward_.depart(b.frames[k], p, *hop);
+    } else {
+      track_one(b, k);
+    }
+  }
+}
+
+void Pipeline::track_one(Burst& b, unsigned k) noexcept {
+  rte_mbuf* frame = b.frames[k];
+  const Plain& plain = b.plain[k];
+  const Origin origin = b.origins[k];
+  ConnId& id = b.ids[k];
+  Side& side = b.sides[k];
+  const uint64_t hash = b.hashes[k];
+  // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
+  if (ended_ || (id == kNoConn && (opened_ & mark(hash)) != 0)) [[unlikely]] {
+    id = connections_.find_again(b.tuples[k], hash, b.tuples[k].six ? b.pairs[k] : nullptr,
+                                 now_, side);
+  }
+  if (b.narrow(k) && id != kNoConn && pass_plain(frame, plain, origin, id, side)) {
+    return;
+  }
+  const Ahead* ahead = b.asked_ahead && id == kNoConn && ahead_[k].asked ? &ahead_[k] : nullptr;
+  if (b.narrow(k) && ahead != nullptr && open_plain(frame, plain, origin, hash, *ahead)) {
+    return;
+  }
+  if (b.narrow(k) && is_broadcast(plain.tuple.dst, origin)) {
+    out_.drop(frame, DropReason::ip4_dst);  // no connection has such an end
+    return;
+  }
+  known_ = {hash, ahead, b.plain_of(k)};
+  Parsed& p = b.wide(k);
+  if (p.icmp_error) {
+    on_error(frame, p, origin, id, side);
+  } else if (id != kNoConn) {
+    on_hit(frame, p, origin, id, side);
+  } else {
+    on_miss(frame, p, origin);
+  }
+}
+
 // As open() asks; of what is in a tunnel nobody does.
 bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
   return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(destination.value);
+}
+
+void Pipeline::hand_over_early(Burst& b) noexcept {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < b.count; ++i) {
+    const Address destination =
+        b.narrow(i) ? Address(b.plain[i].tuple.dst) : b.parsed[i].destination();
+    if (!hand_over_early(b.frames[i], destination, b.origins[i])) {
+      if (kept != i) {
+        b.move(i, kept);
+      }
+      ++kept;
+    }
+  }
+  b.count = kept;
 }
 
 // A frame for another worker's pod goes there at once, unless its sender is ours to judge; one
@@ -305,7 +332,7 @@ inline bool Pipeline::pass_plain(rte_mbuf* frame, const Plain& p, Origin origin,
   Connection& c = connections_.at(id);
   const bool plain =
       c.origin(side) == origin && c.route_version == g_->routes->version && c.replied != 0 &&
-      c.cut == 0 && plain_ip4(frame).ttl > 1 && origin.port != kHostPort && short_hits_ &&
+      c.cut == 0 && p.marks.last_hop == 0 && origin.port != kHostPort && short_hits_ &&
       (!g_->options.recheck || c.generation == static_cast<uint32_t>(g_->number));
   const Forward::Hop* hop = plain ? forward_.hop_of(c.route[side], p) : nullptr;
   if (hop == nullptr || !connections_.pass(c, side, p, now_)) {

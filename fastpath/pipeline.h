@@ -57,8 +57,8 @@ class Pipeline {
   void free_held() noexcept;
 
  private:
-  // The burst under way; `live` are the indices still in it, in order.  A packet is in `plain`,
-  // and in `parsed` from when the long way needs it; or there from the start.
+  // The burst under way.  A packet is in `plain`, and in `parsed` from when the long way needs
+  // it; or there from the start.
   struct Burst {
     enum class Form : uint8_t { plain, both, parsed };
     std::array<rte_mbuf*, kMaxBurst> frames;
@@ -66,13 +66,29 @@ class Pipeline {
     std::array<Parsed, kMaxBurst> parsed;
     std::array<Origin, kMaxBurst> origins;
     std::array<Form, kMaxBurst> form;
-    std::array<uint8_t, kMaxBurst> live;
     unsigned count = 0;
+    // What track() asks the connections, and is told.
+    std::array<Tuple, kMaxBurst> tuples;
+    std::array<const AddressPair*, kMaxBurst> pairs;
+    std::array<ConnId, kMaxBurst> ids;
+    std::array<Side, kMaxBurst> sides;
+    std::array<uint64_t, kMaxBurst> hashes;
+    bool asked_ahead = false;  // about those without a connection
 
     void add(rte_mbuf* frame, Origin origin, bool is_plain) {
       frames[count] = frame;
       origins[count] = origin;
       form[count++] = is_plain ? Form::plain : Form::parsed;
+    }
+    // Closes the gap before packet `from`.
+    void move(unsigned from, unsigned to) {
+      frames[to] = frames[from];
+      origins[to] = origins[from];
+      form[to] = form[from];
+      plain[to] = plain[from];
+      if (form[from] == Form::parsed) {
+        parsed[to] = parsed[from];
+      }
     }
     bool narrow(unsigned i) const { return form[i] == Form::plain; }
     const Plain* plain_of(unsigned i) const {
@@ -127,6 +143,7 @@ class Pipeline {
   };
 
   // pipeline_open.cc
+  void read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options& l2) noexcept;
   DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
   PlainTunnels plain_tunnels(PortId port) const noexcept;
   DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
@@ -140,7 +157,10 @@ class Pipeline {
   void track(Burst& b) noexcept;
   static constexpr uint64_t mark(uint64_t hash) { return uint64_t{1} << (hash >> 58); }
   bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
+  void hand_over_early(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
+  void pass_eight(Burst& b, unsigned first, unsigned count) noexcept;
+  void track_one(Burst& b, unsigned k) noexcept;
   bool pass_plain(rte_mbuf* frame, const Plain& p, Origin origin, ConnId id,
                   Side side) noexcept;
   void on_hit(rte_mbuf* frame, Parsed& p, Origin origin, ConnId id, Side side) noexcept;
@@ -154,7 +174,7 @@ class Pipeline {
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
   // pipeline_first.cc
-  void ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept;
+  void ask_ahead(Burst& b) noexcept;
   bool ask_end(End end, EndpointId id, const FlowKey& key, Said& out) noexcept;
   bool open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64_t hash,
                   const Ahead& ahead) noexcept;
@@ -216,7 +236,7 @@ class Pipeline {
   bool ended_ = false;   // entries went in this burst: what was found may not be there
   uint64_t opened_ = 0;  // that came in this burst, by mark(): more may be there than was found
   Burst burst_;
-  std::array<Ahead, kMaxBurst> ahead_;  // by position among `live`
+  std::array<Ahead, kMaxBurst> ahead_;  // of the burst's packets
   Questions questions_;
   Known known_;  // of the packet under way
 };

@@ -43,13 +43,12 @@ Way way_of(const Generation& g, Origin origin, const Address& src,
 // Asks the tables about all packets of the burst that find no connection, and the workloads'
 // programs together: so their reads hide behind each other.  What becomes of it is told in each
 // one's turn.
-void Pipeline::ask_ahead(Burst& b, std::span<const ConnId> ids) noexcept {
+void Pipeline::ask_ahead(Burst& b) noexcept {
   Questions& q = questions_;
   q.count = 0;
-  for (size_t k = 0; k < ids.size(); ++k) {
-    const unsigned i = b.live[k];
-    Ahead& a = ahead_[k];
-    a.asked = ids[k] == kNoConn && (b.narrow(i) || !b.parsed[i].icmp_error);
+  for (unsigned i = 0; i < b.count; ++i) {
+    Ahead& a = ahead_[i];
+    a.asked = b.ids[i] == kNoConn && (b.narrow(i) || !b.parsed[i].icmp_error);
     if (!a.asked) {
       continue;
     }
@@ -84,7 +83,7 @@ bool Pipeline::open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64
                      (p.tcp_flags & (tcp::kSyn | tcp::kAck | tcp::kRst)) == tcp::kSyn;
   const PathOptions& o = g_->options;
   if (!ahead.common || !allows(ahead.said[kSource]) || !allows(ahead.said[kDestination]) ||
-      !opens || plain_ip4(frame).ttl <= 1 || !connections_.has_room(source)) {
+      !opens || p.marks.last_hop != 0 || !connections_.has_room(source)) {
     return false;
   }
   // To the node itself, which not all may reach, there is no hop.

@@ -4,6 +4,7 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/arp.h"
 #include "fastpath/ip6.h"
 #include "fastpath/ipip.h"
 #include "fastpath/nd.h"
@@ -17,6 +18,42 @@ PlainTunnels Pipeline::plain_tunnels(PortId port) const noexcept {
   const RouteTable& routes = *g_->routes;
   const bool may_end = port == kUplinkPort && routes.own.contains(routes.outer_source);
   return {may_end ? routes.outer_source : Ip4{}, &routes.peers};
+}
+
+// Reads a frame that is not plain: it joins the burst, or has its end.
+void Pipeline::read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options& l2) noexcept {
+  PacketMeta& m = meta(frame);
+  const PortId port = m.in_port;
+  Parsed& p = b.parsed[b.count];
+  const L2 link = parse_l2(frame, l2);
+  DropReason reason = link.reason;
+  if (reason == DropReason::none && link.kind == L2Kind::arp) {
+    handle_arp(out_, police_, frame, port);
+    return;
+  }
+  if (reason == DropReason::none && link.kind == L2Kind::ip6) {
+    if (meet6(frame, from, port, p)) {
+      return;
+    }
+  } else if (reason == DropReason::none) {
+    reason = open(frame, from, p, m.origin);
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return;
+  }
+  const Origin origin = m.origin;
+  const bool fragment = p.fragment;
+  if ((p.icmp_error && learn_path(frame, p, origin)) ||
+      (fragment && !admit(frame, p, origin))) {
+    return;
+  }
+  if (!g_->untracked || !untracked(frame, p, origin)) {
+    b.add(frame, origin, false);
+  }
+  if (fragment) {
+    follow(b, p, origin, false);
+  }
 }
 
 // What was proved before is read again.

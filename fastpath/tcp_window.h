@@ -14,6 +14,7 @@
 #include <bit>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace sluice {
 
@@ -98,46 +99,86 @@ void pick_up_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) n
 // Judges a segment, and moves the windows on if it is good.
 Fit pass_window(TcpWindow& w, TcpMarks& m, Side side, const TcpSegment& s) noexcept;
 
+// The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
+// an acknowledgement, inside the window from end to end, of a connection both sides of which
+// were seen.  In words: of one segment, or of several side by side.
+template <typename Word>
+struct CommonStep {
+  // The segment, and the side that sent it: 0 or 1.
+  Word side, seq, bytes, ack, window;
+  // What is known of the sender and of its peer; TcpMarks.
+  Word end, allowed, largest;
+  Word peers_end, peers_allowed, peers_acked, peers_largest;
+  Word marks;
+
+  static auto negative(Word w) {
+    if constexpr (std::is_integral_v<Word>) {
+      return static_cast<int32_t>(w) < 0;
+    } else {
+      return reinterpret_cast<decltype(w < w)>(w) < 0;
+    }
+  }
+  // Moves on what is known.  False: it is not one of those, or not good; what is known counts
+  // no more.
+  [[gnu::always_inline]] auto take() noexcept {
+    const Word zero = {}, one = zero + 1, least = zero + kAckSlack;
+    const Word scale = marks >> side * 4 & 15, peers_scale = marks >> (4 - side * 4) & 15;
+    const Word next = seq + bytes;
+    const Word room = largest << scale, peers_room = peers_largest << peers_scale;
+    const Word slack = room < least ? least : room;
+    const Word beyond = (allowed - next) | (allowed - seq) | (peers_end - ack) |
+                        (next - (end - peers_room)) | (ack - (peers_end - slack));
+    const auto bad = negative(beyond) | (room == 0) | (peers_room == 0) | (scale == kNoScale) |
+                     (peers_scale == kNoScale);
+    const auto is_new = negative(end - next), acknowledges = negative(peers_acked - ack);
+    const Word offered = window << scale;
+    const Word allows = ack + (offered == 0 ? one : offered);
+    largest = window > largest ? window : largest;
+    end = is_new ? next : end;
+    peers_acked = acknowledges ? ack : peers_acked;
+    peers_allowed = negative(peers_allowed - allows) ? allows : peers_allowed;
+    // Data that brings nothing new counts, while the other side is silent (see pass_window()).
+    const Word counted = marks >> marks::kRetransmissions & 3;
+    const Word more = counted == 3 ? counted : counted + 1;
+    const Word again = (marks >> marks::kLastSender & 1) == side ? more : one;
+    const Word stays = (bytes == 0 ? counted : again) << marks::kRetransmissions;
+    const Word guessed = marks & marks::kEndGuessed;
+    marks = (marks & 0xff) | (is_new | acknowledges ? zero : stays) |
+            side << marks::kLastSender | (window == 0 ? zero + marks::kZeroWindow : zero) |
+            (is_new & (bytes != 0) ? zero : guessed);
+    return !bad;
+  }
+};
+
 struct CommonSegment {
   uint32_t seq, bytes, ack;
   uint16_t window;
 };
-// The same for most segments there are, in few steps: no SYN, FIN, RST, SACK or fragment, with
-// an acknowledgement, inside the window from end to end, of a connection both sides of which
-// were seen.  False: it is not one of those, or not good; then nothing has changed.
+// Of one segment.  False: nothing has changed.
 [[gnu::always_inline]] inline bool pass_common(TcpWindow& w, TcpMarks& m, Side side,
                                                const CommonSegment& s) noexcept {
-  const auto [seq, bytes, ack, window] = s;
   const unsigned peer = side ^ 1u;
-  const auto bits = uint32_t{std::bit_cast<uint16_t>(m)};
-  const unsigned scale = bits >> (4u * side) & 15, peers_scale = bits >> (4u * peer) & 15;
-  const uint32_t end = seq + bytes;
-  const uint32_t own_largest = uint32_t{w.largest[side]} << scale;
-  const uint32_t peers_largest = uint32_t{w.largest[peer]} << peers_scale;
-  const uint32_t slack = kAckSlack > own_largest ? kAckSlack : own_largest;
-  const uint32_t sent = w.end[side], sent_by_peer = w.end[peer], may_send = w.allowed[side];
-  if (seq_after(end, may_send) || seq_after(seq, may_send) || seq_after(ack, sent_by_peer) ||
-      seq_before(end, sent - peers_largest) || seq_before(ack, sent_by_peer - slack) ||
-      own_largest == 0 || peers_largest == 0 || scale == kNoScale || peers_scale == kNoScale) {
+  CommonStep<uint32_t> step{side,
+                            s.seq,
+                            s.bytes,
+                            s.ack,
+                            s.window,
+                            w.end[side],
+                            w.allowed[side],
+                            w.largest[side],
+                            w.end[peer],
+                            w.allowed[peer],
+                            w.acked[peer],
+                            w.largest[peer],
+                            std::bit_cast<uint16_t>(m)};
+  if (!step.take()) {
     return false;
   }
-  const bool is_new = seq_after(end, sent);
-  const bool acknowledges = seq_after(ack, w.acked[peer]);
-  const uint32_t offered = uint32_t{window} << scale;
-  const uint32_t allowed = ack + (offered == 0 ? 1 : offered);
-  w.largest[side] = window > w.largest[side] ? window : w.largest[side];
-  w.end[side] = is_new ? end : sent;
-  w.acked[peer] = acknowledges ? ack : w.acked[peer];
-  w.allowed[peer] = seq_after(allowed, w.allowed[peer]) ? allowed : w.allowed[peer];
-  // Data that brings nothing new counts, while the other side is silent (see pass_window()).
-  const uint32_t counted = bits >> marks::kRetransmissions & 3;
-  const bool same_sender = (bits >> marks::kLastSender & 1) == side;
-  const uint32_t again = !same_sender ? 1 : counted + (counted < 3 ? 1 : 0);
-  const uint32_t stays = bytes == 0 ? counted : again;
-  const uint32_t guessed = is_new && bytes != 0 ? 0 : bits & marks::kEndGuessed;
-  m = std::bit_cast<TcpMarks>(static_cast<uint16_t>(
-      (bits & 0xff) | (is_new || acknowledges ? 0 : stays << marks::kRetransmissions) |
-      uint32_t{side} << marks::kLastSender | (window == 0 ? marks::kZeroWindow : 0) | guessed));
+  w.end[side] = step.end;
+  w.largest[side] = static_cast<uint16_t>(step.largest);
+  w.allowed[peer] = step.peers_allowed;
+  w.acked[peer] = step.peers_acked;
+  m = std::bit_cast<TcpMarks>(static_cast<uint16_t>(step.marks));
   return true;
 }
 

@@ -28,6 +28,25 @@ using EightWords = std::array<Words, kLanes>;
 [[gnu::always_inline]] inline Lanes lanes_below(unsigned count) {
   return Words{0, 1, 2, 3, 4, 5, 6, 7} < all(count);
 }
+// Eight bytes, each as a word.
+template <typename Byte>
+[[gnu::always_inline]] inline Words words_of_bytes(const Byte* bytes) {
+  static_assert(sizeof(Byte) == 1);
+  return reinterpret_cast<Words>(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes))));
+}
+// Where the same word stands in a lower lane, too.
+[[gnu::always_inline]] inline Lanes repeated(Words w) {
+  Lanes out = {};
+#pragma GCC unroll 7
+  for (unsigned by = 1; by < kLanes; ++by) {
+    const Words lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    const auto below = reinterpret_cast<Words>(_mm256_permutevar8x32_epi32(
+        reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>((lane - by) & 7)));
+    out |= (w == below) & (lane >= all(by));
+  }
+  return out;
+}
 [[gnu::always_inline]] inline Words only(Lanes lanes, Words words) {
   return reinterpret_cast<Words>(lanes) & words;
 }
@@ -78,6 +97,14 @@ using FourLongs [[gnu::vector_size(32)]] = uint64_t;
 [[gnu::always_inline]] inline FourLongs pair_odd(Words lower, Words upper) {
   return reinterpret_cast<FourLongs>(
       __builtin_shufflevector(lower, upper, 2, 10, 3, 11, 6, 14, 7, 15));
+}
+
+// Every other word of sixteen, from the first or from the second on.
+[[gnu::always_inline]] inline Words even_words(Words a, Words b) {
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+[[gnu::always_inline]] inline Words odd_words(Words a, Words b) {
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
 // From network to host order and back: of each word, of each half of it.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/conntrack_pass.h"
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "fastpath/conntrack_eight.h"
 #include "tests/fastpath/flows.h"
 
 namespace sluice {
@@ -91,6 +94,91 @@ TEST(Conntrack, ThePlainWayDoesAsTheLongOne) {
         taken += both.taken;
       }
       EXPECT_GT(taken, 5000);
+    }
+  }
+}
+
+// Flows of TCP and UDP in two tables, and packets of eight at a time, some of them of no flow:
+// in the first table those go together that may.
+struct Eights {
+  static constexpr uint32_t kFlows = 24;
+  std::mt19937& random;
+  ConnTable fast, slow;
+  std::vector<ConnId> ids;  // the same in both
+  Nanos now = kStart;
+  int taken = 0, left = 0;
+
+  Eights(const Timeouts& timeouts, std::mt19937& r)
+      : random(r),
+        fast(make(options(2 * kFlows, timeouts))),
+        slow(make(options(2 * kFlows, timeouts))) {
+    for (uint32_t n = 0; n < kFlows; ++n) {
+      const Tuple t = nth(n, n % 3 == 0 ? proto::kUdp : proto::kTcp);
+      for (ConnTable* table : {&slow, &fast}) {
+        Flow f{*table, t};
+        if (t.protocol == proto::kTcp) {
+          establish(f);
+        } else if (n % 2 == 0) {
+          table->update(f.id, kReply, packet(t.reversed()), now);
+        }
+        if (table == &fast) {
+          ids.push_back(f.id);
+        }
+      }
+    }
+  }
+  void eight() {
+    now += random() % 3 == 0 ? random() % (kSecond / 10) : 1000;
+    std::array<ConnId, kLanes> found;
+    std::array<Side, kLanes> sides;
+    std::array<Plain, kLanes> packets;
+    uint32_t expected = 0;
+    for (unsigned i = 0; i < kLanes; ++i) {
+      found[i] = random() % 10 == 0 ? kNoConn : ids[random() % kFlows];
+      sides[i] = random() % 2 == 0 ? kOriginal : kReply;
+      if (found[i] != kNoConn) {
+        packets[i] = plain_packet(fast.at(found[i]), sides[i], random);
+        Connection alone = fast.at(found[i]);
+        const bool first = std::find(&found[0], &found[i], found[i]) == &found[i];
+        const bool passes = alone.replied != 0 && fast.pass(alone, sides[i], packets[i], now);
+        expected |= uint32_t{first && passes} << i;
+      }
+    }
+    EightHits hits(fast, found.data(), sides.data(), packets.data());
+    ASSERT_EQ(bits(hits.pass(fast)), expected);
+    for (unsigned i = 0; i < kLanes; ++i) {
+      if (found[i] == kNoConn) {
+        continue;
+      }
+      Parsed wide;
+      widen(packets[i], {}, wide);
+      ASSERT_EQ(hits.route()[i], fast.at(found[i]).route[sides[i]]);
+      if ((expected >> i & 1) != 0) {
+        hits.keep(i, now);
+        ++taken;
+      } else {
+        fast.update(found[i], sides[i], wide, now);
+        ++left;
+      }
+      slow.update(found[i], sides[i], wide, now);
+      ASSERT_EQ(std::memcmp(&fast.at(found[i]), &slow.at(found[i]), sizeof(Connection)), 0)
+          << i;
+    }
+  }
+};
+
+TEST(Conntrack, EightTakeThePlainWayAsOne) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (const Timeouts& timeouts : {Timeouts::linux_preset(), Timeouts::calico_bpf_preset()}) {
+    for (int n = 0; n < 30; ++n) {
+      Eights eights(timeouts, random);
+      for (int k = 0; k < 200; ++k) {
+        ASSERT_NO_FATAL_FAILURE(eights.eight()) << n << ", " << k;
+      }
+      EXPECT_GT(eights.taken, 400) << eights.left;
+      EXPECT_GT(eights.left, 100);
     }
   }
 }
