@@ -111,7 +111,8 @@ class Forward {
   std::unique_ptr<Told[]> told_ = std::make_unique<Told[]>(kTold);
 };
 
-inline void Forward::depart(rte_mbuf* frame, const Plain& p, const Hop& hop) noexcept {
+[[gnu::always_inline]] inline void Forward::depart(rte_mbuf* frame, const Plain& p,
+                                                   const Hop& hop) noexcept {
   if (hop.worker != kNoWorker) {
     meta(frame).stage = PacketMeta::Stage::judged_egress;
     out_.hand_over(frame, hop.worker);

@@ -108,6 +108,17 @@ void Output::hand_over(rte_mbuf* frame, uint8_t worker) noexcept {
   wakes_ |= uint64_t{1} << worker;
 }
 
+// `n` frames that `port` has sent.
+void Output::count_left(PortId port, const Leaving& frames, unsigned n) noexcept {
+  const auto [in_port, fate, index] = frames;
+  (in_port == kNoPort ? counters_.port(port).originated
+                      : counters_.port(in_port).fates[static_cast<size_t>(fate)])
+      .add(n);
+  if (fate_log_ != nullptr && in_port != kNoPort) {
+    fate_log_->push_back({in_port, index, fate, DropReason::none});
+  }
+}
+
 void Output::flush_port(PortId port) noexcept {
   Batch& batch = batches_[port];
   const unsigned total = batch.count;
@@ -120,18 +131,19 @@ void Output::flush_port(PortId port) noexcept {
     return;
   }
   // The port frees what it takes, so what must be known afterwards is read before.
-  struct Leaving {
-    uint32_t length, index;
-    PortId in_port;
-    Fate fate;
-    bool as(const Leaving& other) const {
-      return in_port == other.in_port && fate == other.fate;
-    }
-  };
-  std::array<Leaving, kMaxBurst> leaving;
+  const PacketMeta& first = meta(batch.frames[0]);
+  const Leaving like{first.in_port, first.fate, first.index};
+  uint64_t bytes = 0;
+  bool alike = fate_log_ == nullptr;
   for (unsigned i = 0; i < total; ++i) {
     const PacketMeta& m = meta(batch.frames[i]);
-    leaving[i] = {batch.frames[i]->pkt_len, m.index, m.in_port, m.fate};
+    bytes += batch.frames[i]->pkt_len;
+    alike &= m.in_port == like.in_port && m.fate == like.fate;
+  }
+  std::array<Leaving, kMaxBurst> leaving;
+  for (unsigned i = 0; !alike && i < total; ++i) {
+    const PacketMeta& m = meta(batch.frames[i]);
+    leaving[i] = {m.in_port, m.fate, m.index};
   }
   const std::span<rte_mbuf*> all(batch.frames.data(), total);
   unsigned sent = out->transmit(all);
@@ -141,24 +153,17 @@ void Output::flush_port(PortId port) noexcept {
   if (out->busy() && busy_count_ < busy_.size()) {
     busy_[busy_count_++] = port;
   }
+  if (alike) {
+    count_left(port, like, sent);
+  } else {
+    for (unsigned i = 0; i < sent; ++i) {
+      count_left(port, leaving[i], 1);
+    }
+  }
+  for (unsigned i = sent; i < total; ++i) {
+    bytes -= batch.frames[i]->pkt_len;
+  }
   PortCounters& tx = counters_.port(port);
-  uint64_t bytes = 0;
-  for (unsigned i = 0, run; i < sent; i += run) {  // most came by one port
-    const Leaving& first = leaving[i];
-    for (run = 0; i + run < sent && leaving[i + run].as(first); ++run) {
-      bytes += leaving[i + run].length;
-    }
-    (first.in_port == kNoPort
-         ? tx.originated
-         : counters_.port(first.in_port).fates[static_cast<size_t>(first.fate)])
-        .add(run);
-  }
-  for (unsigned i = 0; fate_log_ != nullptr && i < sent; ++i) {
-    const Leaving& m = leaving[i];
-    if (m.in_port != kNoPort) {
-      fate_log_->push_back({m.in_port, m.index, m.fate, DropReason::none});
-    }
-  }
   tx.tx_packets.add(sent);
   tx.tx_bytes.add(bytes);
   const DropReason full = port == kHostPort ? DropReason::res_punt : DropReason::res_tx;

@@ -126,7 +126,14 @@ class Output {
     Nanos ask_at;
   };
 
+  struct Leaving {
+    PortId in_port;
+    Fate fate;
+    uint32_t index;
+  };
+
   void flush_port(PortId port) noexcept;
+  void count_left(PortId port, const Leaving& frames, unsigned n) noexcept;
   void hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept;
   void ask(uint32_t slot) noexcept;
   void count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept;

@@ -201,7 +201,10 @@ struct Group {
 // The rows of the good ones, of which those are left that options do not make odd.
 [[gnu::always_inline]] inline uint32_t put_rows(const Group& g, EightWords& rows, Plain* out) {
   transpose(rows);
-  std::memcpy(static_cast<void*>(out), rows.data(), sizeof rows);
+#pragma GCC unroll 8
+  for (unsigned i = 0; i < kLanes; ++i) {
+    std::memcpy(static_cast<void*>(&out[i]), &rows[i], sizeof rows[i]);
+  }
   uint32_t good = bits(g.good);
   for (uint32_t odd = bits(g.odd); odd != 0; odd &= odd - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(odd));

@@ -169,8 +169,9 @@ void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
     b.ids[k] = kNoConn;
   }
   EightHits hits(connections_, &b.ids[first], &b.sides[first], &b.plain[first]);
-  EightWords origins;
-  std::memcpy(origins.data(), &b.origins[first], sizeof(Origin) * kLanes);
+  std::array<Words, 2> origins;
+  static_assert(sizeof origins == sizeof(Origin) * kLanes);
+  std::memcpy(origins.data(), &b.origins[first], sizeof origins);
   const Words port = even_words(origins[0], origins[1]) & 0xffff;
   const Words outer = odd_words(origins[0], origins[1]);
   const Words known_outer = only(port == kUplinkPort, hits.outer_source());
