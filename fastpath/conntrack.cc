@@ -168,19 +168,21 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
 
 // Is the tuple of the entry, in one direction or the other?
 [[gnu::always_inline]] inline bool ConnTable::is_of(ConnId id, const Tuple& tuple,
-                                                    const AddressPair* pair,
                                                     Side& side) const noexcept {
   // Both are compared: which of them it is, no branch can predict.
   const __m128i entry = load(entries_[id].tuple), asked = load(tuple);
-  unsigned original = equal(entry, asked) ? 1 : 0;
-  unsigned reply = equal(entry, reversed(asked)) ? 1 : 0;
-  if (tuple.six) [[unlikely]] {
-    assert(pair != nullptr);
-    original &= pairs_[id] == *pair ? 1 : 0;
-    reply &= pairs_[id] == pair->reversed() ? 1 : 0;
-  }
-  side = static_cast<Side>(original ^ 1);
-  return (original | reply) != 0;
+  const bool original = equal(entry, asked), reply = equal(entry, reversed(asked));
+  side = static_cast<Side>(!original);
+  return original | reply;
+}
+
+// The same, of IPv6, whose tuple has but a part of the addresses and may be its own reverse.
+bool ConnTable::is_of(ConnId id, const Tuple& tuple, const AddressPair& pair,
+                      Side& side) const noexcept {
+  const bool original = entries_[id].tuple == tuple && pairs_[id] == pair;
+  const bool reply = entries_[id].tuple == tuple.reversed() && pairs_[id] == pair.reversed();
+  side = original ? kOriginal : kReply;
+  return original || reply;
 }
 
 // The entry of a tuple among the slots with its tag; kNoConn if it is of none of them.
@@ -188,7 +190,7 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
                           const AddressPair* pair, Side& side) const noexcept {
   for (; slots != 0; slots &= slots - 1) {
     const ConnId id = buckets_[bucket].ids[static_cast<unsigned>(std::countr_zero(slots))];
-    if (is_of(id, tuple, pair, side)) {
+    if (is_of(id, tuple, side) && (!tuple.six || is_of(id, tuple, *pair, side))) {
       return id;
     }
   }
@@ -258,7 +260,6 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
                      std::span<uint64_t> hashes_out) noexcept {
   assert(tuples.size() <= kMaxBurst && ids.size() == tuples.size());
   std::array<uint64_t, kMaxBurst> hashes;
-  std::array<uint8_t, kMaxBurst> slots;  // of the first bucket
   std::array<uint8_t, kMaxBurst> elsewhere;
   const size_t n = tuples.size();
   size_t others = 0;
@@ -267,7 +268,6 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
   for (size_t i = 0; i < n; ++i) {
     const Place place{hashes[i], bucket_mask_};
     const uint32_t with_tag = slots_with(place.tag(), place.first());
-    slots[i] = static_cast<uint8_t>(with_tag);
     if (with_tag != 0) {
       ids[i] = buckets_[place.first()].ids[static_cast<unsigned>(std::countr_zero(with_tag))];
       prefetch(ids[i], tuples[i].six);
@@ -288,21 +288,20 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
     }
   }
   for (size_t i = 0; i < n; ++i) {
-    const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
-    if (ids[i] == kNoConn || !is_of(ids[i], tuples[i], pair, sides[i])) [[unlikely]] {
-      ids[i] = find_at({hashes[i], bucket_mask_}, slots[i], tuples[i], pair, sides[i]);
-    }
-    if (ids[i] != kNoConn && expired(entries_[ids[i]], now)) {
-      ids[i] = kNoConn;
+    const bool found = ids[i] != kNoConn && !tuples[i].six &&
+                       is_of(ids[i], tuples[i], sides[i]) && !expired(entries_[ids[i]], now);
+    if (!found) [[unlikely]] {
+      const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
+      ids[i] = find_again(tuples[i], hashes[i], pair, now, sides[i]);
     }
   }
 }
 
-// `slots`: those of the first bucket that have its tag.
-inline ConnId ConnTable::find_at(const Place& place, uint32_t slots, const Tuple& tuple,
-                                 const AddressPair* pair, Side& side) const noexcept {
+ConnId ConnTable::find_at(const Place& place, const Tuple& tuple, const AddressPair* pair,
+                          Side& side) const noexcept {
   side = kOriginal;
-  const ConnId id = find_in(place.first(), slots, tuple, pair, side);
+  const ConnId id =
+      find_in(place.first(), slots_with(place.tag(), place.first()), tuple, pair, side);
   if (id != kNoConn || buckets_[place.first()].elsewhere == 0) {
     return id;
   }
@@ -312,7 +311,7 @@ inline ConnId ConnTable::find_at(const Place& place, uint32_t slots, const Tuple
 ConnId ConnTable::find_again(const Tuple& tuple, uint64_t hash, const AddressPair* pair,
                              Nanos now, Side& side) const noexcept {
   const Place place{hash, bucket_mask_};
-  const ConnId id = find_at(place, slots_with(place.tag(), place.first()), tuple, pair, side);
+  const ConnId id = find_at(place, tuple, pair, side);
   return id != kNoConn && expired(entries_[id], now) ? kNoConn : id;
 }
 
@@ -485,7 +484,7 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
     return true;
   };
   Side side;  // the same flow's expired entry, which find() no longer shows
-  recycle(find_at(place, slots_with(place.tag(), place.first()), tuple, &pair, side));
+  recycle(find_at(place, tuple, &pair, side));
   Crowd crowd;
   DropReason reason = DropReason::none;
   while (over_limit(source, crowd, reason)) {
@@ -520,8 +519,7 @@ ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId 
                        uint64_t hash) noexcept {
   const Place place{hash, bucket_mask_};
   Side side;
-  if (find_at(place, slots_with(place.tag(), place.first()), p.tuple, nullptr, side) !=
-      kNoConn) {
+  if (find_at(place, p.tuple, nullptr, side) != kNoConn) {
     return kNoConn;
   }
   const ConnId id = take(place);

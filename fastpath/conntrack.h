@@ -282,7 +282,8 @@ class ConnTable {
     std::array<uint32_t, 2> buckets() const { return {first(), second()}; }
   };
   static uint32_t buckets_for(uint32_t max);
-  bool is_of(ConnId id, const Tuple& tuple, const AddressPair* pair, Side& side) const noexcept;
+  bool is_of(ConnId id, const Tuple& tuple, Side& side) const noexcept;
+  bool is_of(ConnId id, const Tuple& tuple, const AddressPair& pair, Side& side) const noexcept;
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp = {};
@@ -298,8 +299,8 @@ class ConnTable {
   uint32_t slots_with(uint16_t tag, uint32_t bucket) const noexcept;
   ConnId find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;
-  ConnId find_at(const Place& place, uint32_t slots, const Tuple& tuple,
-                 const AddressPair* pair, Side& side) const noexcept;
+  ConnId find_at(const Place& place, const Tuple& tuple, const AddressPair* pair,
+                 Side& side) const noexcept;
   void prefetch(ConnId id, bool six) const noexcept;
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.

@@ -37,8 +37,10 @@ uint16_t Forward::mtu(const Route& route) const noexcept {
 
 void Forward::begin() noexcept {
   const View& view = out_.view();
-  if (view.serial != serial_ || out_.now() - begun_ >= kEpoch) {
-    ++epoch_;
+  if (view.serial != serial_ || out_.now() - begun_ >= kBelieveFor) {
+    for (Hop& hop : hops_) {
+      hop.route = Lpm4::kNone;
+    }
     serial_ = view.serial;
     begun_ = out_.now();
   }
@@ -52,7 +54,6 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
   Address next = route.next_hop;
   MacAddress to;
   Hop found;
-  found.found_in = epoch_;
   found.route = id;
   found.port = kUplinkPort;
   switch (route.kind) {

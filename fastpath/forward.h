@@ -27,9 +27,8 @@ class Forward {
  public:
   static constexpr uint8_t kNoWorker = UINT8_MAX;
   // The last step of plain packets along one route, to one destination or to all behind it.
-  struct Hop {
-    uint64_t found_in = 0;  // epoch
-    RouteId route = 0;
+  struct alignas(64) Hop {
+    RouteId route = Lpm4::kNone;
     Ip4 destination;  // 0: any
     Ip4 tunnel_to;    // 0: none
     PortId port = kNoPort;
@@ -56,8 +55,8 @@ class Forward {
   // than depart() does, or it is too large to leave whole.
   const Hop* hop_of(RouteId route, const Plain& p) noexcept {
     Hop& hop = hops_[route % kHops];
-    const bool known = hop.found_in == epoch_ && hop.route == route &&
-                       (hop.destination == p.tuple.dst || hop.destination.value == 0);
+    const bool known =
+        hop.route == route && (hop.destination.value == 0 || hop.destination == p.tuple.dst);
     return (known || find_hop(route, p.tuple.dst, hop)) && takes(hop, p) ? &hop : nullptr;
   }
   // Sends a packet whose TTL is above 1, and ends it.  REQUIRES: `hop` is hop_of() it.
@@ -81,7 +80,7 @@ class Forward {
   static constexpr size_t kHops = 256;
   // What was found out of ports and neighbours is believed until the first turn after that
   // long, in one view.
-  static constexpr Nanos kEpoch = 1000000;
+  static constexpr Nanos kBelieveFor = 1000000;
 
   bool find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept;
   // A tunnel's path may have become narrower at any time.
@@ -102,7 +101,6 @@ class Forward {
   Output& out_;
   uint16_t next_id_;
   bool others_;  // there are workers besides this one
-  uint64_t epoch_ = 1;
   uint64_t serial_ = 0;
   Nanos begun_ = 0;
   std::array<Hop, kHops> hops_;  // by route; the newer takes the place of the older

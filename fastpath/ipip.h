@@ -20,15 +20,18 @@ class OuterHeader {
   OuterHeader(Ip4 src, Ip4 dst) noexcept
       : src_(Be32::of(src.value).wire),
         dst_(Be32::of(dst.value).wire),
-        sum_(kBegin + kDf + kTtlAndProtocol + uint64_t{src_} + dst_) {}
+        sum_(kBegin + kDf + kTtlAndProtocol + (src_ & 0xffff) + (src_ >> 16) + (dst_ & 0xffff) +
+             (dst_ >> 16)) {}
 
   // In front of an IPv4 packet with this TOS, `total` bytes with this header.
   void put(uint8_t* at, uint8_t tos, uint16_t total, uint16_t id) const noexcept {
     const uint64_t length = Be16::of(total).wire, number = Be16::of(id).wire;
-    const Be16 checksum = checksum_fold(sum_ + (uint64_t{tos} << 8) + length + number);
+    auto sum = static_cast<uint32_t>(sum_ + (uint32_t{tos} << 8) + length + number);
+    sum = (sum & 0xffff) + (sum >> 16);  // nine halves: twice is enough
+    const auto checksum = static_cast<uint16_t>(~(sum + (sum >> 16)));
     const uint64_t words[2] = {
         kBegin | uint64_t{tos} << 8 | length << 16 | number << 32 | uint64_t{kDf} << 48,
-        kTtlAndProtocol | uint64_t{checksum.wire} << 16 | uint64_t{src_} << 32};
+        kTtlAndProtocol | uint64_t{checksum} << 16 | uint64_t{src_} << 32};
     std::memcpy(at, words, sizeof words);
     std::memcpy(at + sizeof words, &dst_, sizeof dst_);
   }
@@ -38,7 +41,7 @@ class OuterHeader {
   static constexpr uint16_t kBegin = 0x45, kTtlAndProtocol = 64 | proto::kIpip << 8;
   static constexpr uint16_t kDf = Be16::of(Ip4Header::kDf).wire;
   uint32_t src_ = 0, dst_ = 0;
-  uint64_t sum_ = 0;
+  uint32_t sum_ = 0;
 };
 
 // `outer` is the parsed outer header (protocol 4, checked).  On success the outer header's

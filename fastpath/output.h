@@ -163,8 +163,8 @@ class Output {
 inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
   PacketMeta& m = meta(frame);
   m.fate = fate;
-  m.out_port = port;
   if (!view_->sends(port, worker_)) {
+    m.out_port = port;
     m.stage = PacketMeta::Stage::ready;
     hand_over(frame, view_->owner[port]);
     return;

@@ -254,7 +254,7 @@ struct Group {
 }
 
 // A frame begins at its innermost header now, and padding is none of it.
-[[gnu::always_inline]] inline void shorten_to(rte_mbuf* frame, const Plain& p, bool stripped) {
+inline void shorten_to(rte_mbuf* frame, const Plain& p, bool stripped) {
   frame->data_len = static_cast<uint16_t>(kEtherBytes + p.total_length);
   frame->pkt_len = kEtherBytes + uint32_t{p.total_length};
   if (stripped) {
@@ -289,11 +289,10 @@ uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
     EightWords rows = plain_rows(g, h, w);
     std::memcpy(static_cast<void*>(&outer_sources[first]), &g.peers, sizeof g.peers);
     const uint32_t good = put_rows(g, rows, &out[first]);
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < kLanes; ++i) {
-      if ((good >> i & 1) != 0) {
-        shorten_to(these[i], out[first + i], outer_sources[first + i].value != 0);
-      }
+    const Lanes longer = g.bytes != h.total_length() + kEtherBytes;
+    for (uint32_t some = good & bits(longer); some != 0; some &= some - 1) {
+      const auto i = static_cast<unsigned>(std::countr_zero(some));
+      shorten_to(these[i], out[first + i], outer_sources[first + i].value != 0);
     }
     taken |= uint64_t{good} << first;
   }

@@ -19,6 +19,10 @@ namespace {
 constexpr uint32_t kSweepSlice = 512;
 constexpr Nanos kRound = kSecond;  // in which the whole table is gone through
 
+uint64_t ones_below(size_t n) {  // up to 64
+  return n == 0 ? 0 : ~uint64_t{0} >> (64 - n);
+}
+
 bool opens_or_closes(const Parsed& p) {
   return p.is_icmp() || (p.tuple.protocol == proto::kTcp &&
                          (p.tcp_flags & (tcp::kSyn | tcp::kFin | tcp::kRst)) != 0);
@@ -43,7 +47,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   const L2Options l2{from.info().mac, from.info().mtu,
                      options_.any_unicast || from.info().kernel_routes};
   Burst& b = burst_;
-  b.count = 0;
+  b.clear();
   uint64_t bytes = 0;
   for (rte_mbuf* frame : frames) {
     rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
@@ -55,25 +59,37 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
   std::array<Ip4, kMaxBurst> outer_sources;
   const uint64_t plain_ones =
       short_ways_ ? parse_plain(frames, l2, tunnels, b.plain, outer_sources) : 0;
-  for (size_t k = 0; k < n; ++k) {
-    rte_mbuf* frame = frames[k];
-    PacketMeta& m = meta(frame);
-    m.origin = {port, {}};
+  const auto begin = [&](size_t k, Ip4 outer_source) {
+    PacketMeta& m = meta(frames[k]);
+    m.origin = {port, outer_source};
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
-    if ((plain_ones >> k & 1) != 0) [[likely]] {
-      m.origin.outer_source = outer_sources[k];
-      Plain& plain = b.plain[k];
-      if (plain.marks.unfinished != 0 && (unfinished || m.origin.outer_source.value != 0)) {
-        finish_plain(frame, plain);
-      }
-      if (b.count != k) {
-        b.plain[b.count] = plain;  // those before it are fewer now
-      }
-      b.add(frame, m.origin, true);
-      continue;
+  };
+  const auto begin_plain = [&](size_t k) {
+    begin(k, outer_sources[k]);
+    if (b.plain[k].marks.unfinished != 0 && (unfinished || outer_sources[k].value != 0)) {
+      finish_plain(frames[k], b.plain[k]);
     }
-    read(b, frame, from, l2);
+  };
+  if (plain_ones == ones_below(n)) [[likely]] {
+    for (size_t k = 0; k < n; ++k) {
+      begin_plain(k);
+      b.frames[k] = frames[k];
+      b.origins[k] = {port, outer_sources[k]};
+    }
+    b.plain_ones = plain_ones;
+    b.count = static_cast<unsigned>(n);
+  } else {
+    for (size_t k = 0; k < n; ++k) {
+      if ((plain_ones >> k & 1) != 0) {
+        begin_plain(k);
+        b.plain[b.count] = b.plain[k];  // those before it may be fewer now
+        b.add(frames[k], {port, outer_sources[k]}, true);
+      } else {
+        begin(k, {});
+        read(b, frames[k], from, l2);
+      }
+    }
   }
   PortCounters& rx = out_.counters().port(port);
   rx.rx_packets.add(frames.size());
@@ -84,7 +100,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
 
 void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
   Burst& b = burst_;
-  b.count = 0;
+  b.clear();
   for (rte_mbuf* frame : frames) {
     PacketMeta& m = meta(frame);
     if (m.stage == PacketMeta::Stage::ready) {
@@ -132,10 +148,10 @@ void Pipeline::track(Burst& b) noexcept {
   }
   const unsigned n = b.count;
   for (unsigned k = 0; k < n; ++k) {
-    if (b.narrow(k)) {
-      b.tuples[k] = b.plain[k].tuple;
-      continue;
-    }
+    b.tuples[k] = b.plain[k].tuple;  // of most
+  }
+  for (uint64_t others = b.parsed_ones; others != 0; others &= others - 1) {
+    const auto k = static_cast<unsigned>(std::countr_zero(others));
     const Parsed& p = b.parsed[k];
     b.tuples[k] = p.icmp_error ? p.quoted : p.tuple;
     b.pairs[k] = p.icmp_error ? &p.quoted_pair : &p.pair;
@@ -175,26 +191,27 @@ void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
   const Words port = even_words(origins[0], origins[1]) & 0xffff;
   const Words outer = odd_words(origins[0], origins[1]);
   const Words known_outer = only(port == kUplinkPort, hits.outer_source());
-  Lanes good = hits.pass(connections_) & ~hits.last_hop() &
-               (words_of_bytes(&b.form[first]) == 0) & (hits.port() == port) &
+  Lanes good = hits.pass(connections_) & ~hits.last_hop() & (hits.port() == port) &
                (known_outer == outer) & (port != kHostPort) &
                (hits.route_version() == g_->routes->version);
   if (g_->options.recheck) {
     good &= hits.generation() == static_cast<uint32_t>(g_->number);
   }
-  const uint32_t taken = bits(good);
+  uint32_t taken = ended_ ? 0 : bits(good) & static_cast<uint32_t>(~b.parsed_ones >> first);
   const Words route = hits.route();
   for (unsigned i = 0; i < count; ++i) {
     const unsigned k = first + i;
-    const Plain& p = b.plain[k];
-    const bool passes = (taken >> i & 1) != 0 && !ended_;
-    const Forward::Hop* hop = passes ? forward_.hop_of(route[i], p) : nullptr;
-    if (hop != nullptr) [[likely]] {
-      hits.keep(i, now_);
-      forward_.depart(b.frames[k], p, *hop);
-    } else {
-      track_one(b, k);
+    if ((taken >> i & 1) != 0) [[likely]] {
+      const Plain& p = b.plain[k];
+      const Forward::Hop* hop = forward_.hop_of(route[i], p);
+      if (hop != nullptr) [[likely]] {
+        hits.keep(i, now_);
+        forward_.depart(b.frames[k], p, *hop);
+        continue;
+      }
     }
+    track_one(b, k);
+    taken = ended_ ? 0 : taken;  // what it ended is not as was read
   }
 }
 
@@ -238,18 +255,17 @@ bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
 }
 
 void Pipeline::hand_over_early(Burst& b) noexcept {
-  unsigned kept = 0;
+  uint64_t kept = 0;
   for (unsigned i = 0; i < b.count; ++i) {
     const Address destination =
         b.narrow(i) ? Address(b.plain[i].tuple.dst) : b.parsed[i].destination();
     if (!hand_over_early(b.frames[i], destination, b.origins[i])) {
-      if (kept != i) {
-        b.move(i, kept);
-      }
-      ++kept;
+      kept |= uint64_t{1} << i;
     }
   }
-  b.count = kept;
+  if (kept != ones_below(b.count)) {
+    b.keep(kept);
+  }
 }
 
 // A frame for another worker's pod goes there at once, unless its sender is ours to judge; one

@@ -11,6 +11,7 @@
 #define SLUICE_FASTPATH_PIPELINE_H_
 
 #include <array>
+#include <bit>
 #include <span>
 
 #include "fastpath/conntrack.h"
@@ -60,12 +61,12 @@ class Pipeline {
   // The burst under way.  A packet is in `plain`, and in `parsed` from when the long way needs
   // it; or there from the start.
   struct Burst {
-    enum class Form : uint8_t { plain, both, parsed };
     std::array<rte_mbuf*, kMaxBurst> frames;
     std::array<Plain, kMaxBurst> plain;
     std::array<Parsed, kMaxBurst> parsed;
     std::array<Origin, kMaxBurst> origins;
-    std::array<Form, kMaxBurst> form;
+    uint64_t plain_ones = 0;   // of which rows of `plain`
+    uint64_t parsed_ones = 0;  // and `parsed` count, bit by bit; of each packet one at least
     unsigned count = 0;
     // What track() asks the connections, and is told.
     std::array<Tuple, kMaxBurst> tuples;
@@ -75,30 +76,40 @@ class Pipeline {
     std::array<uint64_t, kMaxBurst> hashes;
     bool asked_ahead = false;  // about those without a connection
 
+    void clear() {
+      count = 0;
+      plain_ones = parsed_ones = 0;
+    }
     void add(rte_mbuf* frame, Origin origin, bool is_plain) {
       frames[count] = frame;
       origins[count] = origin;
-      form[count++] = is_plain ? Form::plain : Form::parsed;
+      (is_plain ? plain_ones : parsed_ones) |= uint64_t{1} << count++;
     }
-    // Closes the gap before packet `from`.
-    void move(unsigned from, unsigned to) {
-      frames[to] = frames[from];
-      origins[to] = origins[from];
-      form[to] = form[from];
-      plain[to] = plain[from];
-      if (form[from] == Form::parsed) {
-        parsed[to] = parsed[from];
+    // Leaves only those packets, in their order.
+    void keep(uint64_t ones) {
+      const uint64_t parsed_before = parsed_ones;
+      clear();
+      for (; ones != 0; ones &= ones - 1) {
+        const auto i = static_cast<unsigned>(std::countr_zero(ones));
+        const bool is_plain = (parsed_before >> i & 1) == 0;
+        if (i != count && is_plain) {
+          plain[count] = plain[i];
+        } else if (i != count) {
+          parsed[count] = parsed[i];
+        }
+        add(frames[i], origins[i], is_plain);
       }
     }
-    bool narrow(unsigned i) const { return form[i] == Form::plain; }
+    // Nobody has asked for it as the long way reads it.
+    bool narrow(unsigned i) const { return (parsed_ones >> i & 1) == 0; }
     const Plain* plain_of(unsigned i) const {
-      return form[i] == Form::parsed ? nullptr : &plain[i];
+      return (plain_ones >> i & 1) != 0 ? &plain[i] : nullptr;
     }
     // The packet as the long way reads it.
     Parsed& wide(unsigned i) {
       if (narrow(i)) {
         widen(plain[i], plain_ip4(frames[i]), parsed[i]);
-        form[i] = Form::both;
+        parsed_ones |= uint64_t{1} << i;
       }
       return parsed[i];
     }

@@ -33,7 +33,7 @@ bool Pipeline::admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
 void Pipeline::follow(Burst& b, const Parsed& p, Origin origin, bool handed_over) noexcept {
   const Parsed first = p;
   track(b);
-  b.count = 0;
+  b.clear();
   if (!first.later_fragment) {
     release(first, origin, handed_over);
   }
@@ -55,12 +55,12 @@ void Pipeline::release(const Parsed& first, Origin origin, bool handed_over) noe
     } else if (m.stage == PacketMeta::Stage::untracked) {
       send_untracked(frame, p, m.origin);
     } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin)) {
-      b.count = 0;
+      b.clear();
       b.add(frame, m.origin, false);
       track(b);
     }
   }
-  b.count = 0;
+  b.clear();
 }
 
 // Ends those that waited in vain.

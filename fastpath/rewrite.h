@@ -30,10 +30,9 @@ inline void decrement_ttl(uint8_t* header) noexcept {
   uint8_t* at = header + offsetof(Ip4Header, ttl);
   uint32_t word;  // TTL, protocol, checksum
   std::memcpy(&word, at, sizeof word);
-  // The word of the TTL loses 0x0100, so its complement gains as much (RFC 1624, equation 3).
-  const uint32_t sum = uint32_t{Be16{static_cast<uint16_t>(word >> 16)}.host()} + 0x0100;
-  const Be16 checksum = Be16::of(static_cast<uint16_t>(sum + (sum >= 0xffff)));
-  word = ((word & 0xffff) - 1) | uint32_t{checksum.wire} << 16;
+  // As one's complement knows no byte order: what the word of the TTL loses in its first byte,
+  // its complement gains there (RFC 1624, equation 3).
+  word += 0x10000 - 1 + (word >= 0xfffe0000 ? 0x10000 : 0);
   std::memcpy(at, &word, sizeof word);
 }
 // REQUIRES: the header at p.l3_offset is there and its TTL, or hop limit, is above 1.

@@ -438,9 +438,13 @@ TEST(Conntrack, RandomWalkEqualsItsNaiveTwin) {
     Tuple t = tuple(proto::kUdp, port(), port(), address(), address());
     // Of IPv6 the addresses tell flows apart whose shorthands are alike, as they never are.
     t.six = random() % 2 == 0;
-    const AddressPair pair =
-        t.six ? AddressPair{{1, t.src.value << 1 | random() % 2}, {1, t.dst.value}}
-              : AddressPair{};
+    AddressPair pair = t.six
+                           ? AddressPair{{1, t.src.value << 1 | random() % 2}, {1, t.dst.value}}
+                           : AddressPair{};
+    if (random() % 2 == 0) {
+      t = t.reversed();
+      pair = pair.reversed();
+    }
     bool reply = false;
     Twin::Entry* expected = twin.get(t, pair, now, reply);
     const AddressPair* pairs = &pair;
