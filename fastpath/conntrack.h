@@ -97,8 +97,10 @@ struct alignas(64) Connection {
   }
   uint64_t bytes(Side side) const { return bytes_and_high[side] << 8 >> 8; }  // of IPv4 packets
   void count(Side side, uint32_t bytes) {
-    packets_low[side] += 1;
-    bytes_and_high[side] += bytes + (uint64_t{packets_low[side] == 0} << 56);
+    bytes_and_high[side] += bytes;
+    if (++packets_low[side] == 0) [[unlikely]] {
+      bytes_and_high[side] += uint64_t{1} << 56;
+    }
   }
   // Of UDP: an exchange that lasts is more than a question.
   void assure(Nanos now) {

@@ -67,11 +67,6 @@ class EightHits {
   static constexpr unsigned kMarks = 16;
   static constexpr uint32_t kUdp = 2;  // of deadlines_
 
-  [[gnu::always_inline]] static Words load(const void* at) {
-    Words words;
-    std::memcpy(&words, at, sizeof words);
-    return words;
-  }
   [[gnu::always_inline]] Lanes step_windows() noexcept;
 
   std::array<Connection*, kLanes> entries_;
@@ -90,14 +85,14 @@ inline EightHits::EightHits(ConnTable& table, const ConnId* ids, const Side* sid
 #pragma GCC unroll 8
   for (unsigned i = 0; i < kLanes; ++i) {
     entries_[i] = ids[i] == kNoConn ? &none : &table.at(ids[i]);
-    head_[i] = load(reinterpret_cast<const uint8_t*>(entries_[i]) + kHead);
-    window_[i] = load(&entries_[i]->window);
-    packets_[i] = load(&packets[i]);
+    head_[i] = load_words(reinterpret_cast<const uint8_t*>(entries_[i]) + kHead);
+    window_[i] = load_words(&entries_[i]->window);
+    packets_[i] = load_words(&packets[i]);
   }
   transpose(head_);
   transpose(window_);
   transpose(packets_);
-  ids_ = load(ids);
+  ids_ = load_words(ids);
   reply_ = words_of_bytes(sides) != 0;
 }
 

@@ -23,11 +23,6 @@ constexpr uint32_t kReach = kEtherBytes + 2 * kIp4Bytes + kTcpBytes + 8;
 
 using Frames = std::array<const uint8_t*, kLanes>;
 
-[[gnu::always_inline]] inline Words load(const uint8_t* at) {
-  Words words;
-  std::memcpy(&words, at, sizeof words);
-  return words;
-}
 template <typename T>
 T load_as(const uint8_t* at) {
   T value;
@@ -44,7 +39,7 @@ struct Ip4Words {
     EightWords rows;
 #pragma GCC unroll 8
     for (unsigned i = 0; i < kLanes; ++i) {
-      rows[i] = load(headers[i]);
+      rows[i] = load_words(headers[i]);
     }
     transpose(rows);
     return {rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]};

@@ -185,11 +185,11 @@ void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
     b.ids[k] = kNoConn;
   }
   EightHits hits(connections_, &b.ids[first], &b.sides[first], &b.plain[first]);
-  std::array<Words, 2> origins;
-  static_assert(sizeof origins == sizeof(Origin) * kLanes);
-  std::memcpy(origins.data(), &b.origins[first], sizeof origins);
-  const Words port = even_words(origins[0], origins[1]) & 0xffff;
-  const Words outer = odd_words(origins[0], origins[1]);
+  static_assert(2 * sizeof(Words) == sizeof(Origin) * kLanes);
+  const Words origins = load_words(&b.origins[first]);
+  const Words others = load_words(&b.origins[first + kLanes / 2]);
+  const Words port = even_words(origins, others) & 0xffff;
+  const Words outer = odd_words(origins, others);
   const Words known_outer = only(port == kUplinkPort, hits.outer_source());
   Lanes good = hits.pass(connections_) & ~hits.last_hop() & (hits.port() == port) &
                (known_outer == outer) & (port != kHostPort) &

@@ -20,6 +20,12 @@ using EightWords = std::array<Words, kLanes>;
 [[gnu::always_inline]] inline Words all(uint32_t word) {
   return Words{} + word;
 }
+// Of any eight words in memory.  Whole: vectors put together there would be read late.
+[[gnu::always_inline]] inline Words load_words(const void* at) {
+  Words words;
+  std::memcpy(&words, at, sizeof words);
+  return words;
+}
 // A bit for each lane.
 [[gnu::always_inline]] inline uint32_t bits(Lanes lanes) {
   return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(lanes)));
