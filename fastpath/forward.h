@@ -119,7 +119,8 @@ class Forward {
   auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
   decrement_ttl(at + Plain::kL3);
   if (hop.tunnel_to.value != 0) {
-    const uint8_t tos = plain_ip4(frame).tos;
+    const uint8_t tos =
+        at[Plain::kL3 + offsetof(Ip4Header, tos)];  // alone: not the TTL just written
     at = reinterpret_cast<uint8_t*>(rte_pktmbuf_prepend(frame, kIp4Bytes));
     if (at == nullptr) {
       out_.drop(frame, DropReason::sys_bug);

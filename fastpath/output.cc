@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/output.h"
 
+#include <bit>
 #include <cstring>
 
 #include <rte_mbuf.h>
@@ -97,15 +98,27 @@ void Output::send(rte_mbuf* frame, PortId port, const Address& next, const MacAd
 }
 
 void Output::hand_over(rte_mbuf* frame, uint8_t worker) noexcept {
-  if (worker >= rings_.size() || rings_[worker] == nullptr) {
+  if (worker >= peers_.size() || peers_[worker].ring == nullptr) {
     drop(frame, DropReason::sys_bug);
     return;
   }
-  if (rte_ring_sp_enqueue(rings_[worker], frame) != 0) {
-    drop(frame, DropReason::res_tx);
-    return;
+  Batch& batch = peers_[worker].batch;
+  batch.frames[batch.count++] = frame;
+  dirty_peers_ |= uint64_t{1} << worker;
+  if (batch.count == kMaxBurst) {
+    flush_peer(worker);
   }
-  wakes_ |= uint64_t{1} << worker;
+}
+
+void Output::flush_peer(unsigned worker) noexcept {
+  auto& [ring, batch] = peers_[worker];
+  const unsigned total = std::exchange(batch.count, uint16_t{0});
+  const unsigned taken = rte_ring_sp_enqueue_burst(
+      ring, reinterpret_cast<void**>(batch.frames.data()), total, nullptr);
+  for (unsigned i = taken; i < total; ++i) {
+    drop(batch.frames[i], DropReason::res_tx);
+  }
+  wakes_ |= uint64_t{taken > 0} << worker;
 }
 
 // `n` frames that `port` has sent.
@@ -179,6 +192,9 @@ void Output::flush() noexcept {
     }
   }
   dirty_count_ = 0;
+  for (uint64_t peers = std::exchange(dirty_peers_, 0); peers != 0; peers &= peers - 1) {
+    flush_peer(static_cast<unsigned>(std::countr_zero(peers)));
+  }
 }
 
 void Output::hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept {

@@ -53,8 +53,8 @@ class Output {
 
   // A ring to worker `to`, which takes what we hand over.  Before the first frame.
   void connect(uint8_t to, rte_ring* ring) {
-    rings_.resize(std::max<size_t>(rings_.size(), to + size_t{1}));
-    rings_[to] = ring;
+    peers_.resize(std::max<size_t>(peers_.size(), to + size_t{1}));
+    peers_[to].ring = ring;
   }
   void record_fates(std::vector<FateRecord>* log) { fate_log_ = log; }
   void sample_drops(DropSamples* samples) { samples_ = samples; }
@@ -78,7 +78,7 @@ class Output {
   void denied_by(CounterSlot rule) noexcept { denied_by_ = rule; }
   void consume(rte_mbuf* frame) noexcept;
 
-  // Sends every batch; once per burst.
+  // Sends and hands over every batch; once per burst.
   void flush() noexcept;
   // Sends what now has its neighbour, drops what waited too long, asks for the rest again.
   void release_held() noexcept;
@@ -118,6 +118,10 @@ class Output {
     uint16_t count = 0;
     std::array<rte_mbuf*, kMaxBurst> frames;
   };
+  struct Peer {  // another worker
+    rte_ring* ring = nullptr;
+    Batch batch;
+  };
   struct Held {
     rte_mbuf* frame;
     uint32_t slot;
@@ -133,6 +137,7 @@ class Output {
   };
 
   void flush_port(PortId port) noexcept;
+  void flush_peer(unsigned worker) noexcept;
   void count_left(PortId port, const Leaving& frames, unsigned n) noexcept;
   void hold(rte_mbuf* frame, PortId port, uint32_t slot, Fate fate) noexcept;
   void ask(uint32_t slot) noexcept;
@@ -149,7 +154,8 @@ class Output {
   uint64_t wakes_ = 0;
   unsigned busy_count_ = 0;
   std::array<PortId, kMaxBurst> busy_;  // some of them, where there are more
-  std::vector<rte_ring*> rings_;
+  std::vector<Peer> peers_;
+  uint64_t dirty_peers_ = 0;  // bit per worker
   std::vector<FateRecord>* fate_log_ = nullptr;
   DropSamples* samples_ = nullptr;
   CounterSlot denied_by_ = kNoCounter;

@@ -294,15 +294,17 @@ uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
   return taken;
 }
 
-bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept {
-  rte_mbuf* const frames[] = {frame};
-  Group g = group_of(frames, kEtherBytes + kIp4Bytes, UINT16_MAX);
-  const Ip4Words h = Ip4Words::at(g.headers);
-  g.good &= plain_header(h, g.bytes - kEtherBytes);
-  EightWords rows = plain_rows(g, h, OtherWords::at(g.frames, g.headers));
-  std::array<Plain, kLanes> eight;
-  const bool taken = (put_rows(g, rows, eight.data()) & 1) != 0;
-  out = eight[0];
+uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
+                           std::array<Plain, kMaxBurst>& out) noexcept {
+  uint64_t taken = 0;
+  for (size_t first = 0; first < frames.size(); first += kLanes) {
+    const auto these = frames.subspan(first, std::min<size_t>(kLanes, frames.size() - first));
+    Group g = group_of(these, kEtherBytes + kIp4Bytes, UINT16_MAX);
+    const Ip4Words h = Ip4Words::at(g.headers);
+    g.good &= plain_header(h, g.bytes - kEtherBytes);
+    EightWords rows = plain_rows(g, h, OtherWords::at(g.frames, g.headers));
+    taken |= uint64_t{put_rows(g, rows, &out[first])} << first;
+  }
   return taken;
 }
 

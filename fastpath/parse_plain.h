@@ -69,8 +69,9 @@ inline Ip4Header plain_ip4(const rte_mbuf* frame) noexcept {
 uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
                      PlainTunnels& tunnels, std::array<Plain, kMaxBurst>& out,
                      std::array<Ip4, kMaxBurst>& outer_sources) noexcept;
-// The same of a frame that another worker took, and has brought to its innermost IP header.
-bool parse_plain_again(rte_mbuf* frame, Plain& out) noexcept;
+// The same of frames that another worker took, and has brought to their innermost IP headers.
+uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
+                           std::array<Plain, kMaxBurst>& out) noexcept;
 
 // What finish_checksum() does of a packet whose checksum is unfinished.
 void finish_plain(rte_mbuf* frame, Plain& p) noexcept;

@@ -101,43 +101,59 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
 void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
   Burst& b = burst_;
   b.clear();
+  for (rte_mbuf* frame : frames) {  // another core has written them
+    rte_prefetch0(frame);
+    rte_prefetch0(&meta(frame));
+  }
+  size_t n = 0;
   for (rte_mbuf* frame : frames) {
-    PacketMeta& m = meta(frame);
+    const PacketMeta& m = meta(frame);
     if (m.stage == PacketMeta::Stage::ready) {
       out_.send_ready(frame, m.out_port, m.fate);
-      continue;
-    }
-    // The other worker proved and, if need be, unwrapped it: only what it read is read again.
-    if (short_ways_ && m.stage != PacketMeta::Stage::untracked &&
-        parse_plain_again(frame, b.plain[b.count])) {
-      b.add(frame, m.origin, true);
-      continue;
-    }
-    Parsed& p = b.parsed[b.count];
-    DropReason reason = read_again(frame, p);
-    if (reason == DropReason::none) {
-      reason = open_l4(frame, false, p, m.origin);
-    }
-    if (reason != DropReason::none) {
-      out_.drop(frame, reason);
-      continue;
-    }
-    const Origin origin = m.origin;
-    const bool fragment = p.fragment;
-    if (fragment && !admit(frame, p, origin)) {
-      continue;
-    }
-    if (m.stage == PacketMeta::Stage::untracked) {
-      send_untracked(frame, p, origin);
     } else {
-      b.add(frame, origin, false);
+      rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
+      frames[n++] = frame;
     }
-    if (fragment) {
-      follow(b, p, origin, true);
+  }
+  // The other worker proved and, if need be, unwrapped them: only what it read is read again.
+  const uint64_t plain_ones = short_ways_ ? parse_plain_again(frames.first(n), b.plain) : 0;
+  for (size_t k = 0; k < n; ++k) {
+    const PacketMeta& m = meta(frames[k]);
+    if ((plain_ones >> k & 1) != 0 && m.stage != PacketMeta::Stage::untracked) {
+      b.plain[b.count] = b.plain[k];
+      b.add(frames[k], m.origin, true);
+    } else {
+      resume_one(b, frames[k]);
     }
   }
   track(b);
   out_.flush();
+}
+
+void Pipeline::resume_one(Burst& b, rte_mbuf* frame) noexcept {
+  const PacketMeta& m = meta(frame);
+  Parsed& p = b.parsed[b.count];
+  DropReason reason = read_again(frame, p);
+  if (reason == DropReason::none) {
+    reason = open_l4(frame, false, p, m.origin);
+  }
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+    return;
+  }
+  const Origin origin = m.origin;
+  const bool fragment = p.fragment;
+  if (fragment && !admit(frame, p, origin)) {
+    return;
+  }
+  if (m.stage == PacketMeta::Stage::untracked) {
+    send_untracked(frame, p, origin);
+  } else {
+    b.add(frame, origin, false);
+  }
+  if (fragment) {
+    follow(b, p, origin, true);
+  }
 }
 
 // ---- what is known of the flow -----------------------------------------------------------

@@ -168,6 +168,7 @@ class Pipeline {
   void track(Burst& b) noexcept;
   static constexpr uint64_t mark(uint64_t hash) { return uint64_t{1} << (hash >> 58); }
   bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
+  void resume_one(Burst& b, rte_mbuf* frame) noexcept;
   void hand_over_early(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   void pass_eight(Burst& b, unsigned first, unsigned count) noexcept;

@@ -143,9 +143,9 @@ struct CommonStep {
     const Word again = (marks >> marks::kLastSender & 1) == side ? more : one;
     const Word stays = (bytes == 0 ? counted : again) << marks::kRetransmissions;
     const Word guessed = marks & marks::kEndGuessed;
-    marks = (marks & 0xff) | (is_new | acknowledges ? zero : stays) |
+    marks = (marks & 0xff) | ((is_new | acknowledges) ? zero : stays) |
             side << marks::kLastSender | (window == 0 ? zero + marks::kZeroWindow : zero) |
-            (is_new & (bytes != 0) ? zero : guessed);
+            ((is_new & (bytes != 0)) ? zero : guessed);
     return !bad;
   }
 };

@@ -142,11 +142,15 @@ void World::burst(PortId port, const std::vector<Bytes>& packets) {
   first.receive(frames, port);
   for (int round = 0; round < 4; ++round) {
     for (auto& lane : lanes_) {
-      rte_mbuf* next = nullptr;
-      while (lane->inbox != nullptr &&
-             rte_ring_dequeue(lane->inbox, reinterpret_cast<void**>(&next)) == 0) {
+      std::array<rte_mbuf*, kMaxBurst> next;
+      const unsigned n =
+          lane->inbox == nullptr
+              ? 0
+              : rte_ring_dequeue_burst(lane->inbox, reinterpret_cast<void**>(next.data()),
+                                       kMaxBurst, nullptr);
+      if (n > 0) {
         lane->pipeline.begin(view_, now);
-        lane->pipeline.resume({&next, 1});
+        lane->pipeline.resume({next.data(), n});
       }
     }
   }
