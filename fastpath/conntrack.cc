@@ -518,8 +518,10 @@ bool ConnTable::has_room(EndpointId source) const noexcept {
 ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
                        uint64_t hash) noexcept {
   const Place place{hash, bucket_mask_};
+  const bool alike =
+      slots_with(place.tag(), place.first()) != 0 || buckets_[place.first()].elsewhere != 0;
   Side side;
-  if (find_at(place, p.tuple, nullptr, side) != kNoConn) {
+  if (alike && find_at(place, p.tuple, nullptr, side) != kNoConn) {
     return kNoConn;
   }
   const ConnId id = take(place);
