@@ -123,8 +123,10 @@ struct Group {
   g.good &= ~tunnelled | ((swap_words(h.dst) == tunnels.own.value) & (payload >= kIp4Bytes));
   for (uint32_t others = bits(g.good & tunnelled & ~known); others != 0; others &= others - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(others));
-    known[i] = tunnels.peers->contains(src[i]) ? -1 : 0;
-    tunnels.last = known[i] != 0 ? Ip4{src[i]} : tunnels.last;
+    if (src[i] == tunnels.last.value || tunnels.peers->contains(src[i])) {
+      tunnels.last = Ip4{src[i]};
+      known[i] = -1;
+    }
   }
 #pragma GCC unroll 8
   for (unsigned i = 0; i < kLanes; ++i) {
