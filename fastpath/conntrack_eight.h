@@ -37,6 +37,7 @@ class EightHits {
 
   // Which of them pass() takes, were each alone, and may be kept; of those whose connection has
   // another packet before them among the eight, none.  Forwards nothing yet.
+  // REQUIRES: table.passes().
   [[gnu::always_inline]] Lanes pass(const ConnTable& table) noexcept;
   // Writes down what packet i has done to its connection.  REQUIRES: pass() took it, and the
   // connection is as it was then.

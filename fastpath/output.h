@@ -2,9 +2,10 @@
 // The way out of one worker: a batch of frames per port, frames that wait for a neighbour, and
 // rings to other workers.  Every fate is counted here, once, when it is final.
 //
-// Owned by one worker.  Bounds: kMaxBurst frames per port batch (then it is sent), 3 frames per
-// neighbour, an eighth of kMaxHeld from one port and kMaxHeld in all (then neigh_unresolved),
-// ring size for hand-over (then res_tx). Held frames wait at most one second.
+// Owned by one worker.  Bounds: kMaxBurst frames per batch for a port or a worker (then it
+// goes), 3 frames per neighbour, an eighth of kMaxHeld from one port and kMaxHeld in all (then
+// neigh_unresolved), ring size for hand-over (then res_tx). Held frames wait at most one
+// second.
 #ifndef SLUICE_FASTPATH_OUTPUT_H_
 #define SLUICE_FASTPATH_OUTPUT_H_
 
@@ -70,7 +71,7 @@ class Output {
             Fate fate) noexcept;
   // The frame has its Ethernet header: ARP answers, frames handed over ready.
   void send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept;
-  // To another worker, which goes on with it as meta(frame).stage says.
+  // To another worker, which goes on with it as meta(frame).stage says; at the next flush().
   void hand_over(rte_mbuf* frame, uint8_t worker) noexcept;
 
   void drop(rte_mbuf* frame, DropReason reason) noexcept;
@@ -101,7 +102,7 @@ class Output {
   std::span<const PortId> take_busy() {
     return std::span(busy_).first(std::exchange(busy_count_, 0));
   }
-  // Workers that frames were handed to since the last call; bit per worker.
+  // Workers whose rings got frames since the last call; bit per worker.
   uint64_t take_wakes() {
     const uint64_t wakes = wakes_;
     wakes_ = 0;

@@ -275,6 +275,9 @@ uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
   for (size_t first = 0; first < frames.size(); first += kLanes) {
     const auto these = frames.subspan(first, std::min<size_t>(kLanes, frames.size() - first));
     Group g = group_of(these, kEtherBytes + kIp4Bytes, uint32_t{l2.mtu} + kEtherBytes);
+    if (bits(g.good) == 0) [[unlikely]] {
+      continue;  // perhaps there is nothing to read
+    }
     Ip4Words h = Ip4Words::at(g.headers);
     g.good &= plain_header(h, g.bytes - kEtherBytes);
     const Lanes tunnelled = g.good & (h.protocol() == proto::kIpip);
@@ -302,6 +305,9 @@ uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
   for (size_t first = 0; first < frames.size(); first += kLanes) {
     const auto these = frames.subspan(first, std::min<size_t>(kLanes, frames.size() - first));
     Group g = group_of(these, kEtherBytes + kIp4Bytes, UINT16_MAX);
+    if (bits(g.good) == 0) [[unlikely]] {
+      continue;
+    }
     const Ip4Words h = Ip4Words::at(g.headers);
     g.good &= plain_header(h, g.bytes - kEtherBytes);
     EightWords rows = plain_rows(g, h, OtherWords::at(g.frames, g.headers));

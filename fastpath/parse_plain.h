@@ -65,7 +65,8 @@ inline Ip4Header plain_ip4(const rte_mbuf* frame) noexcept {
 
 // Bit i of the result: frames[i] is at its innermost IP header as after decapsulate(), out[i]
 // is filled, and outer_sources[i] is the tunnel's peer, or zero.  Of the others nothing has
-// changed but out[i] and outer_sources[i].  REQUIRES: at most kMaxBurst frames.
+// changed but out[i] and outer_sources[i], which go up to the next multiple of eight.
+// REQUIRES: at most kMaxBurst frames.
 uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
                      PlainTunnels& tunnels, std::array<Plain, kMaxBurst>& out,
                      std::array<Ip4, kMaxBurst>& outer_sources) noexcept;

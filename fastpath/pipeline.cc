@@ -2,12 +2,10 @@
 #include "fastpath/pipeline.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
-#include "fastpath/arp.h"
 #include "fastpath/conntrack_eight.h"
 #include "fastpath/conntrack_pass.h"
 #include "fastpath/parse.h"

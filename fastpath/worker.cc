@@ -308,6 +308,7 @@ void Worker::run() noexcept {
       found = turn(*view, now);
       if (now - ticked >= kTickEvery) {
         pipeline_.tick();
+        wake_peers();
         rouse_some();
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);

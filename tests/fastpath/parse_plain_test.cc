@@ -206,5 +206,29 @@ TEST(ParsePlain, ReadsABurstAsItsFrames) {
   }
 }
 
+// As a sanitizer sees.
+TEST(ParsePlain, ReadsNothingBehindABuffer) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  for (int i = 0; i < 1000; ++i) {
+    std::vector<std::unique_ptr<test::Copy>> copies;
+    std::vector<rte_mbuf*> burst;
+    bool room = true;
+    for (auto left = 1 + random() % 8; left > 0; --left) {
+      const Buffer frame(any_frame(random));
+      const size_t least = random() % 4 == 0 ? 0 : test::Copy::kReach;
+      copies.push_back(std::make_unique<test::Copy>(*frame.get(), least));
+      burst.push_back(copies.back()->frame());
+      room &= burst.back()->buf_len >= test::Copy::kReach;
+    }
+    PlainTunnels here = tunnels();
+    Out out;
+    const uint64_t taken = parse_plain(burst, kLink, here, out.plain, out.peers);
+    ASSERT_TRUE(room || taken == 0);
+    ASSERT_TRUE(room || parse_plain_again(burst, out.plain) == 0);
+  }
+}
+
 }  // namespace
 }  // namespace sluice

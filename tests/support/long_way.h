@@ -42,13 +42,16 @@ struct Read {
 };
 
 // A frame of one segment, of its own bytes.  Behind it lies what looks like TCP's timestamps,
-// as far as parse_plain() wants memory: to be looked at in vain.
+// as far as parse_plain() wants memory: to be looked at in vain.  Or there is just as much as
+// it has itself.
 class Copy {
  public:
-  explicit Copy(const rte_mbuf& frame)
-      : bytes_(new uint8_t[std::max<size_t>(frame.data_len, kReach)]), length_(frame.data_len) {
+  static constexpr size_t kReach = 82;
+
+  explicit Copy(const rte_mbuf& frame, size_t least = kReach)
+      : bytes_(new uint8_t[std::max<size_t>(frame.data_len, least)]), length_(frame.data_len) {
     std::memcpy(bytes_.get(), rte_pktmbuf_mtod(&frame, const uint8_t*), length_);
-    const size_t size = std::max<size_t>(length_, kReach);
+    const size_t size = std::max<size_t>(length_, least);
     for (size_t i = length_; i < size; ++i) {
       bytes_[i] = std::array<uint8_t, 4>{1, 1, 8, 10}[(i - length_) % 4];
     }
@@ -69,7 +72,6 @@ class Copy {
   }
 
  private:
-  static constexpr size_t kReach = 82;
   std::unique_ptr<uint8_t[]> bytes_;
   uint16_t length_;
   std::unique_ptr<rte_mbuf> frame_ = std::make_unique<rte_mbuf>();
