@@ -17,9 +17,8 @@
 namespace sluice {
 namespace {
 
-// How far from a frame's begin bytes are looked at, be they the frame's or not: to the end of
-// TCP's header and three words, in a tunnel.  Who has not so much memory goes the long way.
-constexpr uint32_t kReach = kEtherBytes + 2 * kIp4Bytes + kTcpBytes + 8;
+// To the end of the words that OtherWords reads behind a header in a tunnel.
+static_assert(kPlainReach == kEtherBytes + kIp4Bytes + sizeof(Words) + sizeof(Words) / 2);
 
 using Frames = std::array<const uint8_t*, kLanes>;
 
@@ -241,7 +240,7 @@ struct Group {
     g.frames[i] = rte_pktmbuf_mtod(&frame, const uint8_t*);
     g.headers[i] = g.frames[i] + kEtherBytes;
     segments |= frame.nb_segs;
-    room |= frame.buf_len - frame.data_off - static_cast<int32_t>(kReach);
+    room |= frame.buf_len - frame.data_off - static_cast<int32_t>(kPlainReach);
   }
   g.bytes = data_bytes(each);
   const Lanes whole = segments == 1 && room >= 0 ? ~Lanes{} : Lanes{};

@@ -18,6 +18,10 @@
 
 namespace sluice {
 
+// How far from a frame's begin bytes are looked at, be they the frame's or not.  Who has not so
+// much memory goes the long way.
+inline constexpr uint32_t kPlainReach = 82;
+
 // The tunnels that may end here.
 struct PlainTunnels {
   Ip4 own;                                              // 0: none

@@ -217,10 +217,10 @@ TEST(ParsePlain, ReadsNothingBehindABuffer) {
     bool room = true;
     for (auto left = 1 + random() % 8; left > 0; --left) {
       const Buffer frame(any_frame(random));
-      const size_t least = random() % 4 == 0 ? 0 : test::Copy::kReach;
+      const size_t least = random() % 4 == 0 ? 0 : kPlainReach;
       copies.push_back(std::make_unique<test::Copy>(*frame.get(), least));
       burst.push_back(copies.back()->frame());
-      room &= burst.back()->buf_len >= test::Copy::kReach;
+      room &= burst.back()->buf_len >= kPlainReach;
     }
     PlainTunnels here = tunnels();
     Out out;

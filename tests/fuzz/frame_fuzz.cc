@@ -120,7 +120,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                  {Ip4{0xc0a8646f}, &peers}));
   rte_mbuf* const burst[] = {&frame};  // short ones have no room for parse_plain()
   std::array<Plain, kMaxBurst> plain;
-  check(length >= test::Copy::kReach || parse_plain_again(burst, plain) == 0);
+  check(length >= kPlainReach || parse_plain_again(burst, plain) == 0);
   const L2 l2 = parse_l2(&frame, {{{2, 0, 0, 0, 0, 1}}, kMaxMtu, true});
   if (l2.reason != DropReason::none) {
     return 0;

@@ -46,9 +46,7 @@ struct Read {
 // it has itself.
 class Copy {
  public:
-  static constexpr size_t kReach = 82;
-
-  explicit Copy(const rte_mbuf& frame, size_t least = kReach)
+  explicit Copy(const rte_mbuf& frame, size_t least = kPlainReach)
       : bytes_(new uint8_t[std::max<size_t>(frame.data_len, least)]), length_(frame.data_len) {
     std::memcpy(bytes_.get(), rte_pktmbuf_mtod(&frame, const uint8_t*), length_);
     const size_t size = std::max<size_t>(length_, least);
