@@ -166,7 +166,8 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
   return buckets_[place.buckets()[n / kSlots]].ids[n % kSlots];
 }
 
-// Is the tuple of the entry, in one direction or the other?
+// Is the tuple of the entry, in one direction or the other?  If it is of IPv6, is_of_six() has
+// the last word.
 [[gnu::always_inline]] inline bool ConnTable::is_of(ConnId id, const Tuple& tuple,
                                                     Side& side) const noexcept {
   // Both are compared: which of them it is, no branch can predict.
@@ -176,9 +177,11 @@ ConnId ConnTable::candidate(const Place& place, unsigned n) const noexcept {
   return original | reply;
 }
 
-// The same, of IPv6, whose tuple has but a part of the addresses and may be its own reverse.
-bool ConnTable::is_of(ConnId id, const Tuple& tuple, const AddressPair& pair,
-                      Side& side) const noexcept {
+// The same with the addresses, of which such a tuple has but a part: it may be its own reverse.
+bool ConnTable::is_of_six(ConnId id, const Tuple& tuple, const AddressPair* given,
+                          Side& side) const noexcept {
+  assert(given != nullptr);
+  const AddressPair& pair = *given;
   const bool original = entries_[id].tuple == tuple && pairs_[id] == pair;
   const bool reply = entries_[id].tuple == tuple.reversed() && pairs_[id] == pair.reversed();
   side = original ? kOriginal : kReply;
@@ -190,7 +193,7 @@ ConnId ConnTable::find_in(uint32_t bucket, uint32_t slots, const Tuple& tuple,
                           const AddressPair* pair, Side& side) const noexcept {
   for (; slots != 0; slots &= slots - 1) {
     const ConnId id = buckets_[bucket].ids[static_cast<unsigned>(std::countr_zero(slots))];
-    if (is_of(id, tuple, side) && (!tuple.six || is_of(id, tuple, *pair, side))) {
+    if (is_of(id, tuple, side) && (!tuple.six || is_of_six(id, tuple, pair, side))) {
       return id;
     }
   }
@@ -288,8 +291,9 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
     }
   }
   for (size_t i = 0; i < n; ++i) {
-    const bool found = ids[i] != kNoConn && !tuples[i].six &&
-                       is_of(ids[i], tuples[i], sides[i]) && !expired(entries_[ids[i]], now);
+    const bool found = ids[i] != kNoConn && is_of(ids[i], tuples[i], sides[i]) &&
+                       (!tuples[i].six || is_of_six(ids[i], tuples[i], pairs[i], sides[i])) &&
+                       !expired(entries_[ids[i]], now);
     if (!found) [[unlikely]] {
       const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
       ids[i] = find_again(tuples[i], hashes[i], pair, now, sides[i]);
@@ -297,15 +301,21 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
   }
 }
 
-ConnId ConnTable::find_at(const Place& place, const Tuple& tuple, const AddressPair* pair,
-                          Side& side) const noexcept {
+// Where a new flow goes there is hardly ever one that looks like it.
+[[gnu::always_inline]] inline ConnId ConnTable::find_at(const Place& place, const Tuple& tuple,
+                                                        const AddressPair* pair,
+                                                        Side& side) const noexcept {
   side = kOriginal;
-  const ConnId id =
-      find_in(place.first(), slots_with(place.tag(), place.first()), tuple, pair, side);
-  if (id != kNoConn || buckets_[place.first()].elsewhere == 0) {
-    return id;
+  const uint32_t alike = slots_with(place.tag(), place.first());
+  const bool more = buckets_[place.first()].elsewhere != 0;
+  ConnId id = kNoConn;
+  if (alike != 0) {
+    id = find_in(place.first(), alike, tuple, pair, side);
   }
-  return find_in(place.second(), slots_with(place.tag(), place.second()), tuple, pair, side);
+  if (id == kNoConn && more) {
+    id = find_in(place.second(), slots_with(place.tag(), place.second()), tuple, pair, side);
+  }
+  return id;
 }
 
 ConnId ConnTable::find_again(const Tuple& tuple, uint64_t hash, const AddressPair* pair,
@@ -518,10 +528,8 @@ bool ConnTable::has_room(EndpointId source) const noexcept {
 ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,
                        uint64_t hash) noexcept {
   const Place place{hash, bucket_mask_};
-  const bool alike =
-      slots_with(place.tag(), place.first()) != 0 || buckets_[place.first()].elsewhere != 0;
   Side side;
-  if (alike && find_at(place, p.tuple, nullptr, side) != kNoConn) {
+  if (find_at(place, p.tuple, nullptr, side) != kNoConn) {
     return kNoConn;
   }
   const ConnId id = take(place);

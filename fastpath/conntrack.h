@@ -285,7 +285,8 @@ class ConnTable {
   };
   static uint32_t buckets_for(uint32_t max);
   bool is_of(ConnId id, const Tuple& tuple, Side& side) const noexcept;
-  bool is_of(ConnId id, const Tuple& tuple, const AddressPair& pair, Side& side) const noexcept;
+  bool is_of_six(ConnId id, const Tuple& tuple, const AddressPair* pair,
+                 Side& side) const noexcept;
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp = {};
