@@ -2,6 +2,7 @@
 #include "fastpath/ipip.h"
 
 #include <array>
+#include <cstring>
 #include <random>
 #include <string>
 
@@ -151,6 +152,36 @@ TEST(Encapsulate, WritesTheOuterHeaderOfTheRules) {
   EXPECT_EQ(packet(frame.bytes()), packet(expected));
   EXPECT_EQ(p.l3_offset, 34);
   EXPECT_EQ(p.l4_offset, 54);
+}
+
+// Also where its sum carries twice.
+TEST(OuterHeader, HasARightChecksumWhateverItsFields) {
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto any = [&] {
+    const uint32_t extremes[] = {0, 1, 0xffff, 0x10000, 0xffff0000, 0xffffffff};
+    return random() % 3 == 0 ? extremes[random() % 6] : static_cast<uint32_t>(random());
+  };
+  for (int round = 0; round < 100000; ++round) {
+    const Ip4 src{any()}, dst{any()};
+    const auto tos = static_cast<uint8_t>(any());
+    const auto total = static_cast<uint16_t>(any()), id = static_cast<uint16_t>(any());
+    Bytes header(kIp4Bytes);
+    OuterHeader(src, dst).put(header.data(), tos, total, id);
+    ASSERT_EQ(test::plain_sum(header), 0xffff) << round;
+    Ip4Header h;
+    std::memcpy(&h, header.data(), sizeof h);
+    ASSERT_EQ(h.version_ihl, 0x45);
+    ASSERT_EQ(h.tos, tos);
+    ASSERT_EQ(h.total_length.host(), total);
+    ASSERT_EQ(h.id.host(), id);
+    ASSERT_EQ(h.fragment.host(), Ip4Header::kDf);
+    ASSERT_EQ(h.ttl, 64);
+    ASSERT_EQ(h.protocol, proto::kIpip);
+    ASSERT_EQ(h.src.host(), src.value);
+    ASSERT_EQ(h.dst.host(), dst.value);
+  }
 }
 
 TEST(Encapsulate, SaysWhenTheHeaderDoesNotFit) {

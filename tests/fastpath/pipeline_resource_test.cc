@@ -54,6 +54,22 @@ TEST(PipelineResources, AFullRingToTheNodeIsAFullPuntQueue) {
   w.expect_sums();
 }
 
+TEST(PipelineResources, AFullRingToAnotherWorkerLosesWhatItDoesNotTake) {
+  constexpr unsigned kRing = 63;  // of World's
+  World w(kAllowAll, 2);
+  std::vector<Bytes> packets;
+  for (unsigned i = 0; i < kMaxBurst; ++i) {
+    packets.push_back(a_to_b(static_cast<uint16_t>(1000 + i)));
+  }
+  w.burst(kPodA, packets);
+  EXPECT_EQ(w.drops(DropReason::res_tx), kMaxBurst - kRing);
+  EXPECT_EQ(w.fate(kPodA, Fate::forwarded), kRing);
+  for (unsigned i = 0; i < kRing; ++i) {
+    EXPECT_FALSE(w.out(kPodB).empty()) << i;
+  }
+  w.expect_sums();
+}
+
 TEST(PipelineResources, WithoutBuffersWhatMustBeCutIsLostAndNoneLeaks) {
   const unsigned before = rte_mempool_avail_count(test::pool());
   World w;

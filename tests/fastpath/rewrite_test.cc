@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/rewrite.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -67,6 +69,33 @@ TEST(DecrementTtl, KeepsTheChecksumRightForEveryHeader) {
       ASSERT_EQ(frame.bytes(), made(ttl - 1)) << ttl << " " << id;
     }
   }
+}
+
+// Also where the incremental sum carries: all checksums that a header can have.
+TEST(DecrementTtl, KeepsEveryChecksumRight) {
+  Bytes header = {0x45, 0, 0, 40, 0, 0, 0x40, 0, 0, 6, 0, 0, 10, 244, 1, 2, 10, 244, 1, 3};
+  const auto put_checksum = [&] {
+    header[10] = header[11] = 0;
+    const auto sum = static_cast<uint16_t>(~test::plain_sum(header));
+    header[10] = static_cast<uint8_t>(sum >> 8);
+    header[11] = static_cast<uint8_t>(sum);
+    return sum;
+  };
+  std::vector<bool> met(65536);
+  for (const uint8_t ttl : std::initializer_list<uint8_t>{2, 3, 64, 128, 255}) {
+    for (unsigned id = 0; id < 65536; ++id) {
+      header[4] = static_cast<uint8_t>(id >> 8);
+      header[5] = static_cast<uint8_t>(id);
+      header[8] = ttl;
+      met[put_checksum()] = true;
+      Bytes moved = header;
+      decrement_ttl(moved.data());
+      header[8] = static_cast<uint8_t>(ttl - 1);
+      put_checksum();
+      ASSERT_EQ(moved, header) << "TTL " << int{ttl} << ", ID " << id;
+    }
+  }
+  EXPECT_EQ(std::count(met.begin(), met.end(), true), 65535) << "all but that of no header";
 }
 
 TEST(WriteEther, ReplacesTheHeaderOnly) {
