@@ -268,7 +268,6 @@ unsigned Worker::turn(const View& view, Nanos now) noexcept {
     }
   }
   pipeline_.age();
-  wake_peers();
   if (lively_.size() < mine_.size() && (found == 0 || now - looked_ >= kLookEvery)) {
     looked_ = now;
     look(0);
@@ -308,11 +307,11 @@ void Worker::run() noexcept {
       found = turn(*view, now);
       if (now - ticked >= kTickEvery) {
         pipeline_.tick();
-        wake_peers();
         rouse_some();
         ticked = now;
         connection_count_.store(connections_.size(), std::memory_order_relaxed);
       }
+      wake_peers();
       rouse_busy();
     }
     answer_call();
