@@ -121,37 +121,11 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
       b.plain[b.count] = b.plain[k];
       b.add(frames[k], m.origin, true);
     } else {
-      resume_one(b, frames[k]);
+      resume(b, frames[k]);
     }
   }
   track(b);
   out_.flush();
-}
-
-void Pipeline::resume_one(Burst& b, rte_mbuf* frame) noexcept {
-  const PacketMeta& m = meta(frame);
-  Parsed& p = b.parsed[b.count];
-  DropReason reason = read_again(frame, p);
-  if (reason == DropReason::none) {
-    reason = open_l4(frame, false, p, m.origin);
-  }
-  if (reason != DropReason::none) {
-    out_.drop(frame, reason);
-    return;
-  }
-  const Origin origin = m.origin;
-  const bool fragment = p.fragment;
-  if (fragment && !admit(frame, p, origin)) {
-    return;
-  }
-  if (m.stage == PacketMeta::Stage::untracked) {
-    send_untracked(frame, p, origin);
-  } else {
-    b.add(frame, origin, false);
-  }
-  if (fragment) {
-    follow(b, p, origin, true);
-  }
 }
 
 // ---- what is known of the flow -----------------------------------------------------------
@@ -270,10 +244,16 @@ bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
 
 void Pipeline::hand_over_early(Burst& b) noexcept {
   uint64_t kept = 0;
+  PortId port = kNoPort;  // that of the packet before, mostly that of all
+  bool ours = false;
   for (unsigned i = 0; i < b.count; ++i) {
+    if (b.origins[i].port != port) {
+      port = b.origins[i].port;
+      ours = owns(g_->endpoint_at(port));
+    }
     const Address destination =
         b.narrow(i) ? Address(b.plain[i].tuple.dst) : b.parsed[i].destination();
-    if (!hand_over_early(b.frames[i], destination, b.origins[i])) {
+    if (ours || !hand_over_early(b.frames[i], destination, b.origins[i])) {
       kept |= uint64_t{1} << i;
     }
   }
@@ -282,12 +262,11 @@ void Pipeline::hand_over_early(Burst& b) noexcept {
   }
 }
 
-// A frame for another worker's pod goes there at once, unless its sender is ours to judge; one
-// for the node or for nobody here goes to the worker of such flows.
+// A frame for another worker's pod goes there at once; one for the node or for nobody here goes
+// to the worker of such flows.  REQUIRES: its sender is not ours to judge.
 bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
                                Origin origin) noexcept {
-  if (meta(frame).stage == PacketMeta::Stage::judged_egress ||
-      owns(g_->endpoint_at(origin.port))) {
+  if (meta(frame).stage == PacketMeta::Stage::judged_egress) {
     return false;
   }
   const RouteId id = g_->routes->find(destination);

@@ -157,6 +157,9 @@ class Pipeline {
   void read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options& l2) noexcept;
   DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
   PlainTunnels plain_tunnels(PortId port) const noexcept;
+  void resume(Burst& b, rte_mbuf* frame) noexcept;
+  void join(Burst& b, rte_mbuf* frame, bool handed_over) noexcept;
+  void add(Burst& b, rte_mbuf* frame, bool handed_over) noexcept;
   DropReason read_again(rte_mbuf* frame, Parsed& p) noexcept;
   DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
   bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
@@ -168,7 +171,6 @@ class Pipeline {
   void track(Burst& b) noexcept;
   static constexpr uint64_t mark(uint64_t hash) { return uint64_t{1} << (hash >> 58); }
   bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
-  void resume_one(Burst& b, rte_mbuf* frame) noexcept;
   void hand_over_early(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   void pass_eight(Burst& b, unsigned first, unsigned count) noexcept;

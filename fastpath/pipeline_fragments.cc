@@ -44,7 +44,7 @@ void Pipeline::release(const Parsed& first, Origin origin, bool handed_over) noe
   Burst& b = burst_;
   while (rte_mbuf* frame = fragments_.release(first, origin.port)) {
     out_.stop_waiting(frame);
-    const PacketMeta& m = meta(frame);
+    b.clear();
     Parsed& p = b.parsed[0];
     DropReason reason = read_again(frame, p);
     if (reason == DropReason::none) {
@@ -52,11 +52,8 @@ void Pipeline::release(const Parsed& first, Origin origin, bool handed_over) noe
     }
     if (reason != DropReason::none) {
       out_.drop(frame, reason);
-    } else if (m.stage == PacketMeta::Stage::untracked) {
-      send_untracked(frame, p, m.origin);
-    } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin)) {
-      b.clear();
-      b.add(frame, m.origin, false);
+    } else {
+      add(b, frame, handed_over);
       track(b);
     }
   }

@@ -40,19 +40,22 @@ void Pipeline::read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options
   }
   if (reason != DropReason::none) {
     out_.drop(frame, reason);
-    return;
+  } else if (!p.icmp_error || !learn_path(frame, p, m.origin)) {
+    join(b, frame, false);
   }
-  const Origin origin = m.origin;
-  const bool fragment = p.fragment;
-  if ((p.icmp_error && learn_path(frame, p, origin)) ||
-      (fragment && !admit(frame, p, origin))) {
-    return;
+}
+
+// The same of a frame that another worker has read.
+void Pipeline::resume(Burst& b, rte_mbuf* frame) noexcept {
+  Parsed& p = b.parsed[b.count];
+  DropReason reason = read_again(frame, p);
+  if (reason == DropReason::none) {
+    reason = open_l4(frame, false, p, meta(frame).origin);
   }
-  if (!g_->untracked || !untracked(frame, p, origin)) {
-    b.add(frame, origin, false);
-  }
-  if (fragment) {
-    follow(b, p, origin, false);
+  if (reason != DropReason::none) {
+    out_.drop(frame, reason);
+  } else {
+    join(b, frame, true);
   }
 }
 
@@ -63,6 +66,31 @@ DropReason Pipeline::read_again(rte_mbuf* frame, Parsed& p) noexcept {
   return ip_version(frame, kEtherBytes) == 6
              ? read6(frame, p)
              : parse_ip4(frame, kEtherBytes, available, {g_->options.ip_options, false}, p);
+}
+
+// A frame that was read goes on: with the burst, unless nobody follows its connection.  A
+// fragment may have to wait, or be what others waited for.
+void Pipeline::join(Burst& b, rte_mbuf* frame, bool handed_over) noexcept {
+  const Origin origin = meta(frame).origin;
+  Parsed& p = b.parsed[b.count];
+  const bool fragment = p.fragment;
+  if (fragment && !admit(frame, p, origin)) {
+    return;
+  }
+  add(b, frame, handed_over);
+  if (fragment) {
+    follow(b, p, origin, handed_over);
+  }
+}
+
+void Pipeline::add(Burst& b, rte_mbuf* frame, bool handed_over) noexcept {
+  const PacketMeta& m = meta(frame);
+  Parsed& p = b.parsed[b.count];
+  if (m.stage == PacketMeta::Stage::untracked) {
+    send_untracked(frame, p, m.origin);
+  } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin)) {
+    b.add(frame, m.origin, false);
+  }
 }
 
 DropReason Pipeline::read6(rte_mbuf* frame, Parsed& p) noexcept {
