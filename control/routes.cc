@@ -375,7 +375,7 @@ std::shared_ptr<const RouteTable> make_route_table(const RoutePlan& plan, uint32
   table->peers = values_of(plan.peers);
   table->external_nodes = plan.external_nodes;
   table->own.insert(plan.own.begin(), plan.own.end());
-  table->broadcasts = values_of(plan.broadcasts);
+  table->broadcasts.assign(plan.broadcasts.begin(), plan.broadcasts.end());
   table->outer_source = plan.outer_source;
   table->source6 = plan.source6;
   return table;

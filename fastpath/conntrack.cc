@@ -266,6 +266,7 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
   std::array<uint8_t, kMaxBurst> elsewhere;
   const size_t n = tuples.size();
   size_t others = 0;
+  uint64_t absent = 0;  // bit by bit: neither bucket has one like it
   find_hashes(tuples, hashes.data());
   std::copy_n(hashes.begin(), hashes_out.size(), hashes_out.begin());
   for (size_t i = 0; i < n; ++i) {
@@ -279,6 +280,8 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
       if (buckets_[place.first()].elsewhere != 0) {
         __builtin_prefetch(&buckets_[place.second()]);
         elsewhere[others++] = static_cast<uint8_t>(i);
+      } else {
+        absent |= uint64_t{1} << i;
       }
     }
   }
@@ -294,7 +297,9 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
     const bool found = ids[i] != kNoConn && is_of(ids[i], tuples[i], sides[i]) &&
                        (!tuples[i].six || is_of_six(ids[i], tuples[i], pairs[i], sides[i])) &&
                        !expired(entries_[ids[i]], now);
-    if (!found) [[unlikely]] {
+    if (!found && (absent >> i & 1) != 0) {
+      sides[i] = kOriginal;
+    } else if (!found) [[unlikely]] {
       const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
       ids[i] = find_again(tuples[i], hashes[i], pair, now, sides[i]);
     }

@@ -96,7 +96,7 @@ DropReason check_from_inside(const Generation& g, Origin origin, const Route* ro
 }
 
 bool is_broadcast(const RouteTable& table, const Address& address) {
-  return address.is_v4() && table.broadcasts.contains(address.v4().value);
+  return address.is_v4() && table.is_broadcast(address.v4());
 }
 
 }  // namespace

@@ -152,11 +152,13 @@ void Pipeline::track(Burst& b) noexcept {
     ask_ahead(b);
   }
   ended_ = false;
-  opened_ = 0;
+  opened_.reset();
   for (unsigned first = 0; first < n; first += kLanes) {
     const unsigned count = std::min(n - first, kLanes);
-    constexpr unsigned kFew = 2;  // are faster alone
-    if (count > kFew && short_hits_ && connections_.passes()) {
+    std::fill(b.ids.begin() + first + count, b.ids.begin() + first + kLanes, kNoConn);
+    const int known = std::popcount(bits(load_words(&b.ids[first]) != kNoConn));
+    constexpr int kFew = 2;  // are faster alone
+    if (known > kFew && short_hits_ && connections_.passes()) {
       pass_eight(b, first, count);
     } else {
       for (unsigned k = first; k < first + count; ++k) {
@@ -168,10 +170,8 @@ void Pipeline::track(Burst& b) noexcept {
 }
 
 // As pass_plain() does, of up to eight at a time; the others go one by one, in their turn.
+// REQUIRES: behind the last there is kNoConn.
 void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
-  for (unsigned k = first + count; k < first + kLanes; ++k) {
-    b.ids[k] = kNoConn;
-  }
   EightHits hits(connections_, &b.ids[first], &b.sides[first], &b.plain[first]);
   static_assert(2 * sizeof(Words) == sizeof(Origin) * kLanes);
   const Words origins = load_words(&b.origins[first]);
@@ -211,7 +211,7 @@ void Pipeline::track_one(Burst& b, unsigned k) noexcept {
   Side& side = b.sides[k];
   const uint64_t hash = b.hashes[k];
   // What an earlier packet of the burst opened, ended or recycled is not as find() saw it.
-  if (ended_ || (id == kNoConn && (opened_ & mark(hash)) != 0)) [[unlikely]] {
+  if (ended_ || (id == kNoConn && opened_[mark(hash)])) [[unlikely]] {
     id = connections_.find_again(b.tuples[k], hash, b.tuples[k].six ? b.pairs[k] : nullptr,
                                  now_, side);
   }
@@ -239,7 +239,7 @@ void Pipeline::track_one(Burst& b, unsigned k) noexcept {
 
 // As open() asks; of what is in a tunnel nobody does.
 bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
-  return origin.outer_source.value == 0 && g_->routes->broadcasts.contains(destination.value);
+  return origin.outer_source.value == 0 && g_->routes->is_broadcast(destination);
 }
 
 void Pipeline::hand_over_early(Burst& b) noexcept {

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <bit>
+#include <bitset>
 #include <span>
 
 #include "fastpath/conntrack.h"
@@ -169,7 +170,7 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
-  static constexpr uint64_t mark(uint64_t hash) { return uint64_t{1} << (hash >> 58); }
+  static constexpr size_t mark(uint64_t hash) { return hash >> (64 - kMarkBits); }
   bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
   void hand_over_early(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
@@ -248,7 +249,9 @@ class Pipeline {
   Nanos started_ = 0;
   Nanos swept_ = 0;      // the sweep has come as far as it should have at this time
   bool ended_ = false;   // entries went in this burst: what was found may not be there
-  uint64_t opened_ = 0;  // that came in this burst, by mark(): more may be there than was found
+  static constexpr unsigned kMarkBits = 9;
+  // Those that came in this burst, by mark(): more may be there than was found.
+  std::bitset<size_t{1} << kMarkBits> opened_;
   Burst burst_;
   std::array<Ahead, kMaxBurst> ahead_;  // of the burst's packets
   Questions questions_;

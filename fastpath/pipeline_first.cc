@@ -98,7 +98,7 @@ bool Pipeline::open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64
   if (id == kNoConn) {
     return false;
   }
-  opened_ |= mark(hash);
+  opened_[mark(hash)] = true;
   std::array<CounterSlot, 2> rules = {kNoCounter, kNoCounter};
   for (const End end : {kSource, kDestination}) {
     if (ahead.said[end].who != kNoInstance) {
@@ -196,7 +196,7 @@ void Pipeline::on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopene
     refuse(frame, p, origin, reason);
     return;
   }
-  opened_ |= mark(known_.hash);
+  opened_[mark(known_.hash)] = true;
   Connection& c = connections_.at(made.id);
   has_opened(c, origin, way, verdict.egress, verdict.ingress);
   reason = connections_.update(made.id, kOriginal, p, now_, g_->options.tcp_liberal);

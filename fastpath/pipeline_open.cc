@@ -151,7 +151,7 @@ DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
     const Parsed outer = p;
     return open_tunnel(frame, outer, p, origin);
   }
-  if (routes.broadcasts.contains(p.tuple.dst.value)) {
+  if (routes.is_broadcast(p.tuple.dst)) {
     return DropReason::ip4_dst;
   }
   return open_l4(frame, port.info().unfinished_checksums, p, origin);

@@ -93,10 +93,17 @@ struct RouteTable {
       peers;  // Ip4::value of every node allowed to send IPIP, but ours
   std::vector<Prefix> external_nodes;            // besides the peers
   std::unordered_set<Address, AddressHash> own;  // the node's uplink and tunnel addresses
-  std::unordered_set<uint32_t> broadcasts;       // of the uplink's subnets
+  std::vector<Ip4> broadcasts;                   // of the uplink's subnets: very few
   Ip4 outer_source;  // the node's address, source of our IPIP packets
   Address source6;   // source of our ICMPv6 errors; ::: the node has none
 
+  bool is_broadcast(Ip4 address) const noexcept {
+    bool found = false;
+    for (const Ip4 broadcast : broadcasts) {
+      found |= broadcast == address;
+    }
+    return found;
+  }
   // Lpm4::kNone: there is no route.
   RouteId find(const Address& destination) const noexcept {
     return destination.is_v4() ? lpm.find(destination.v4()) : lpm6.find(destination);

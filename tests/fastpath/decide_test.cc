@@ -41,7 +41,7 @@ Generation make_generation() {
   table->peers = {peer.value, ip("192.168.0.3").value};
   table->own = {ip("192.168.0.1"), ip("10.0.0.63")};
   table->external_nodes = {*parse_prefix("192.168.9.0/24")};
-  table->broadcasts = {ip("192.168.0.255").value};
+  table->broadcasts = {ip("192.168.0.255")};
   table->outer_source = ip("192.168.0.1");
 
   Generation g;

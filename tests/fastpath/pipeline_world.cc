@@ -51,7 +51,7 @@ std::shared_ptr<RouteTable> routes() {
   t->source6 = ip6(kNode6);
   t->peers = {ip(kPeer).value};
   t->own = {ip(kNode), ip6(kNode6)};
-  t->broadcasts = {ip("192.168.100.255").value};
+  t->broadcasts = {ip("192.168.100.255")};
   t->outer_source = ip(kNode);
   return t;
 }
