@@ -432,12 +432,12 @@ ConnId ConnTable::victim(const Place& place, Nanos now, Crowd crowd) const noexc
 
 // Would one more unreplied entry of `source` be too many?  Then why, and whose must go.
 bool ConnTable::over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept {
-  if (embryonic_ >= std::max(max_ / 2, 1u)) {
+  if (too_many_embryonic()) {
     crowd = {false, true, kNoEndpoint};
     reason = DropReason::ct_embryonic;
     return true;
   }
-  if (source != kNoEndpoint && opened_by_[source] >= endpoint_limit_) {
+  if (opened_too_many(source)) {
     crowd = {false, false, source};
     reason = DropReason::ct_endpoint_limit;
     return true;
@@ -522,12 +522,6 @@ ConnTable::Created ConnTable::create(const Tuple& tuple, Nanos now, EndpointId s
   Connection& c = begin(made.id, tuple, now, source, destination);
   c.deadline = now + std::max(span_of(c), spans_.grace);
   return made;
-}
-
-bool ConnTable::has_room(EndpointId source) const noexcept {
-  Crowd crowd;
-  DropReason reason;
-  return !over_limit(source, crowd, reason);
 }
 
 ConnId ConnTable::open(const Plain& p, Nanos now, EndpointId source, EndpointId destination,

@@ -14,6 +14,7 @@
 #ifndef SLUICE_FASTPATH_CONNTRACK_H_
 #define SLUICE_FASTPATH_CONNTRACK_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -197,7 +198,9 @@ class ConnTable {
                  std::optional<uint64_t> hash = {}) noexcept;
 
   // May `source` open one more without another going for it?
-  bool has_room(EndpointId source) const noexcept;
+  bool has_room(EndpointId source) const noexcept {
+    return !too_many_embryonic() && !opened_too_many(source);
+  }
   // create() and update() of a plain packet that opens, a SYN or one of UDP.  kNoConn, and
   // nothing has changed, where that is not so simple: another would have to go.
   // REQUIRES: has_room(source).
@@ -316,6 +319,10 @@ class ConnTable {
   double shrink() const noexcept;
   bool gone_quiet(const Connection& c, Nanos now, double shrink) const noexcept;
   ConnId victim(const Place& place, Nanos now, Crowd crowd) const noexcept;
+  bool too_many_embryonic() const noexcept { return embryonic_ >= std::max(max_ / 2, 1u); }
+  bool opened_too_many(EndpointId source) const noexcept {
+    return source != kNoEndpoint && opened_by_[source] >= endpoint_limit_;
+  }
   bool over_limit(EndpointId source, Crowd& crowd, DropReason& reason) const noexcept;
   ConnId take(const Place& place) noexcept;
   Connection& begin(ConnId id, const Tuple& tuple, Nanos now, EndpointId source,

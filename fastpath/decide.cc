@@ -6,7 +6,10 @@
 namespace sluice {
 namespace {
 
-const Route* route_of(const RouteTable& table, const Address& address) {
+// A is Ip4, which most addresses are and which is cheaper, or Address.
+
+template <typename A>
+const Route* route_of(const RouteTable& table, const A& address) {
   const RouteId id = table.find(address);
   return id == Lpm4::kNone ? nullptr : &table.routes[id];
 }
@@ -23,11 +26,12 @@ DropReason check_workload_source(const Generation& g, PortId port, const Address
   return allowed ? DropReason::none : DropReason::rpf_workload;
 }
 
-DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, const Address& src) {
+template <typename A>
+DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, const A& src) {
   if (!may_tunnel_to_us(table, outer)) {
     return DropReason::tun_src;
   }
-  if (src == Address(outer)) {
+  if (Address(src) == Address(outer)) {
     return DropReason::none;
   }
   const Route* back = route_of(table, src);
@@ -42,7 +46,8 @@ DropReason check_tunnel_source(const RouteTable& table, Ip4 outer, const Address
   return same_way ? DropReason::none : DropReason::rpf_tunnel;
 }
 
-DropReason check_plain_source(const Generation& g, const Address& src) {
+template <typename A>
+DropReason check_plain_source(const Generation& g, const A& src) {
   if (g.by_address.contains(src) || g.routes->own.contains(src)) {
     return DropReason::rpf_uplink;
   }
@@ -95,13 +100,16 @@ DropReason check_from_inside(const Generation& g, Origin origin, const Route* ro
   return DropReason::none;
 }
 
+bool is_broadcast(const RouteTable& table, Ip4 address) {
+  return table.is_broadcast(address);
+}
+
 bool is_broadcast(const RouteTable& table, const Address& address) {
   return address.is_v4() && table.is_broadcast(address.v4());
 }
 
-}  // namespace
-
-DropReason check_source(const Generation& g, Origin origin, const Address& src) {
+template <typename A>
+DropReason check_any_source(const Generation& g, Origin origin, const A& src) {
   if (is_broadcast(*g.routes, src)) {
     return DropReason::ip4_src;
   }
@@ -117,7 +125,8 @@ DropReason check_source(const Generation& g, Origin origin, const Address& src) 
   }
 }
 
-Way decide_way(const Generation& g, Origin origin, const Address& dst) {
+template <typename A>
+Way decide_any_way(const Generation& g, Origin origin, const A& dst) {
   Way way;
   if (is_broadcast(*g.routes, dst)) {
     way.reason = DropReason::ip4_dst;
@@ -146,6 +155,28 @@ Way decide_way(const Generation& g, Origin origin, const Address& dst) {
     }
   }
   return way;
+}
+
+template <typename A>
+Way way_between(const Generation& g, Origin origin, const A& src, const A& dst) {
+  Way refused;
+  refused.reason = check_any_source(g, origin, src);
+  return refused.reason != DropReason::none ? refused : decide_any_way(g, origin, dst);
+}
+
+}  // namespace
+
+DropReason check_source(const Generation& g, Origin origin, const Address& src) {
+  return check_any_source(g, origin, src);
+}
+
+Way decide_way(const Generation& g, Origin origin, const Address& dst) {
+  return decide_any_way(g, origin, dst);
+}
+
+Way way_of(const Generation& g, Origin origin, const Address& src, const Address& dst) {
+  return src.is_v4() && dst.is_v4() ? way_between(g, origin, src.v4(), dst.v4())
+                                    : way_between(g, origin, src, dst);
 }
 
 HostStages host_stages(const Generation& g, Origin origin, const Way& way, const FlowKey& key) {
@@ -220,18 +251,6 @@ PortId port_towards(const Generation& g, const Address& dst) {
     default:
       return kUplinkPort;
   }
-}
-
-bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
-  constexpr uint16_t kVxlan = 4789;
-  return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||
-         (protocol == proto::kUdp && dst_port == kVxlan);
-}
-
-bool may_send(const Endpoint& source, uint8_t protocol, uint16_t dst_port) {
-  return source.allow_tunnels || !is_tunnel(protocol, dst_port) ||
-         (source.allow_ipip && protocol == proto::kIpip) ||
-         (source.allow_vxlan && protocol == proto::kUdp);
 }
 
 bool may_tunnel_to_us(const RouteTable& table, Ip4 outer) {

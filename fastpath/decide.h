@@ -38,6 +38,9 @@ struct Way {
 // REQUIRES: check_source() said none for `origin`.
 Way decide_way(const Generation& g, Origin origin, const Address& dst);
 
+// Both of these: the reason is that of whichever says no.
+Way way_of(const Generation& g, Origin origin, const Address& src, const Address& dst);
+
 // The host endpoints' lists that judge a packet, in this order; around them the workloads':
 // source's egress and destination's ingress stand between `in` and `out`.
 struct HostStages {
@@ -65,9 +68,17 @@ Origin origin_towards(const Generation& g, const Address& src);
 PortId port_towards(const Generation& g, const Address& dst);
 
 // Protocols that a workload may not send, because they bypass policy: IPIP, 6in4, GRE, VXLAN.
-bool is_tunnel(uint8_t protocol, uint16_t dst_port);
+inline bool is_tunnel(uint8_t protocol, uint16_t dst_port) {
+  constexpr uint16_t kVxlan = 4789;
+  return protocol == proto::kIpip || protocol == proto::kIp6 || protocol == proto::kGre ||
+         (protocol == proto::kUdp && dst_port == kVxlan);
+}
 // May a workload send it: is it no tunnel, or one that it is allowed?
-bool may_send(const Endpoint& source, uint8_t protocol, uint16_t dst_port);
+inline bool may_send(const Endpoint& source, uint8_t protocol, uint16_t dst_port) {
+  return protocol == proto::kTcp || source.allow_tunnels || !is_tunnel(protocol, dst_port) ||
+         (source.allow_ipip && protocol == proto::kIpip) ||
+         (source.allow_vxlan && protocol == proto::kUdp);
+}
 
 // May this node send us IPIP: is it one of the cluster's, or of externalNodesList?
 bool may_tunnel_to_us(const RouteTable& table, Ip4 outer);

@@ -115,29 +115,25 @@ class Pipeline {
       return parsed[i];
     }
   };
-  // What a program says of a packet, at both its ends.
-  struct Said {
-    InstanceId who = kNoInstance;
-    Verdict verdict;
-  };
   enum End : uint8_t { kSource, kDestination };
-  using SaidAtEnds = std::array<Said, 2>;
-  // What the tables say of a first packet, before its turn.
-  struct Ahead {
-    bool asked = false;
-    bool common = false;  // it may go that way, and nobody has more to say of it than `said`
-    Way way;              // its reason is that of check_source(), too
-    SaidAtEnds said;
-  };
-  // What is asked ahead of a burst, of both ends of each packet.  As large as it is, it is
-  // kept: to make it anew took longer than to fill it.
+  // What is asked of programs ahead of a burst, of both ends of each packet, and what they say.
+  // As large as it is, it is kept: to make it anew took longer than to fill it.
   struct Questions {
     static constexpr size_t kMost = size_t{2} * kMaxBurst;
     std::array<FlowKey, kMost> keys;
     std::array<InstanceId, kMost> who;
     std::array<Verdict, kMost> verdicts;
-    std::array<Said*, kMost> to;
     size_t count = 0;
+  };
+  using Question = uint8_t;  // its place there
+  static constexpr Question kNone = UINT8_MAX;
+  static_assert(Questions::kMost < kNone);
+  // What the tables say of a first packet, before its turn.
+  struct Ahead {
+    bool asked = false;
+    bool common = false;  // it may go that way, and nobody says more of it than `questions`
+    std::array<Question, 2> questions;  // by End
+    Way way;                            // its reason is that of check_source(), too
   };
   // What track() knows of a packet that is no part of it.
   struct Known {
@@ -190,7 +186,7 @@ class Pipeline {
                      bool& moved) noexcept;
   // pipeline_first.cc
   void ask_ahead(Burst& b) noexcept;
-  bool ask_end(End end, EndpointId id, const FlowKey& key, Said& out) noexcept;
+  bool ask_end(End end, EndpointId id, const FlowKey& key, Ahead& out) noexcept;
   bool open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64_t hash,
                   const Ahead& ahead) noexcept;
   void on_miss(rte_mbuf* frame, Parsed& p, Origin origin, ConnId reopened = kNoConn) noexcept;
@@ -206,7 +202,7 @@ class Pipeline {
                         CounterSlot& rule) noexcept;
   Verdict::Kind consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
                         CounterSlot& rule) noexcept;
-  Verdict::Kind take(const Said& said, const FlowKey& key, uint32_t bytes,
+  Verdict::Kind take(InstanceId who, const Verdict& verdict, const FlowKey& key, uint32_t bytes,
                      CounterSlot& rule) noexcept;
   // pipeline_fragments.cc
   bool admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept;
@@ -247,8 +243,8 @@ class Pipeline {
   bool short_hits_ = false;  // and those of connections
   Nanos now_ = 0;
   Nanos started_ = 0;
-  Nanos swept_ = 0;      // the sweep has come as far as it should have at this time
-  bool ended_ = false;   // entries went in this burst: what was found may not be there
+  Nanos swept_ = 0;     // the sweep has come as far as it should have at this time
+  bool ended_ = false;  // entries went in this burst: what was found may not be there
   static constexpr unsigned kMarkBits = 9;
   // Those that came in this burst, by mark(): more may be there than was found.
   std::bitset<size_t{1} << kMarkBits> opened_;

@@ -10,20 +10,12 @@ namespace {
 
 constexpr Nanos kLooseGrace = 120 * kSecond;
 
-// Whether a packet may come from there and where it goes; the reason of whichever says no.
-Way way_of(const Generation& g, Origin origin, const Address& src,
-           const Address& dst) noexcept {
-  Way way;
-  way.reason = check_source(g, origin, src);
-  return way.reason == DropReason::none ? decide_way(g, origin, dst) : way;
-}
-
 }  // namespace
 
 // Puts the question what the program of one end says, if it has one and is ours.  False: that
 // alone will not do to let the packet pass.
 [[gnu::always_inline]] inline bool Pipeline::ask_end(End end, EndpointId id, const FlowKey& key,
-                                                     Said& out) noexcept {
+                                                     Ahead& out) noexcept {
   if (!owns(id)) {
     return true;
   }
@@ -36,7 +28,7 @@ Way way_of(const Generation& g, Origin origin, const Address& src,
   Questions& q = questions_;
   q.keys[q.count] = key;
   q.who[q.count] = judge;
-  q.to[q.count++] = &out;
+  out.questions[end] = static_cast<Question>(q.count++);
   return e.ready && (end == kSource ? e.pending_egress : e.pending_ingress) == kNoProgram;
 }
 
@@ -54,20 +46,17 @@ void Pipeline::ask_ahead(Burst& b) noexcept {
     }
     const FlowKey key = b.narrow(i) ? b.plain[i].flow_key() : b.parsed[i].flow_key();
     const Origin origin = b.origins[i];
-    a.said = {};
+    a.questions = {kNone, kNone};
     a.way = way_of(*g_, origin, key.src, key.dst);
     a.common =
         a.way.reason == DropReason::none && !g_->host_endpoints && origin.port != kHostPort;
     if (a.way.reason == DropReason::none) {
-      a.common &= ask_end(kSource, a.way.source, key, a.said[kSource]);
-      a.common &= ask_end(kDestination, a.way.destination, key, a.said[kDestination]);
+      a.common &= ask_end(kSource, a.way.source, key, a);
+      a.common &= ask_end(kDestination, a.way.destination, key, a);
     }
   }
   g_->matcher->classify({q.keys.data(), q.count}, {q.who.data(), q.count},
                         {q.verdicts.data(), q.count});
-  for (size_t i = 0; i < q.count; ++i) {
-    *q.to[i] = {q.who[i], q.verdicts[i]};
-  }
 }
 
 // Most first packets: a SYN, or of UDP, that both ends allow, with no more to be done for it.
@@ -75,15 +64,19 @@ void Pipeline::ask_ahead(Burst& b) noexcept {
 bool Pipeline::open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64_t hash,
                           const Ahead& ahead) noexcept {
   const auto [reason, route, source, destination] = ahead.way;
-  const auto allows = [](const Said& said) {
-    return said.who == kNoInstance ||
-           (said.verdict.kind == Verdict::Kind::allow && !said.verdict.passed_or_logged);
+  const auto allows = [this](Question question) {
+    if (question == kNone) {
+      return true;
+    }
+    const Verdict& said = questions_.verdicts[question];
+    return said.kind == Verdict::Kind::allow && !said.passed_or_logged;
   };
   const bool opens = p.tuple.protocol != proto::kTcp ||
                      (p.tcp_flags & (tcp::kSyn | tcp::kAck | tcp::kRst)) == tcp::kSyn;
   const PathOptions& o = g_->options;
-  if (!ahead.common || !allows(ahead.said[kSource]) || !allows(ahead.said[kDestination]) ||
-      !opens || p.marks.last_hop != 0 || !connections_.has_room(source)) {
+  const auto& [egress, ingress] = ahead.questions;
+  if (!ahead.common || !allows(egress) || !allows(ingress) || !opens || p.marks.last_hop != 0 ||
+      !connections_.has_room(source)) {
     return false;
   }
   // To the node itself, which not all may reach, there is no hop.
@@ -101,8 +94,8 @@ bool Pipeline::open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64
   opened_[mark(hash)] = true;
   std::array<CounterSlot, 2> rules = {kNoCounter, kNoCounter};
   for (const End end : {kSource, kDestination}) {
-    if (ahead.said[end].who != kNoInstance) {
-      rules[end] = ahead.said[end].verdict.counter;
+    if (ahead.questions[end] != kNone) {
+      rules[end] = questions_.verdicts[ahead.questions[end]].counter;
       if (rules[end] != kNoCounter) {
         out_.counters().rule(rules[end]).judged.add(1);
       }

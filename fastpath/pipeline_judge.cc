@@ -46,24 +46,25 @@ Verdict::Kind Pipeline::consult(InstanceId who, const FlowKey& key, uint32_t byt
                                 CounterSlot& rule) noexcept {
   rule = kNoCounter;
   return who == kNoInstance ? Verdict::Kind::none
-                            : take({who, verdict_of(*g_, who, key)}, key, bytes, rule);
+                            : take(who, verdict_of(*g_, who, key), key, bytes, rule);
 }
 
 // Likewise a workload's, which may have been asked ahead.
 Verdict::Kind Pipeline::consult(End end, InstanceId who, const FlowKey& key, uint32_t bytes,
                                 CounterSlot& rule) noexcept {
   const Ahead* ahead = known_.ahead;
-  const bool asked = ahead != nullptr && who != kNoInstance && ahead->said[end].who == who;
-  return asked ? take(ahead->said[end], key, bytes, rule) : consult(who, key, bytes, rule);
+  const Question asked = ahead != nullptr ? ahead->questions[end] : kNone;
+  return asked != kNone && questions_.who[asked] == who
+             ? take(who, questions_.verdicts[asked], key, bytes, rule)
+             : consult(who, key, bytes, rule);
 }
 
 // Counts what a program said.
-Verdict::Kind Pipeline::take(const Said& said, const FlowKey& key, uint32_t bytes,
-                             CounterSlot& rule) noexcept {
-  const Verdict& verdict = said.verdict;
+Verdict::Kind Pipeline::take(InstanceId who, const Verdict& verdict, const FlowKey& key,
+                             uint32_t bytes, CounterSlot& rule) noexcept {
   Counters& counters = out_.counters();
   if (verdict.passed_or_logged) {
-    g_->linear->walk(key, g_->matcher->pin(said.who).program, [&](const Step& step) {
+    g_->linear->walk(key, g_->matcher->pin(who).program, [&](const Step& step) {
       if (step.counter != kNoCounter && step.counter != verdict.counter) {
         counters.rule(step.counter).judged.add(1);
       }

@@ -58,8 +58,15 @@ uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept
     at += sizeof word;
     left -= sizeof word;
   }
-  for (unsigned shift = 0; left > 0; --left, shift += 8) {  // an odd byte precedes a zero
-    high += uint64_t{*at++} << shift;
+  if (left >= 2) {
+    uint16_t half;
+    std::memcpy(&half, at, sizeof half);
+    high += half;
+    at += sizeof half;
+    left -= sizeof half;
+  }
+  if (left > 0) {  // an odd byte precedes a zero
+    high += *at;
   }
   return low + high;
 }

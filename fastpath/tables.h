@@ -105,6 +105,7 @@ struct RouteTable {
     return found;
   }
   // Lpm4::kNone: there is no route.
+  RouteId find(Ip4 destination) const noexcept { return lpm.find(destination); }
   RouteId find(const Address& destination) const noexcept {
     return destination.is_v4() ? lpm.find(destination.v4()) : lpm6.find(destination);
   }
