@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fastpath/decide.h"
 
+#include <set>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace sluice {
@@ -200,6 +203,44 @@ TEST(DecideWay, ARouteToAPodThatHasGoneIsDown) {
   Generation g = make_generation();
   g.endpoints[1].port = kNoPort;
   EXPECT_EQ(decide_way(g, from(kPodA), ip("10.0.0.2")).reason, DropReason::endpoint_down);
+}
+
+// IPv4 goes a way of its own there.
+TEST(WayOf, IsWhatBothQuestionsSayApart) {
+  const Generation g = make_generation();
+  const Origin origins[] = {from(kUplinkPort),
+                            from(kHostPort),
+                            from(kPodA),
+                            from(kPodB),
+                            from(kEmptyPort),
+                            through("192.168.0.2"),
+                            through("192.168.9.1"),
+                            through("192.168.0.9")};
+  std::vector<Address> addresses;
+  for (const char* text :
+       {"10.0.0.1", "10.0.0.2", "10.0.0.11", "10.0.0.40", "10.0.1.5", "10.0.2.5", "10.9.1.1",
+        "192.168.0.1", "192.168.0.2", "192.168.0.255", "192.168.9.1", "198.51.100.1"}) {
+    addresses.emplace_back(ip(text));
+  }
+  addresses.push_back(*parse_address("fd00::1"));
+  std::set<DropReason> reasons;
+  for (const Origin origin : origins) {
+    for (const Address& src : addresses) {
+      for (const Address& dst : addresses) {
+        const DropReason first = check_source(g, origin, src);
+        const Way then = decide_way(g, origin, dst);
+        const Way both = way_of(g, origin, src, dst);
+        reasons.insert(both.reason);
+        ASSERT_EQ(name(both.reason), name(first != DropReason::none ? first : then.reason));
+        if (both.reason == DropReason::none) {
+          ASSERT_EQ(both.route, then.route);
+          ASSERT_EQ(both.source, then.source);
+          ASSERT_EQ(both.destination, then.destination);
+        }
+      }
+    }
+  }
+  EXPECT_GE(reasons.size(), 10u);
 }
 
 TEST(PortTowards, KnowsWhatIsBehindEachPort) {
