@@ -3,11 +3,29 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 
 #include <sys/mman.h>
 
 namespace sluice {
+
+std::optional<uint64_t> available_memory() {
+  std::FILE* file = std::fopen("/proc/meminfo", "re");
+  if (file == nullptr) {
+    return std::nullopt;
+  }
+  char line[128];
+  std::optional<uint64_t> found;
+  unsigned long long kib = 0;
+  while (!found && std::fgets(line, sizeof(line), file) != nullptr) {
+    if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
+      found = uint64_t{kib} * 1024;
+    }
+  }
+  std::fclose(file);
+  return found;
+}
 
 Region::Region(size_t bytes) {
   if (bytes == 0) {
@@ -24,6 +42,10 @@ Region::Region(size_t bytes) {
   if (bytes_ >= kHugePage) {
     madvise(data_, bytes_, MADV_HUGEPAGE);  // refused where they are switched off: no loss
   }
+}
+
+bool Region::populate() noexcept {
+  return bytes_ == 0 || madvise(data_, bytes_, MADV_POPULATE_WRITE) == 0;
 }
 
 Region Region::copy() const {

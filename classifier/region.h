@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fixed block of zeroed memory for one large table, on huge pages where the kernel has them.
 //
-// Pages that are never written cost nothing.  The block never moves, so readers may keep a
-// pointer into it while the one writer fills it.  Whoever makes it owns it.
+// Pages that are never written cost nothing, unless populate() was asked for them.  The block
+// never moves, so readers may keep a pointer into it while the one writer fills it.  Whoever
+// makes it owns it.
 #ifndef SLUICE_CLASSIFIER_REGION_H_
 #define SLUICE_CLASSIFIER_REGION_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 namespace sluice {
 
 inline constexpr size_t kHugePage = size_t{2} << 20;
+
+// Bytes that the machine can give away.  To ask for more succeeds, and the kernel kills later:
+// look first.  Nothing where /proc does not tell.
+std::optional<uint64_t> available_memory();
 
 class Region {
  public:
@@ -29,6 +36,9 @@ class Region {
   Region& operator=(const Region&) = delete;
   ~Region();
 
+  // All of its pages are there from now on: none is cleared when it is first written, which
+  // may take a millisecond.  False if the system refuses (a kernel before 5.14 always does).
+  bool populate() noexcept;
   // Empty if the system refuses.
   Region copy() const;
   // Has from now on the bytes that another block of its size has there.  Pages of zeros are
@@ -57,6 +67,7 @@ class RegionOf {
   T& operator[](size_t i) noexcept { return region_.as<T>()[i]; }
   const T& operator[](size_t i) const noexcept { return region_.as<T>()[i]; }
   explicit operator bool() const noexcept { return region_.bytes() > 0; }
+  bool populate() noexcept { return region_.populate(); }
 
  private:
   Region region_;

@@ -264,6 +264,7 @@ Status Daemon::start_workers(const config::Settings& settings) {
     o.poll = settings.workers.poll;
     o.rule_counters = kMaxCounters;
     o.connections.max = settings.connections.max / static_cast<uint32_t>(cores.size());
+    o.connections.populate = true;
     o.connections.endpoint_share = settings.connections.endpoint_share;
     o.connections.timeouts = settings.connections.calico_bpf_timeouts
                                  ? Timeouts::calico_bpf_preset()

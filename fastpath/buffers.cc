@@ -30,24 +30,6 @@ static_assert(kHeaderBytes + sizeof(rte_mbuf) + kPrivateBytes == 256);
 static_assert(kObjectBytes % RTE_CACHE_LINE_SIZE == 0 && kElementBytes <= 4096);
 constexpr unsigned kCache = 256;  // buffers per lcore
 
-// Plain mmap succeeds whatever is free, and the kernel kills later: look first.
-std::optional<uint64_t> available_memory() {
-  std::FILE* file = std::fopen("/proc/meminfo", "re");
-  if (file == nullptr) {
-    return std::nullopt;
-  }
-  char line[128];
-  std::optional<uint64_t> found;
-  unsigned long long kib = 0;
-  while (!found && std::fgets(line, sizeof(line), file) != nullptr) {
-    if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
-      found = uint64_t{kib} * 1024;
-    }
-  }
-  std::fclose(file);
-  return found;
-}
-
 Error short_of_memory(uint32_t count, uint64_t bytes, const std::string& why) {
   const std::string mib = std::to_string((bytes + (1u << 20) - 1) >> 20);
   return Error{

@@ -92,8 +92,11 @@ Result<ConnTable> ConnTable::make(const Options& options) {
   const uint64_t needed = bytes_for(options.max) * options.tables;
   const uint64_t there = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t available = available_memory().value_or(there);
+  const bool enough =
+      needed <= there && (!options.populate || bytes_for(options.max) <= available);
   ConnTable made;
-  if (needed <= there) {
+  if (enough) {
     made.buckets_ = RegionOf<Bucket>(buckets_for(options.max));
     made.entries_ = RegionOf<Connection>(options.max);
     made.pairs_ = RegionOf<AddressPair>(options.max);
@@ -103,9 +106,16 @@ Result<ConnTable> ConnTable::make(const Options& options) {
     const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
     return Error{"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
                      " connections need " + mebibytes(needed) +
-                     " of memory; this machine has " + mebibytes(there) + " in all",
+                     " of memory; this machine has " + mebibytes(there) + " in all, and " +
+                     mebibytes(available) + " to give",
                  "a smaller connections.max; a connection takes " +
                      std::to_string(bytes_for(options.max) / options.max) + " bytes"};
+  }
+  if (options.populate) {  // an older kernel refuses, and clears them later
+    made.buckets_.populate();
+    made.entries_.populate();
+    made.pairs_.populate();
+    made.free_.populate();
   }
   made.bucket_mask_ = buckets_for(options.max) - 1;
   made.max_ = options.max;

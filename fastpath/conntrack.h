@@ -9,8 +9,8 @@
 // hashes collide under every key). A new entry recycles, among its 16 candidates: expired,
 // closing, oldest unreplied.  Entries live until `deadline`; expire() works off a bounded
 // slice.  Times are nanoseconds of a monotonic clock.  The addresses of IPv6 flows stand in a
-// table of their own beside the entries, which costs nothing until it is used.  No allocation
-// after construction. Source: reliability rules, section 3.
+// table of their own beside the entries.  No allocation after construction.  Source:
+// reliability rules, section 3.
 #ifndef SLUICE_FASTPATH_CONNTRACK_H_
 #define SLUICE_FASTPATH_CONNTRACK_H_
 
@@ -160,9 +160,10 @@ class ConnTable {
     std::array<uint64_t, 2> hash_key = {};
     double endpoint_share = 0.5;  // of the table, that one endpoint may open
     uint32_t tables = 1;          // of this size, that share the machine's memory
+    bool populate = false;        // its pages are there at once: no packet waits for one
   };
-  // The memory is the table's from now on, but costs nothing until it is used.  An Error with
-  // the size needed if the machine has not as much.
+  // The memory is the table's from now on; unless it is populated, a page costs nothing until
+  // it is used.  An Error with the size needed if the machine has not as much.
   static Result<ConnTable> make(const Options& options);
   // Of memory, for a table of `max` connections, its index included.
   static uint64_t bytes_for(uint32_t max);

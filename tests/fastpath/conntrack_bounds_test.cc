@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a connection table takes, whom it makes room for and by whom.
+#include <fstream>
 #include <random>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/fastpath/flows.h"
 
@@ -259,6 +261,28 @@ TEST(Conntrack, ATableLargerThanMemorySaysWhatItNeeds) {
             std::string::npos)
       << made.error().what;
   EXPECT_NE(made.error().hint.find("bytes"), std::string::npos);
+}
+
+// Bytes of this process that are in memory.
+uint64_t resident() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t all = 0, pages = 0;
+  statm >> all >> pages;
+  return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+TEST(Conntrack, APopulatedTableHasItsMemoryBeforeTheFirstPacket) {
+  ConnTable::Options o = options(1 << 18);
+  const uint64_t needed = ConnTable::bytes_for(o.max);
+  const uint64_t before = resident();
+  const auto lazy = ConnTable::make(o);
+  ASSERT_TRUE(lazy);
+  EXPECT_LT(resident() - before, needed / 4);
+  o.populate = true;
+  const uint64_t then = resident();
+  const auto whole = ConnTable::make(o);
+  ASSERT_TRUE(whole);
+  EXPECT_GE(resident() - then, needed / 10 * 9);
 }
 
 TEST(Conntrack, AnExpiredFlowStartsAfreshWithoutATwin) {
