@@ -12,7 +12,7 @@
 namespace sluice::test {
 namespace {
 
-constexpr PortId kOut = kPodB;
+constexpr PortId kSentTo = kPodB;
 
 // One burst for a port that takes `room` frames, all of one kind or of many.
 struct Burst {
@@ -61,15 +61,15 @@ struct Counts {
     }
   }
   void expect_like(const Counters& counters) const {
-    for (const PortId port : {kUplinkPort, kPodA, kOut}) {
+    for (const PortId port : {kUplinkPort, kPodA, kSentTo}) {
       const auto& fates = counters.port(port).fates;
       EXPECT_EQ(fates[static_cast<size_t>(Fate::forwarded)].get(), forwarded[port]);
       EXPECT_EQ(fates[static_cast<size_t>(Fate::punted)].get(), punted[port]);
       EXPECT_EQ(fates[static_cast<size_t>(Fate::dropped)].get(), dropped[port]);
     }
-    EXPECT_EQ(counters.port(kOut).originated.get(), originated);
-    EXPECT_EQ(counters.port(kOut).tx_packets.get(), tx_packets);
-    EXPECT_EQ(counters.port(kOut).tx_bytes.get(), tx_bytes);
+    EXPECT_EQ(counters.port(kSentTo).originated.get(), originated);
+    EXPECT_EQ(counters.port(kSentTo).tx_packets.get(), tx_packets);
+    EXPECT_EQ(counters.port(kSentTo).tx_bytes.get(), tx_bytes);
     EXPECT_EQ(counters.drops[static_cast<size_t>(DropReason::res_tx)].get(), drops);
   }
 };
@@ -81,7 +81,7 @@ TEST(Output, CountsEachFrameOfABurstWhereItCameIn) {
   const unsigned before = rte_mempool_avail_count(test::pool());
   MemoryPort port(Port::Info{"out", kCalico, kEtherMtu, true, true});
   View view;
-  view.serve(kOut, &port, 0);
+  view.serve(kSentTo, &port, 0);
   Counters counters(1);
   Neighbours neighbours;
   Output output(0, counters, neighbours, test::pool());
@@ -95,7 +95,7 @@ TEST(Output, CountsEachFrameOfABurstWhereItCameIn) {
       ASSERT_NE(rte_pktmbuf_append(frame, length), nullptr);
       meta(frame) = PacketMeta{};
       meta(frame).in_port = in_port;
-      output.send_ready(frame, kOut, fate);
+      output.send_ready(frame, kSentTo, fate);
     }
     output.flush();
     counts.count(b);
