@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -45,7 +46,7 @@ Region::Region(size_t bytes) {
 }
 
 bool Region::populate() noexcept {
-  return bytes_ == 0 || madvise(data_, bytes_, MADV_POPULATE_WRITE) == 0;
+  return bytes_ == 0 || madvise(data_, bytes_, MADV_POPULATE_WRITE) == 0 || errno == EINVAL;
 }
 
 Region Region::copy() const {

@@ -36,8 +36,8 @@ class Region {
   Region& operator=(const Region&) = delete;
   ~Region();
 
-  // All of its pages are there from now on: none is cleared when it is first written, which
-  // may take a millisecond.  False if the system refuses (a kernel before 5.14 always does).
+  // All of its pages are there from now on: none is cleared when it is first written.  Where
+  // the kernel cannot do so (before 5.14) they still are.  False: there is no memory for them.
   bool populate() noexcept;
   // Empty if the system refuses.
   Region copy() const;

@@ -190,8 +190,7 @@ DropReason check_outer(const RouteTable& routes, const Packet& p, bool& in_tunne
     in_tunnel = may_tunnel_to_us(routes, p.key.src.v4());
     return in_tunnel ? DropReason::none : DropReason::tun_src;
   }
-  return p.key.dst.is_v4() && routes.is_broadcast(p.key.dst.v4()) ? DropReason::ip4_dst
-                                                                  : DropReason::none;
+  return routes.is_broadcast(p.key.dst) ? DropReason::ip4_dst : DropReason::none;
 }
 
 // What only a packet that opens a connection may not be.

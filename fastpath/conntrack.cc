@@ -87,22 +87,25 @@ uint64_t ConnTable::bytes_for(uint32_t max) {
          uint64_t{max} * (sizeof(Connection) + sizeof(AddressPair) + sizeof(ConnId));
 }
 
+bool ConnTable::allocate(uint32_t max, bool populate) {
+  buckets_ = RegionOf<Bucket>(buckets_for(max));
+  entries_ = RegionOf<Connection>(max);
+  pairs_ = RegionOf<AddressPair>(max);
+  free_ = RegionOf<ConnId>(max);
+  const bool mapped = buckets_ && entries_ && pairs_ && free_;
+  return mapped && (!populate || (buckets_.populate() && entries_.populate() &&
+                                  pairs_.populate() && free_.populate()));
+}
+
 Result<ConnTable> ConnTable::make(const Options& options) {
   assert(options.max > 0 && options.max < kNoConn);
   const uint64_t needed = bytes_for(options.max) * options.tables;
   const uint64_t there = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t available = available_memory().value_or(there);
-  const bool enough =
-      needed <= there && (!options.populate || bytes_for(options.max) <= available);
+  const uint64_t at_once = options.populate ? bytes_for(options.max) : 0;
   ConnTable made;
-  if (enough) {
-    made.buckets_ = RegionOf<Bucket>(buckets_for(options.max));
-    made.entries_ = RegionOf<Connection>(options.max);
-    made.pairs_ = RegionOf<AddressPair>(options.max);
-    made.free_ = RegionOf<ConnId>(options.max);
-  }
-  if (!made.buckets_ || !made.entries_ || !made.pairs_ || !made.free_) {
+  if (needed > there || at_once > available || !made.allocate(options.max, options.populate)) {
     const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
     return Error{"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
                      " connections need " + mebibytes(needed) +
@@ -110,12 +113,6 @@ Result<ConnTable> ConnTable::make(const Options& options) {
                      mebibytes(available) + " to give",
                  "a smaller connections.max; a connection takes " +
                      std::to_string(bytes_for(options.max) / options.max) + " bytes"};
-  }
-  if (options.populate) {  // an older kernel refuses, and clears them later
-    made.buckets_.populate();
-    made.entries_.populate();
-    made.pairs_.populate();
-    made.free_.populate();
   }
   made.bucket_mask_ = buckets_for(options.max) - 1;
   made.max_ = options.max;
@@ -307,9 +304,12 @@ void ConnTable::find(std::span<const Tuple> tuples, Nanos now, std::span<ConnId>
     const bool found = ids[i] != kNoConn && is_of(ids[i], tuples[i], sides[i]) &&
                        (!tuples[i].six || is_of_six(ids[i], tuples[i], pairs[i], sides[i])) &&
                        !expired(entries_[ids[i]], now);
-    if (!found && (absent >> i & 1) != 0) {
+    if (found) [[likely]] {
+      continue;
+    }
+    if ((absent >> i & 1) != 0) {
       sides[i] = kOriginal;
-    } else if (!found) [[unlikely]] {
+    } else {
       const AddressPair* pair = tuples[i].six ? pairs[i] : nullptr;
       ids[i] = find_again(tuples[i], hashes[i], pair, now, sides[i]);
     }

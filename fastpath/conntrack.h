@@ -288,6 +288,7 @@ class ConnTable {
     std::array<uint32_t, 2> buckets() const { return {first(), second()}; }
   };
   static uint32_t buckets_for(uint32_t max);
+  bool allocate(uint32_t max, bool populate);  // false: there is not as much memory
   bool is_of(ConnId id, const Tuple& tuple, Side& side) const noexcept;
   bool is_of_six(ConnId id, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;

@@ -6,8 +6,7 @@
 namespace sluice {
 namespace {
 
-// A is Ip4, which most addresses are and which is cheaper, or Address.
-
+// Here and below A is Ip4, which most addresses are and which is cheaper, or Address.
 template <typename A>
 const Route* route_of(const RouteTable& table, const A& address) {
   const RouteId id = table.find(address);
@@ -100,17 +99,9 @@ DropReason check_from_inside(const Generation& g, Origin origin, const Route* ro
   return DropReason::none;
 }
 
-bool is_broadcast(const RouteTable& table, Ip4 address) {
-  return table.is_broadcast(address);
-}
-
-bool is_broadcast(const RouteTable& table, const Address& address) {
-  return address.is_v4() && table.is_broadcast(address.v4());
-}
-
 template <typename A>
 DropReason check_any_source(const Generation& g, Origin origin, const A& src) {
-  if (is_broadcast(*g.routes, src)) {
+  if (g.routes->is_broadcast(src)) {
     return DropReason::ip4_src;
   }
   switch (origin.port) {
@@ -128,7 +119,7 @@ DropReason check_any_source(const Generation& g, Origin origin, const A& src) {
 template <typename A>
 Way decide_any_way(const Generation& g, Origin origin, const A& dst) {
   Way way;
-  if (is_broadcast(*g.routes, dst)) {
+  if (g.routes->is_broadcast(dst)) {
     way.reason = DropReason::ip4_dst;
     return way;
   }
@@ -159,9 +150,13 @@ Way decide_any_way(const Generation& g, Origin origin, const A& dst) {
 
 template <typename A>
 Way way_between(const Generation& g, Origin origin, const A& src, const A& dst) {
-  Way refused;
-  refused.reason = check_any_source(g, origin, src);
-  return refused.reason != DropReason::none ? refused : decide_any_way(g, origin, dst);
+  const DropReason reason = check_any_source(g, origin, src);
+  if (reason == DropReason::none) {
+    return decide_any_way(g, origin, dst);
+  }
+  Way none;
+  none.reason = reason;
+  return none;
 }
 
 }  // namespace

@@ -146,19 +146,15 @@ void Pipeline::track(Burst& b) noexcept {
   }
   connections_.find({b.tuples.data(), n}, now_, {b.ids.data(), n}, {b.sides.data(), n},
                     {b.pairs.data(), n}, {b.hashes.data(), n});
-  b.asked_ahead = options_.short_ways &&
-                  std::find(b.ids.begin(), b.ids.begin() + n, kNoConn) != b.ids.begin() + n;
-  if (b.asked_ahead) {
-    ask_ahead(b);
-  }
+  const uint64_t known = known_ones(b);
+  b.asked_ahead = options_.short_ways ? ask_ahead(b, ones_below(n) & ~known) : 0;
   ended_ = false;
   opened_.reset();
+  const bool by_eights = short_hits_ && connections_.passes();
   for (unsigned first = 0; first < n; first += kLanes) {
     const unsigned count = std::min(n - first, kLanes);
-    std::fill(b.ids.begin() + first + count, b.ids.begin() + first + kLanes, kNoConn);
-    const int known = std::popcount(bits(load_words(&b.ids[first]) != kNoConn));
     constexpr int kFew = 2;  // are faster alone
-    if (known > kFew && short_hits_ && connections_.passes()) {
+    if (by_eights && std::popcount(known >> first & 0xff) > kFew) {
       pass_eight(b, first, count);
     } else {
       for (unsigned k = first; k < first + count; ++k) {
@@ -167,6 +163,18 @@ void Pipeline::track(Burst& b) noexcept {
     }
   }
   known_ = {};  // what goes untracked is judged, too
+}
+
+// Which packets have a connection, bit by bit.  What lies behind the last, up to the next
+// multiple of eight, has none from now on.
+uint64_t Pipeline::known_ones(Burst& b) noexcept {
+  uint64_t known = 0;
+  const size_t n = b.count;
+  std::fill(b.ids.begin() + n, b.ids.begin() + (n + kLanes - 1) / kLanes * kLanes, kNoConn);
+  for (size_t first = 0; first < n; first += kLanes) {
+    known |= uint64_t{bits(load_words(&b.ids[first]) != kNoConn)} << first;
+  }
+  return known;
 }
 
 // As pass_plain() does, of up to eight at a time; the others go one by one, in their turn.
@@ -218,7 +226,8 @@ void Pipeline::track_one(Burst& b, unsigned k) noexcept {
   if (b.narrow(k) && id != kNoConn && pass_plain(frame, plain, origin, id, side)) {
     return;
   }
-  const Ahead* ahead = b.asked_ahead && id == kNoConn && ahead_[k].asked ? &ahead_[k] : nullptr;
+  const bool asked = (b.asked_ahead >> k & 1) != 0;
+  const Ahead* ahead = asked && id == kNoConn ? &ahead_[k] : nullptr;
   if (b.narrow(k) && ahead != nullptr && open_plain(frame, plain, origin, hash, *ahead)) {
     return;
   }
@@ -238,7 +247,8 @@ void Pipeline::track_one(Burst& b, unsigned k) noexcept {
 }
 
 // As open() asks; of what is in a tunnel nobody does.
-bool Pipeline::is_broadcast(Ip4 destination, Origin origin) const noexcept {
+template <typename A>
+bool Pipeline::is_broadcast(const A& destination, Origin origin) const noexcept {
   return origin.outer_source.value == 0 && g_->routes->is_broadcast(destination);
 }
 
@@ -276,8 +286,7 @@ bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
   const Route& route = g_->routes->routes[id];
   const uint8_t owner =
       route.kind == RouteKind::endpoint ? g_->endpoints[route.endpoint].worker : kHostWorker;
-  if (owner == options_.worker ||
-      (destination.is_v4() && is_broadcast(destination.v4(), origin))) {
+  if (owner == options_.worker || is_broadcast(destination, origin)) {
     return false;
   }
   meta(frame).origin = origin;

@@ -75,7 +75,7 @@ class Pipeline {
     std::array<ConnId, kMaxBurst> ids;
     std::array<Side, kMaxBurst> sides;
     std::array<uint64_t, kMaxBurst> hashes;
-    bool asked_ahead = false;  // about those without a connection
+    uint64_t asked_ahead = 0;  // about which of those without a connection, bit by bit
 
     void clear() {
       count = 0;
@@ -130,7 +130,6 @@ class Pipeline {
   static_assert(Questions::kMost < kNone);
   // What the tables say of a first packet, before its turn.
   struct Ahead {
-    bool asked = false;
     bool common = false;  // it may go that way, and nobody says more of it than `questions`
     std::array<Question, 2> questions;  // by End
     Way way;                            // its reason is that of check_source(), too
@@ -166,8 +165,10 @@ class Pipeline {
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc
   void track(Burst& b) noexcept;
+  static uint64_t known_ones(Burst& b) noexcept;
   static constexpr size_t mark(uint64_t hash) { return hash >> (64 - kMarkBits); }
-  bool is_broadcast(Ip4 destination, Origin origin) const noexcept;
+  template <typename A>  // Ip4 or Address
+  bool is_broadcast(const A& destination, Origin origin) const noexcept;
   void hand_over_early(Burst& b) noexcept;
   bool hand_over_early(rte_mbuf* frame, const Address& destination, Origin origin) noexcept;
   void pass_eight(Burst& b, unsigned first, unsigned count) noexcept;
@@ -185,7 +186,7 @@ class Pipeline {
   DropReason refresh(Connection& c, Side side, const Parsed& p, Origin origin,
                      bool& moved) noexcept;
   // pipeline_first.cc
-  void ask_ahead(Burst& b) noexcept;
+  uint64_t ask_ahead(Burst& b, uint64_t unknown) noexcept;
   bool ask_end(End end, EndpointId id, const FlowKey& key, Ahead& out) noexcept;
   bool open_plain(rte_mbuf* frame, const Plain& p, Origin origin, uint64_t hash,
                   const Ahead& ahead) noexcept;

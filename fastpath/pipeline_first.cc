@@ -34,16 +34,18 @@ constexpr Nanos kLooseGrace = 120 * kSecond;
 
 // Asks the tables about all packets of the burst that find no connection, and the workloads'
 // programs together: so their reads hide behind each other.  What becomes of it is told in each
-// one's turn.
-void Pipeline::ask_ahead(Burst& b) noexcept {
+// one's turn.  Returns those that were asked about, bit by bit.
+uint64_t Pipeline::ask_ahead(Burst& b, uint64_t unknown) noexcept {
   Questions& q = questions_;
   q.count = 0;
-  for (unsigned i = 0; i < b.count; ++i) {
-    Ahead& a = ahead_[i];
-    a.asked = b.ids[i] == kNoConn && (b.narrow(i) || !b.parsed[i].icmp_error);
-    if (!a.asked) {
+  uint64_t asked = 0;
+  for (; unknown != 0; unknown &= unknown - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(unknown));
+    if (!b.narrow(i) && b.parsed[i].icmp_error) {
       continue;
     }
+    asked |= uint64_t{1} << i;
+    Ahead& a = ahead_[i];
     const FlowKey key = b.narrow(i) ? b.plain[i].flow_key() : b.parsed[i].flow_key();
     const Origin origin = b.origins[i];
     a.questions = {kNone, kNone};
@@ -55,8 +57,11 @@ void Pipeline::ask_ahead(Burst& b) noexcept {
       a.common &= ask_end(kDestination, a.way.destination, key, a);
     }
   }
-  g_->matcher->classify({q.keys.data(), q.count}, {q.who.data(), q.count},
-                        {q.verdicts.data(), q.count});
+  if (q.count != 0) {
+    g_->matcher->classify({q.keys.data(), q.count}, {q.who.data(), q.count},
+                          {q.verdicts.data(), q.count});
+  }
+  return asked;
 }
 
 // Most first packets: a SYN, or of UDP, that both ends allow, with no more to be done for it.

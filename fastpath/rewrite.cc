@@ -36,6 +36,15 @@ Be16 icmp6_checksum(const uint8_t* ip, std::span<const uint8_t> message) {
   return checksum_fold(checksum_add(message, checksum_add(addresses, rest)));
 }
 
+// The number that the next bytes are; `at` is behind them then.
+template <typename T>
+T take(const uint8_t*& at) noexcept {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  at += sizeof value;
+  return value;
+}
+
 }  // namespace
 
 uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept {
@@ -45,27 +54,18 @@ uint64_t checksum_add(std::span<const uint8_t> bytes, uint64_t initial) noexcept
   size_t left = bytes.size();
   uint64_t low = initial;
   uint64_t high = 0;
-  for (; left >= 8; left -= 8, at += 8) {
-    uint64_t word;
-    std::memcpy(&word, at, sizeof word);
+  for (; left >= 8; left -= 8) {
+    const auto word = take<uint64_t>(at);
     low += static_cast<uint32_t>(word);
     high += word >> 32;
   }
-  if (left >= 4) {
-    uint32_t word;
-    std::memcpy(&word, at, sizeof word);
-    low += word;
-    at += sizeof word;
-    left -= sizeof word;
+  if ((left & 4) != 0) {
+    low += take<uint32_t>(at);
   }
-  if (left >= 2) {
-    uint16_t half;
-    std::memcpy(&half, at, sizeof half);
-    high += half;
-    at += sizeof half;
-    left -= sizeof half;
+  if ((left & 2) != 0) {
+    high += take<uint16_t>(at);
   }
-  if (left > 0) {  // an odd byte precedes a zero
+  if ((left & 1) != 0) {  // an odd byte precedes a zero
     high += *at;
   }
   return low + high;

@@ -104,6 +104,9 @@ struct RouteTable {
     }
     return found;
   }
+  bool is_broadcast(const Address& address) const noexcept {
+    return address.is_v4() && is_broadcast(address.v4());
+  }
   // Lpm4::kNone: there is no route.
   RouteId find(Ip4 destination) const noexcept { return lpm.find(destination); }
   RouteId find(const Address& destination) const noexcept {

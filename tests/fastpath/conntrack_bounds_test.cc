@@ -264,25 +264,51 @@ TEST(Conntrack, ATableLargerThanMemorySaysWhatItNeeds) {
 }
 
 // Bytes of this process that are in memory.
-uint64_t resident() {
+int64_t resident() {
   std::ifstream statm("/proc/self/statm");
-  uint64_t all = 0, pages = 0;
+  int64_t all = 0, pages = 0;
   statm >> all >> pages;
-  return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return pages * sysconf(_SC_PAGESIZE);
 }
 
 TEST(Conntrack, APopulatedTableHasItsMemoryBeforeTheFirstPacket) {
   ConnTable::Options o = options(1 << 18);
-  const uint64_t needed = ConnTable::bytes_for(o.max);
-  const uint64_t before = resident();
+  const auto needed = static_cast<int64_t>(ConnTable::bytes_for(o.max));
+  const int64_t before = resident();
   const auto lazy = ConnTable::make(o);
   ASSERT_TRUE(lazy);
   EXPECT_LT(resident() - before, needed / 4);
   o.populate = true;
-  const uint64_t then = resident();
+  const int64_t then = resident();
   const auto whole = ConnTable::make(o);
   ASSERT_TRUE(whole);
   EXPECT_GE(resident() - then, needed / 10 * 9);
+}
+
+TEST(Conntrack, APopulatedTableIsRefusedWhereMemoryIsTaken) {
+  const auto all = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+  // The largest table that the machine could hold, were nothing else there.
+  uint32_t most = 1;
+  for (uint32_t step = 1u << 31; step != 0; step >>= 1) {
+    if (most <= kNoConn - 1 - step && ConnTable::bytes_for(most + step) <= all) {
+      most += step;
+    }
+  }
+  // Others have some of that; where it is too little, so have we.
+  const uint64_t free = available_memory().value_or(all);
+  const uint64_t needed = ConnTable::bytes_for(most);
+  Region taken(free > needed ? free - needed + (uint64_t{256} << 20) : 0);
+  if (taken.bytes() > uint64_t{4} << 30 || !taken.populate()) {
+    GTEST_SKIP() << "there is too much memory";
+  }
+  ConnTable::Options o = options(most);
+  o.populate = true;
+  const auto refused = ConnTable::make(o);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().what.find(" MiB to give"), std::string::npos)
+      << refused.error().what;
+  o.populate = false;  // what is not used need not be there
+  EXPECT_TRUE(ConnTable::make(o));
 }
 
 TEST(Conntrack, AnExpiredFlowStartsAfreshWithoutATwin) {

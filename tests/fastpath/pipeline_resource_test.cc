@@ -55,7 +55,7 @@ TEST(PipelineResources, AFullRingToTheNodeIsAFullPuntQueue) {
 }
 
 TEST(PipelineResources, AFullRingToAnotherWorkerLosesWhatItDoesNotTake) {
-  constexpr unsigned kRing = 63;  // of World's
+  constexpr unsigned kRing = World::kRingSize - 1;  // as many does it hold
   World w(kAllowAll, 2);
   std::vector<Bytes> packets;
   for (unsigned i = 0; i < kMaxBurst; ++i) {

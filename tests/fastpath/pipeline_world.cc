@@ -112,7 +112,7 @@ World::World(ProgramId ingress_of_b, uint8_t workers, uint16_t uplink_mtu,
     for (int to : {0, 1}) {
       const std::string name = "ring" + std::to_string(rings++);
       lanes_[static_cast<size_t>(to)]->inbox =
-          rte_ring_create(name.c_str(), 64, SOCKET_ID_ANY, 0);
+          rte_ring_create(name.c_str(), kRingSize, SOCKET_ID_ANY, 0);
       lanes_[static_cast<size_t>(1 - to)]->output.connect(
           static_cast<uint8_t>(to), lanes_[static_cast<size_t>(to)]->inbox);
     }

@@ -78,6 +78,7 @@ struct Lane {
 
 class World {
  public:
+  static constexpr unsigned kRingSize = 64;  // of those between its workers
   explicit World(ProgramId ingress_of_b = kAllowAll, uint8_t workers = 1,
                  uint16_t uplink_mtu = kEtherMtu, uint32_t max_connections = 1024,
                  bool short_ways = true);
