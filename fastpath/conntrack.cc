@@ -97,22 +97,34 @@ bool ConnTable::allocate(uint32_t max, bool populate) {
                                   pairs_.populate() && free_.populate()));
 }
 
+ConnTable::Memory ConnTable::Memory::now() {
+  const uint64_t all = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return {all, available_memory().value_or(all)};
+}
+
+bool ConnTable::fits(const Options& options, const Memory& memory) {
+  const uint64_t each = bytes_for(options.max);
+  return each * options.tables <= memory.all && (!options.populate || each <= memory.available);
+}
+
+Error ConnTable::too_large(const Options& options, const Memory& memory) {
+  const uint64_t each = bytes_for(options.max);
+  const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
+  return {"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
+              " connections need " + mebibytes(each * options.tables) +
+              " of memory; this machine has " + mebibytes(memory.all) + " in all, and " +
+              mebibytes(memory.available) + " to give",
+          "a smaller connections.max; a connection takes " +
+              std::to_string(each / options.max) + " bytes"};
+}
+
 Result<ConnTable> ConnTable::make(const Options& options) {
   assert(options.max > 0 && options.max < kNoConn);
-  const uint64_t needed = bytes_for(options.max) * options.tables;
-  const uint64_t there = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t available = available_memory().value_or(there);
-  const uint64_t at_once = options.populate ? bytes_for(options.max) : 0;
+  const Memory memory = Memory::now();
   ConnTable made;
-  if (needed > there || at_once > available || !made.allocate(options.max, options.populate)) {
-    const auto mebibytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
-    return Error{"connections.max: " + std::to_string(uint64_t{options.max} * options.tables) +
-                     " connections need " + mebibytes(needed) +
-                     " of memory; this machine has " + mebibytes(there) + " in all, and " +
-                     mebibytes(available) + " to give",
-                 "a smaller connections.max; a connection takes " +
-                     std::to_string(bytes_for(options.max) / options.max) + " bytes"};
+  if (!fits(options, memory) || !made.allocate(options.max, options.populate)) {
+    return too_large(options, memory);
   }
   made.bucket_mask_ = buckets_for(options.max) - 1;
   made.max_ = options.max;

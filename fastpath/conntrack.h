@@ -167,6 +167,14 @@ class ConnTable {
   static Result<ConnTable> make(const Options& options);
   // Of memory, for a table of `max` connections, its index included.
   static uint64_t bytes_for(uint32_t max);
+  // Bytes that the machine has, and can give away.
+  struct Memory {
+    uint64_t all, available;
+    static Memory now();
+  };
+  // Does make() try at all?  All tables must fit into the machine, and one that is populated
+  // into what nobody else has.
+  static bool fits(const Options& options, const Memory& memory);
 
   // Looks up tuples[i] in either direction; writes the entry (or kNoConn) and the side that the
   // tuple is of.  Hashes, prefetches and compares across the burst.  Expired entries are not
@@ -288,6 +296,7 @@ class ConnTable {
     std::array<uint32_t, 2> buckets() const { return {first(), second()}; }
   };
   static uint32_t buckets_for(uint32_t max);
+  static Error too_large(const Options& options, const Memory& memory);
   bool allocate(uint32_t max, bool populate);  // false: there is not as much memory
   bool is_of(ConnId id, const Tuple& tuple, Side& side) const noexcept;
   bool is_of_six(ConnId id, const Tuple& tuple, const AddressPair* pair,

@@ -285,30 +285,16 @@ TEST(Conntrack, APopulatedTableHasItsMemoryBeforeTheFirstPacket) {
   EXPECT_GE(resident() - then, needed / 10 * 9);
 }
 
-TEST(Conntrack, APopulatedTableIsRefusedWhereMemoryIsTaken) {
-  const auto all = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
-  // The largest table that the machine could hold, were nothing else there.
-  uint32_t most = 1;
-  for (uint32_t step = 1u << 31; step != 0; step >>= 1) {
-    if (most <= kNoConn - 1 - step && ConnTable::bytes_for(most + step) <= all) {
-      most += step;
-    }
-  }
-  // Others have some of that; where it is too little, so have we.
-  const uint64_t free = available_memory().value_or(all);
-  const uint64_t needed = ConnTable::bytes_for(most);
-  Region taken(free > needed ? free - needed + (uint64_t{256} << 20) : 0);
-  if (taken.bytes() > uint64_t{4} << 30 || !taken.populate()) {
-    GTEST_SKIP() << "there is too much memory";
-  }
-  ConnTable::Options o = options(most);
+TEST(Conntrack, OnlyAPopulatedTableNeedsMemoryThatNobodyHas) {
+  ConnTable::Options o = options(1 << 18);
+  o.tables = 2;
+  const uint64_t one = ConnTable::bytes_for(o.max);
+  EXPECT_TRUE(ConnTable::fits(o, {2 * one, 0}));
+  EXPECT_FALSE(ConnTable::fits(o, {2 * one - 1, 2 * one - 1}));
   o.populate = true;
-  const auto refused = ConnTable::make(o);
-  ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().what.find(" MiB to give"), std::string::npos)
-      << refused.error().what;
-  o.populate = false;  // what is not used need not be there
-  EXPECT_TRUE(ConnTable::make(o));
+  EXPECT_TRUE(ConnTable::fits(o, {2 * one, one})) << "the first has its own already";
+  EXPECT_FALSE(ConnTable::fits(o, {2 * one, one - 1}));
+  EXPECT_FALSE(ConnTable::fits(o, {2 * one - 1, one}));
 }
 
 TEST(Conntrack, AnExpiredFlowStartsAfreshWithoutATwin) {
