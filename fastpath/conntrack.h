@@ -97,6 +97,7 @@ struct alignas(64) Connection {
     return bytes_and_high[side] >> 56 << 32 | packets_low[side];
   }
   uint64_t bytes(Side side) const { return bytes_and_high[side] << 8 >> 8; }  // of IPv4 packets
+  bool expired(Nanos now) const { return deadline <= now; }
   void count(Side side, uint32_t bytes) {
     bytes_and_high[side] += bytes;
     if (++packets_low[side] == 0) [[unlikely]] {
@@ -301,6 +302,13 @@ class ConnTable {
   bool is_of(ConnId id, const Tuple& tuple, Side& side) const noexcept;
   bool is_of_six(ConnId id, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;
+  uint64_t find_candidates(std::span<const Tuple> tuples, const uint64_t* hashes,
+                           ConnId* ids) const noexcept;
+  uint32_t confirm_eight(const Tuple* tuples, const ConnId* ids, Nanos now,
+                         Side* sides) const noexcept;
+  void find_each(std::span<const Tuple> tuples, Nanos now, std::span<ConnId> ids,
+                 std::span<Side> sides, std::span<const AddressPair* const> pairs,
+                 std::span<uint64_t> hashes) noexcept;
 
   struct Spans {  // the timeouts in nanoseconds
     std::array<Nanos, kTcpStates> tcp = {};
@@ -318,7 +326,14 @@ class ConnTable {
                  Side& side) const noexcept;
   ConnId find_at(const Place& place, const Tuple& tuple, const AddressPair* pair,
                  Side& side) const noexcept;
-  void prefetch(ConnId id, bool six) const noexcept;
+  [[gnu::always_inline]] void prefetch(ConnId id, bool six) const noexcept {
+    const Connection& c = entries_[id];
+    __builtin_prefetch(&c, 1);
+    __builtin_prefetch(&c.window, 1);
+    if (six) {
+      __builtin_prefetch(&pairs_[id]);
+    }
+  }
   ConnId candidate(const Place& place, unsigned n) const noexcept;
   // Whose entries count against a limit that a new one would break.
   struct Crowd {

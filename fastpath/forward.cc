@@ -103,6 +103,7 @@ bool Forward::find_hop(RouteId id, Ip4 destination, Hop& hop) const noexcept {
     }
   }
   found.mtu = port->info().mtu;
+  found.straight = found.tunnel_to.value == 0 && view.sends(found.port, out_.worker());
   found.ether = {to, port->info().mac, Be16::of(kTypeIp4)};
   hop = found;
   return true;

@@ -34,6 +34,7 @@ class Forward {
     PortId port = kNoPort;
     uint16_t mtu = 0;            // of the port
     uint8_t worker = kNoWorker;  // who goes on with it, as the destination's; or we do
+    bool straight = false;       // out of a port of ours, without a tunnel
     EtherHeader ether;
     OuterHeader outer;  // of the tunnel
   };
@@ -111,12 +112,18 @@ class Forward {
 
 [[gnu::always_inline]] inline void Forward::depart(rte_mbuf* frame, const Plain& p,
                                                    const Hop& hop) noexcept {
+  auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
+  if (hop.straight) [[likely]] {
+    decrement_ttl(at + Plain::kL3);
+    std::memcpy(at, &hop.ether, sizeof hop.ether);
+    out_.send_by_own(frame, hop.port, Fate::forwarded);
+    return;
+  }
   if (hop.worker != kNoWorker) {
     meta(frame).stage = PacketMeta::Stage::judged_egress;
     out_.hand_over(frame, hop.worker);
     return;
   }
-  auto* at = rte_pktmbuf_mtod(frame, uint8_t*);
   decrement_ttl(at + Plain::kL3);
   if (hop.tunnel_to.value != 0) {
     const uint8_t tos =

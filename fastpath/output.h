@@ -71,6 +71,8 @@ class Output {
             Fate fate) noexcept;
   // The frame has its Ethernet header: ARP answers, frames handed over ready.
   void send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept;
+  // The same.  REQUIRES: view().sends() it by that port ourselves.
+  void send_by_own(rte_mbuf* frame, PortId port, Fate fate) noexcept;
   // To another worker, which goes on with it as meta(frame).stage says; at the next flush().
   void hand_over(rte_mbuf* frame, uint8_t worker) noexcept;
 
@@ -167,15 +169,9 @@ class Output {
   std::array<Held, kMaxHeld> held_;
 };
 
-inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
-  PacketMeta& m = meta(frame);
-  m.fate = fate;
-  if (!view_->sends(port, worker_)) {
-    m.out_port = port;
-    m.stage = PacketMeta::Stage::ready;
-    hand_over(frame, view_->owner[port]);
-    return;
-  }
+[[gnu::always_inline]] inline void Output::send_by_own(rte_mbuf* frame, PortId port,
+                                                       Fate fate) noexcept {
+  meta(frame).fate = fate;
   Batch& batch = batches_[port];
   if (batch.count == 0) {
     dirty_[dirty_count_++] = port;
@@ -184,6 +180,18 @@ inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept
   if (batch.count == kMaxBurst) {
     flush_port(port);
   }
+}
+
+inline void Output::send_ready(rte_mbuf* frame, PortId port, Fate fate) noexcept {
+  if (view_->sends(port, worker_)) [[likely]] {
+    send_by_own(frame, port, fate);
+    return;
+  }
+  PacketMeta& m = meta(frame);
+  m.fate = fate;
+  m.out_port = port;
+  m.stage = PacketMeta::Stage::ready;
+  hand_over(frame, view_->owner[port]);
 }
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 
 #include "fastpath/l4_wire.h"
 #include "fastpath/rewrite.h"
+#include "fastpath/wide.h"
 #include "fastpath/words.h"
 
 namespace sluice {
@@ -264,11 +265,10 @@ uint32_t l4_bytes(const Plain& p) {  // of the segment or datagram
                                          : p.total_length - uint32_t{kIp4Bytes};
 }
 
-}  // namespace
-
-uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
-                     PlainTunnels& tunnels, std::array<Plain, kMaxBurst>& out,
-                     std::array<Ip4, kMaxBurst>& outer_sources) noexcept {
+[[gnu::always_inline]] inline uint64_t parse_new(std::span<rte_mbuf* const> frames,
+                                                 const L2Options& l2, PlainTunnels& tunnels,
+                                                 std::array<Plain, kMaxBurst>& out,
+                                                 std::array<Ip4, kMaxBurst>& outer_sources) {
   static_assert(kMaxBurst % kLanes == 0);
   uint64_t taken = 0;
   for (size_t first = 0; first < frames.size(); first += kLanes) {
@@ -298,8 +298,8 @@ uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
   return taken;
 }
 
-uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
-                           std::array<Plain, kMaxBurst>& out) noexcept {
+[[gnu::always_inline]] inline uint64_t parse_again(std::span<rte_mbuf* const> frames,
+                                                   std::array<Plain, kMaxBurst>& out) {
   uint64_t taken = 0;
   for (size_t first = 0; first < frames.size(); first += kLanes) {
     const auto these = frames.subspan(first, std::min<size_t>(kLanes, frames.size() - first));
@@ -313,6 +313,19 @@ uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
     taken |= uint64_t{put_rows(g, rows, &out[first])} << first;
   }
   return taken;
+}
+
+}  // namespace
+
+uint64_t parse_plain(std::span<rte_mbuf* const> frames, const L2Options& l2,
+                     PlainTunnels& tunnels, std::array<Plain, kMaxBurst>& out,
+                     std::array<Ip4, kMaxBurst>& outer_sources) noexcept {
+  return run_best<parse_new>(frames, l2, tunnels, out, outer_sources);
+}
+
+uint64_t parse_plain_again(std::span<rte_mbuf* const> frames,
+                           std::array<Plain, kMaxBurst>& out) noexcept {
+  return run_best<parse_again>(frames, out);
 }
 
 void finish_plain(rte_mbuf* frame, Plain& p) noexcept {

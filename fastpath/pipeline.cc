@@ -9,6 +9,7 @@
 #include "fastpath/conntrack_eight.h"
 #include "fastpath/conntrack_pass.h"
 #include "fastpath/parse.h"
+#include "fastpath/wide.h"
 
 namespace sluice {
 namespace {
@@ -70,9 +71,9 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
     }
   };
   if (plain_ones == ones_below(n)) [[likely]] {
+    std::copy(frames.begin(), frames.end(), b.frames.begin());
     for (size_t k = 0; k < n; ++k) {
       begin_plain(k);
-      b.frames[k] = frames[k];
       b.origins[k] = {port, outer_sources[k]};
     }
     b.plain_ones = plain_ones;
@@ -130,56 +131,10 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
 
 // ---- what is known of the flow -----------------------------------------------------------
 
-void Pipeline::track(Burst& b) noexcept {
-  if (options_.workers > 1) {
-    hand_over_early(b);
-  }
-  const unsigned n = b.count;
-  for (unsigned k = 0; k < n; ++k) {
-    b.tuples[k] = b.plain[k].tuple;  // of most
-  }
-  for (uint64_t others = b.parsed_ones; others != 0; others &= others - 1) {
-    const auto k = static_cast<unsigned>(std::countr_zero(others));
-    const Parsed& p = b.parsed[k];
-    b.tuples[k] = p.icmp_error ? p.quoted : p.tuple;
-    b.pairs[k] = p.icmp_error ? &p.quoted_pair : &p.pair;
-  }
-  connections_.find({b.tuples.data(), n}, now_, {b.ids.data(), n}, {b.sides.data(), n},
-                    {b.pairs.data(), n}, {b.hashes.data(), n});
-  const uint64_t known = known_ones(b);
-  b.asked_ahead = options_.short_ways ? ask_ahead(b, ones_below(n) & ~known) : 0;
-  ended_ = false;
-  opened_.reset();
-  const bool by_eights = short_hits_ && connections_.passes();
-  for (unsigned first = 0; first < n; first += kLanes) {
-    const unsigned count = std::min(n - first, kLanes);
-    constexpr int kFew = 2;  // are faster alone
-    if (by_eights && std::popcount(known >> first & 0xff) > kFew) {
-      pass_eight(b, first, count);
-    } else {
-      for (unsigned k = first; k < first + count; ++k) {
-        track_one(b, k);
-      }
-    }
-  }
-  known_ = {};  // what goes untracked is judged, too
-}
-
-// Which packets have a connection, bit by bit.  What lies behind the last, up to the next
-// multiple of eight, has none from now on.
-uint64_t Pipeline::known_ones(Burst& b) noexcept {
-  uint64_t known = 0;
-  const size_t n = b.count;
-  std::fill(b.ids.begin() + n, b.ids.begin() + (n + kLanes - 1) / kLanes * kLanes, kNoConn);
-  for (size_t first = 0; first < n; first += kLanes) {
-    known |= uint64_t{bits(load_words(&b.ids[first]) != kNoConn)} << first;
-  }
-  return known;
-}
-
 // As pass_plain() does, of up to eight at a time; the others go one by one, in their turn.
 // REQUIRES: behind the last there is kNoConn.
-void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
+[[gnu::always_inline]] inline void Pipeline::pass_eight(Burst& b, unsigned first,
+                                                        unsigned count) noexcept {
   EightHits hits(connections_, &b.ids[first], &b.sides[first], &b.plain[first]);
   static_assert(2 * sizeof(Words) == sizeof(Origin) * kLanes);
   const Words origins = load_words(&b.origins[first]);
@@ -209,6 +164,53 @@ void Pipeline::pass_eight(Burst& b, unsigned first, unsigned count) noexcept {
     track_one(b, k);
     taken = ended_ ? 0 : taken;  // what it ended is not as was read
   }
+}
+
+void Pipeline::track(Burst& b) noexcept {
+  if (options_.workers > 1) {
+    hand_over_early(b);
+  }
+  const unsigned n = b.count;
+  for (unsigned k = 0; k < n; ++k) {
+    b.tuples[k] = b.plain[k].tuple;  // of most
+  }
+  for (uint64_t others = b.parsed_ones; others != 0; others &= others - 1) {
+    const auto k = static_cast<unsigned>(std::countr_zero(others));
+    const Parsed& p = b.parsed[k];
+    b.tuples[k] = p.icmp_error ? p.quoted : p.tuple;
+    b.pairs[k] = p.icmp_error ? &p.quoted_pair : &p.pair;
+  }
+  connections_.find({b.tuples.data(), n}, now_, {b.ids.data(), n}, {b.sides.data(), n},
+                    {b.pairs.data(), n}, {b.hashes.data(), n});
+  const uint64_t known = known_ones(b);
+  b.asked_ahead = options_.short_ways ? ask_ahead(b, ones_below(n) & ~known) : 0;
+  ended_ = false;
+  opened_.reset();
+  const bool by_eights = short_hits_ && connections_.passes();
+  for (unsigned first = 0; first < n; first += kLanes) {
+    const unsigned count = std::min(n - first, kLanes);
+    constexpr int kFew = 2;  // are faster alone
+    if (by_eights && std::popcount(known >> first & 0xff) > kFew) {
+      run_best<&Pipeline::pass_eight>(*this, b, first, count);
+    } else {
+      for (unsigned k = first; k < first + count; ++k) {
+        track_one(b, k);
+      }
+    }
+  }
+  known_ = {};  // what goes untracked is judged, too
+}
+
+// Which packets have a connection, bit by bit.  What lies behind the last, up to the next
+// multiple of eight, has none from now on.
+uint64_t Pipeline::known_ones(Burst& b) noexcept {
+  uint64_t known = 0;
+  const size_t n = b.count;
+  std::fill(b.ids.begin() + n, b.ids.begin() + (n + kLanes - 1) / kLanes * kLanes, kNoConn);
+  for (size_t first = 0; first < n; first += kLanes) {
+    known |= uint64_t{bits(load_words(&b.ids[first]) != kNoConn)} << first;
+  }
+  return known;
 }
 
 void Pipeline::track_one(Burst& b, unsigned k) noexcept {

@@ -57,8 +57,9 @@ struct SipState {
 
 // The hash of the bytes of `low` and then `high`, each as it lies in memory.
 template <typename Word>
-constexpr void siphash13(const std::array<uint64_t, 2>& key, const Word& low, const Word& high,
-                         Word& hash) noexcept {
+[[gnu::always_inline]] inline constexpr void siphash13(const std::array<uint64_t, 2>& key,
+                                                       const Word& low, const Word& high,
+                                                       Word& hash) noexcept {
   const Word zero = {};
   SipState<Word> s{zero + (key[0] ^ 0x736f6d6570736575u), zero + (key[1] ^ 0x646f72616e646f6du),
                    zero + (key[0] ^ 0x6c7967656e657261u),

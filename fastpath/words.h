@@ -34,6 +34,15 @@ using EightWords = std::array<Words, kLanes>;
 [[gnu::always_inline]] inline Lanes lanes_below(unsigned count) {
   return Words{0, 1, 2, 3, 4, 5, 6, 7} < all(count);
 }
+// The lowest bits, each as a byte.
+template <typename Byte>
+[[gnu::always_inline]] inline void put_bits(uint32_t bits, Byte* eight) {
+  static_assert(sizeof(Byte) == 1);
+  const __m128i each = _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m128i set = _mm_and_si128(_mm_set1_epi8(static_cast<char>(bits)), each);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(eight),
+                   _mm_and_si128(_mm_cmpeq_epi8(set, each), _mm_set1_epi8(1)));
+}
 // Eight bytes, each as a word.
 template <typename Byte>
 [[gnu::always_inline]] inline Words words_of_bytes(const Byte* bytes) {

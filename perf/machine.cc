@@ -6,6 +6,8 @@
 #include <rte_cycles.h>
 #include <sys/utsname.h>
 
+#include "classifier/simd.h"
+
 namespace sluice::perf {
 namespace {
 
@@ -20,13 +22,18 @@ std::string value_of(const char* file, const char* key) {
   return "";
 }
 
+const char* level_name(SimdLevel level) {
+  return level == SimdLevel::avx512 ? "AVX-512" : level == SimdLevel::avx2 ? "AVX2" : "scalar";
+}
+
 }  // namespace
 
 std::string machine() {
   utsname system{};
   uname(&system);
   return value_of("/proc/cpuinfo", "model name") + ", TSC " +
-         std::to_string(rte_get_tsc_hz() / 1000000) + " MHz, Linux " + system.release;
+         std::to_string(rte_get_tsc_hz() / 1000000) + " MHz, " + level_name(best_simd_level()) +
+         ", Linux " + system.release;
 }
 
 uint64_t available_bytes() {
