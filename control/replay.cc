@@ -192,7 +192,7 @@ void run_all(Captures& captures, const View& view, Pipeline& pipeline, Output& o
     }
     rte_mbuf* frame = nullptr;
     if (port.receive({&frame, 1}) == 1) {
-      meta(frame).index = port.last_index();
+      replay_index(frame) = port.last_index();
       pipeline.receive({&frame, 1}, id);
     }
     // What an ARP answer sets free leaves at the answer's time.

@@ -7,7 +7,7 @@
 // otherwise.  Buffers are taken and given back by any worker (mempool cache per lcore).
 //
 // Layout of one element (unaligned UMEM chunk):
-//   | mempool header 64 | rte_mbuf 128 | PacketMeta (private, 64) | headroom 128 | data 2048 |
+//   | mempool header 64 | rte_mbuf 128 | private 64 | headroom 128 | data 2048 |
 #ifndef SLUICE_FASTPATH_BUFFERS_H_
 #define SLUICE_FASTPATH_BUFFERS_H_
 
@@ -22,7 +22,7 @@ struct rte_mbuf;
 namespace sluice {
 
 inline constexpr uint16_t kFrameRoom = 2048;   // bytes of frame after the headroom
-inline constexpr uint16_t kPrivateBytes = 64;  // PacketMeta, see packet.h
+inline constexpr uint16_t kPrivateBytes = 64;  // AF_XDP has a frame begin so far in
 inline constexpr uint16_t kMaxMtu = kFrameRoom - 14;
 
 class Buffers {

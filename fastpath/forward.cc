@@ -127,7 +127,7 @@ DropReason Forward::fits(const rte_mbuf* frame, const Parsed& p, const Route& ro
 
 void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_host) noexcept {
   if (route.kind == RouteKind::local) {
-    const Origin& from = meta(frame).origin;
+    const Origin from = meta(frame).origin();
     const bool plain = from.port == kUplinkPort && from.outer_source.value == 0;
     out_.send(frame, kHostPort, p.destination(),
               plain ? out_.view().node_mac : out_.view().host_mac, Fate::punted);
@@ -146,7 +146,7 @@ void Forward::send(rte_mbuf* frame, Parsed& p, const Route& route, bool from_hos
 // The neighbour that the node's kernel was sending this frame to; zero: it left that to us.
 MacAddress Forward::chosen_by_kernel(rte_mbuf* frame) const noexcept {
   const Port* host = out_.view().ports[kHostPort];
-  if (meta(frame).origin.port != kHostPort || host == nullptr || !host->info().kernel_routes) {
+  if (meta(frame).from != kHostPort || host == nullptr || !host->info().kernel_routes) {
     return {};
   }
   const MacAddress to = ether_destination(frame);
@@ -196,6 +196,7 @@ void Forward::send_fragments(rte_mbuf* frame, const Parsed& p, const Route& rout
   // The first piece carries the frame's fate; the others are of our own making.
   for (unsigned i = 0; i < n; ++i) {
     meta(pieces[i]) = i == 0 ? meta(frame) : PacketMeta{};
+    replay_index(pieces[i]) = replay_index(frame);
     Parsed piece = p;
     piece.l3_offset = kEtherBytes;
     piece.total_length = static_cast<uint16_t>(pieces[i]->pkt_len - kEtherBytes);

@@ -29,12 +29,12 @@ void Output::count(rte_mbuf* frame, Fate fate, DropReason reason) noexcept {
   counters_.port(m.in_port).fates[static_cast<size_t>(fate)].add(1);
   if (fate == Fate::dropped) {
     counters_.drops[static_cast<size_t>(reason)].add(1);
-    if (m.origin.outer_source.value != 0) {
+    if (m.outer_source != 0) {
       counters_.inner_drops[static_cast<size_t>(reason)].add(1);
     }
   }
   if (fate_log_ != nullptr) {
-    fate_log_->push_back({m.in_port, m.index, fate, reason});
+    fate_log_->push_back({m.in_port, replay_index(frame), fate, reason});
   }
 }
 
@@ -53,7 +53,7 @@ void Output::sample(rte_mbuf* frame, DropReason reason) noexcept {
   }
   s->rule = denied_by_;
   s->in_port = m.in_port;
-  s->outer_source = m.origin.outer_source;
+  s->outer_source = m.origin().outer_source;
   s->length = frame->pkt_len;
   s->head_bytes = std::min<uint16_t>(frame->data_len, DropSample::kHead);
   std::memcpy(s->head.data(), rte_pktmbuf_mtod(frame, const uint8_t*), s->head_bytes);
@@ -145,7 +145,7 @@ void Output::flush_port(PortId port) noexcept {
   }
   // The port frees what it takes, so what must be known afterwards is read before.
   const PacketMeta& first = meta(batch.frames[0]);
-  const Leaving like{first.in_port, first.fate, first.index};
+  const Leaving like{first.in_port, first.fate, 0};
   uint64_t bytes = 0;
   bool alike = fate_log_ == nullptr;
   for (unsigned i = 0; i < total; ++i) {
@@ -156,7 +156,7 @@ void Output::flush_port(PortId port) noexcept {
   std::array<Leaving, kMaxBurst> leaving;
   for (unsigned i = 0; !alike && i < total; ++i) {
     const PacketMeta& m = meta(batch.frames[i]);
-    leaving[i] = {m.in_port, m.fate, m.index};
+    leaving[i] = {m.in_port, m.fate, fate_log_ == nullptr ? 0 : replay_index(batch.frames[i])};
   }
   const std::span<rte_mbuf*> all(batch.frames.data(), total);
   unsigned sent = out->transmit(all);
@@ -286,7 +286,7 @@ void Output::free_held() noexcept {
 void Output::free_waiting(rte_mbuf* frame) noexcept {
   const PacketMeta& m = meta(frame);
   if (fate_log_ != nullptr && m.in_port != kNoPort) {
-    fate_log_->push_back({m.in_port, m.index, Fate::held, DropReason::none});
+    fate_log_->push_back({m.in_port, replay_index(frame), Fate::held, DropReason::none});
   }
   rte_pktmbuf_free(frame);
 }

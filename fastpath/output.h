@@ -22,6 +22,7 @@
 #include "fastpath/drop_samples.h"
 #include "fastpath/neighbours.h"
 #include "fastpath/packet.h"
+#include "fastpath/packet_meta.h"
 #include "fastpath/view.h"
 
 struct rte_ring;
@@ -31,10 +32,6 @@ namespace sluice {
 // 169.254.1.1: who we are to pods, which know it as their gateway (Calico), and to the node's
 // own kernel, which takes no packet from its own addresses.
 inline constexpr Ip4 kLinkLocal{0xa9fe0101};
-
-inline PacketMeta& meta(rte_mbuf* frame) noexcept {
-  return *static_cast<PacketMeta*>(rte_mbuf_to_priv(frame));
-}
 
 struct FateRecord {
   PortId port;

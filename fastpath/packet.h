@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the pipeline knows of a frame while it is under way, and the wire layouts it reads.
 //
-// `Parsed` is written by parse and parse_plain, and read by all later stages.  `PacketMeta`
-// lives in the mbuf's private area and travels with a frame that changes hands (another
-// worker's ring, the hold queue).  Offsets count from the start of the frame.
+// `Parsed` is written by parse and parse_plain, and read by all later stages.  Offsets count
+// from the start of the frame.
 #ifndef SLUICE_FASTPATH_PACKET_H_
 #define SLUICE_FASTPATH_PACKET_H_
 
@@ -13,7 +12,6 @@
 
 #include "classifier/types.h"
 #include "classifier/verdict.h"
-#include "fastpath/buffers.h"
 #include "fastpath/tables.h"
 #include "fastpath/tcp_window.h"
 
@@ -143,19 +141,6 @@ struct Parsed : PacketFlow {
   uint16_t payload = 0;        // L4 payload bytes
   bool checksum_made = false;  // we finished the L4 checksum: it needs no proof
 };
-
-// Travels in the mbuf's private area.
-struct PacketMeta {
-  // untracked: by a host endpoint; no connection is looked for.
-  enum class Stage : uint8_t { received, judged_egress, untracked, ready };
-  Origin origin;              // where it came from
-  PortId in_port = kNoPort;   // who counts its fate
-  PortId out_port = kNoPort;  // for Stage::ready: the frame is complete, transmit it there
-  Stage stage = Stage::received;
-  Fate fate = Fate::forwarded;  // for Stage::ready: what counts when it is sent
-  uint32_t index = 0;           // replay: the frame's number on its port
-};
-static_assert(sizeof(PacketMeta) <= kPrivateBytes);
 
 }  // namespace sluice
 

@@ -60,7 +60,7 @@ void Pipeline::receive(std::span<rte_mbuf*> frames, PortId port) noexcept {
       short_ways_ ? parse_plain(frames, l2, tunnels, b.plain, outer_sources) : 0;
   const auto begin = [&](size_t k, Ip4 outer_source) {
     PacketMeta& m = meta(frames[k]);
-    m.origin = {port, outer_source};
+    m.set_origin({port, outer_source});
     m.in_port = port;
     m.stage = PacketMeta::Stage::received;
   };
@@ -102,7 +102,6 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
   b.clear();
   for (rte_mbuf* frame : frames) {  // another core has written them
     rte_prefetch0(frame);
-    rte_prefetch0(&meta(frame));
   }
   size_t n = 0;
   for (rte_mbuf* frame : frames) {
@@ -120,7 +119,7 @@ void Pipeline::resume(std::span<rte_mbuf*> frames) noexcept {
     const PacketMeta& m = meta(frames[k]);
     if ((plain_ones >> k & 1) != 0 && m.stage != PacketMeta::Stage::untracked) {
       b.plain[b.count] = b.plain[k];
-      b.add(frames[k], m.origin, true);
+      b.add(frames[k], m.origin(), true);
     } else {
       resume(b, frames[k]);
     }
@@ -291,7 +290,7 @@ bool Pipeline::hand_over_early(rte_mbuf* frame, const Address& destination,
   if (owner == options_.worker || is_broadcast(destination, origin)) {
     return false;
   }
-  meta(frame).origin = origin;
+  meta(frame).set_origin(origin);
   out_.hand_over(frame, owner);
   return true;
 }
@@ -312,7 +311,7 @@ void Pipeline::go(rte_mbuf* frame, Parsed& p, RouteId id, Origin origin) noexcep
   const Route& route = g_->routes->routes[id];
   if (options_.workers > 1 && route.kind == RouteKind::endpoint && !owns(route.endpoint)) {
     PacketMeta& m = meta(frame);
-    m.origin = origin;
+    m.set_origin(origin);
     m.stage = PacketMeta::Stage::judged_egress;
     out_.hand_over(frame, g_->endpoints[route.endpoint].worker);
     return;

@@ -151,7 +151,7 @@ class Pipeline {
 
   // pipeline_open.cc
   void read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options& l2) noexcept;
-  DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin& origin) noexcept;
+  DropReason open(rte_mbuf* frame, const Port& port, Parsed& p, Origin origin) noexcept;
   PlainTunnels plain_tunnels(PortId port) const noexcept;
   void resume(Burst& b, rte_mbuf* frame) noexcept;
   void join(Burst& b, rte_mbuf* frame, bool handed_over) noexcept;
@@ -160,7 +160,7 @@ class Pipeline {
   DropReason read6(rte_mbuf* frame, Parsed& p) noexcept;
   bool meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) noexcept;
   DropReason open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
-                         Origin& origin) noexcept;
+                         Origin origin) noexcept;
   DropReason open_l4(rte_mbuf* frame, bool unfinished, Parsed& p, Origin origin) noexcept;
   bool learn_path(rte_mbuf* frame, const Parsed& p, Origin origin) noexcept;
   // pipeline.cc

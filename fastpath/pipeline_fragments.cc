@@ -15,7 +15,7 @@ bool Pipeline::admit(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
     const Fragments::Answer answer = fragments_.add(p, origin.port, frame, now_);
     drop_lost();
     if (answer.held) {
-      meta(frame).origin = origin;
+      meta(frame).set_origin(origin);
       out_.wait(frame);
       return false;
     }

@@ -69,7 +69,7 @@ bool Pipeline::untracked(rte_mbuf* frame, Parsed& p, Origin origin) noexcept {
   }
   const RouteKind kind = g_->routes->routes[way.route].kind;
   if (kind == RouteKind::endpoint && way.destination != kNoEndpoint && !owns(way.destination)) {
-    meta(frame).origin = origin;
+    meta(frame).set_origin(origin);
     meta(frame).stage = PacketMeta::Stage::untracked;
     out_.hand_over(frame, g_->endpoints[way.destination].worker);
     return true;

@@ -36,11 +36,11 @@ void Pipeline::read(Burst& b, rte_mbuf* frame, const Port& from, const L2Options
       return;
     }
   } else if (reason == DropReason::none) {
-    reason = open(frame, from, p, m.origin);
+    reason = open(frame, from, p, m.origin());
   }
   if (reason != DropReason::none) {
     out_.drop(frame, reason);
-  } else if (!p.icmp_error || !learn_path(frame, p, m.origin)) {
+  } else if (!p.icmp_error || !learn_path(frame, p, m.origin())) {
     join(b, frame, false);
   }
 }
@@ -50,7 +50,7 @@ void Pipeline::resume(Burst& b, rte_mbuf* frame) noexcept {
   Parsed& p = b.parsed[b.count];
   DropReason reason = read_again(frame, p);
   if (reason == DropReason::none) {
-    reason = open_l4(frame, false, p, meta(frame).origin);
+    reason = open_l4(frame, false, p, meta(frame).origin());
   }
   if (reason != DropReason::none) {
     out_.drop(frame, reason);
@@ -71,7 +71,7 @@ DropReason Pipeline::read_again(rte_mbuf* frame, Parsed& p) noexcept {
 // A frame that was read goes on: with the burst, unless nobody follows its connection.  A
 // fragment may have to wait, or be what others waited for.
 void Pipeline::join(Burst& b, rte_mbuf* frame, bool handed_over) noexcept {
-  const Origin origin = meta(frame).origin;
+  const Origin origin = meta(frame).origin();
   Parsed& p = b.parsed[b.count];
   const bool fragment = p.fragment;
   if (fragment && !admit(frame, p, origin)) {
@@ -87,9 +87,9 @@ void Pipeline::add(Burst& b, rte_mbuf* frame, bool handed_over) noexcept {
   const PacketMeta& m = meta(frame);
   Parsed& p = b.parsed[b.count];
   if (m.stage == PacketMeta::Stage::untracked) {
-    send_untracked(frame, p, m.origin);
-  } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin)) {
-    b.add(frame, m.origin, false);
+    send_untracked(frame, p, m.origin());
+  } else if (handed_over || !g_->untracked || !untracked(frame, p, m.origin())) {
+    b.add(frame, m.origin(), false);
   }
 }
 
@@ -126,7 +126,7 @@ bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) 
     reason = DropReason::l2_bad_dst;
   }
   if (reason == DropReason::none) {
-    reason = open_l4(frame, from.info().unfinished_checksums, p, meta(frame).origin);
+    reason = open_l4(frame, from.info().unfinished_checksums, p, meta(frame).origin());
   }
   if (reason != DropReason::none) {
     out_.drop(frame, reason);
@@ -137,7 +137,7 @@ bool Pipeline::meet6(rte_mbuf* frame, const Port& from, PortId port, Parsed& p) 
 
 // Bytes to Parsed: the outermost IPv4 header, the tunnel if it is one for us, then L4.
 DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
-                          Origin& origin) noexcept {
+                          Origin origin) noexcept {
   std::construct_at(&p);
   const auto available = static_cast<uint16_t>(frame->pkt_len - kEtherBytes);
   const DropReason reason =
@@ -158,7 +158,7 @@ DropReason Pipeline::open(rte_mbuf* frame, const Port& port, Parsed& p,
 }
 
 DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p,
-                                 Origin& origin) noexcept {
+                                 Origin origin) noexcept {
   if (outer.fragment) {
     return DropReason::tun_fragment;
   }
@@ -172,6 +172,7 @@ DropReason Pipeline::open_tunnel(rte_mbuf* frame, const Parsed& outer, Parsed& p
     }
   }
   origin.outer_source = outer.tuple.src;
+  meta(frame).set_origin(origin);
   std::construct_at(&p);
   const DropReason reason = decapsulate(frame, outer, g_->options.ip_options, p);
   if (reason != DropReason::none) {

@@ -20,7 +20,7 @@ namespace {
 constexpr uint32_t kRefillBatch = 32;
 constexpr int kPatienceMs = 200;
 constexpr int kMaxTxBudgetOption = 9;   // XDP_MAX_TX_SKB_BUDGET, newer than Debian's headers
-constexpr uint32_t kXdpHeadroom = 256;  // XDP_PACKET_HEADROOM: holds the headers and PacketMeta
+constexpr uint32_t kXdpHeadroom = 256;  // XDP_PACKET_HEADROOM: holds the headers
 constexpr uint64_t kAddressMask = XSK_UNALIGNED_BUF_ADDR_MASK;
 
 // Marks lie above DPDK's own port numbers and below RTE_MBUF_PORT_INVALID.

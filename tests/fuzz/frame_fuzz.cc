@@ -9,6 +9,7 @@
 
 #include <rte_mbuf.h>
 
+#include "fastpath/buffers.h"
 #include "fastpath/ip6.h"
 #include "fastpath/ipip.h"
 #include "fastpath/parse.h"

@@ -25,6 +25,7 @@
 #include <rte_mbuf.h>
 
 #include "classifier/types.h"
+#include "fastpath/buffers.h"
 #include "fastpath/packet.h"
 
 namespace sluice::test {
