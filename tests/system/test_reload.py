@@ -148,7 +148,8 @@ def test_pods_come_and_go_while_traffic_of_others_loses_nothing(cluster, node, p
     before = node.drops()
     pings = pod1.namespace.start("ping", "-n", "-q", "-w", "100", "-i", "0.004", nginx1.address,
                                  stdout=-1, text=True)
-    for turn in range(5):
+    turns = 5
+    for turn in range(turns):
         pod = cluster.pod(node, f"guest{turn}", f"10.244.153.{210 + turn}", app="nginx")
         node.write_config()
         node.reload()
@@ -161,7 +162,8 @@ def test_pods_come_and_go_while_traffic_of_others_loses_nothing(cluster, node, p
     pings.send_signal(signal.SIGINT)
     out = pings.communicate(timeout=30)[0]
     sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
-    assert sent > 100 and sent - answered <= 1, out  # one may be on its way at the end
+    assert sent > 2 * turns, out  # one a reload at least, however fast they are
+    assert sent - answered <= 1, out  # one may be on its way at the end
     changed = {k: v for k, v in node.drops().items() if before.get(k) != v}
     assert set(changed) <= {"port_down"}  # last words of a guest's connection
 
