@@ -103,10 +103,11 @@ def test_of_a_flood_a_hundred_a_second_are_shown_and_the_rest_is_told(node, pod1
         with pod1.udp() as datagrams:
             for _ in range(5000):
                 datagrams.sendto(b"x", (nginx1.address, 53))
+        arrived = node.drops()["policy_deny_ingress"]  # a busy machine's ring lets others go
 
         def told():
             send(pod1, nginx1, 53)
-            return sum(json.loads(line)["before"] for line in lines()) > 3000
+            return sum(json.loads(line)["before"] for line in lines()) > arrived / 2
         wait_until(told, "what was not sampled is told")
 
 
